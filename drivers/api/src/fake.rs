@@ -1,0 +1,163 @@
+//! A gateway for tests of drivers: it stores in memory, and can be told to be slow or to fail.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use tokio::{sync::Notify, time::timeout};
+
+use crate::{Batch, Gateway, Holdings, NotStored, Punch, PunchId, Report, SetAside, Stored};
+
+/// Stands behind the door in tests. Clone it to look in while a driver runs.
+#[derive(Clone, Default)]
+pub struct FakeGateway(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    held: Mutex<Held>,
+    changed: Notify,
+    full: AtomicBool,
+    clock_wrong: AtomicBool,
+}
+
+#[derive(Default)]
+struct Held {
+    ids: HashSet<PunchId>,
+    punches: Vec<(String, Punch)>,
+    set_aside: Vec<(String, SetAside)>,
+    cursors: HashMap<(String, String), Vec<u8>>,
+    reports: Vec<(String, Report)>,
+    twins: usize,
+    puts: usize,
+    slow: Duration,
+}
+
+impl FakeGateway {
+    /// The punches of one terminal, in the order in which they became durable.
+    pub fn punches(&self, terminal: &str) -> Vec<Punch> {
+        self.held().punches.iter().filter(|(name, _)| name == terminal).map(|(_, punch)| punch.clone()).collect()
+    }
+
+    pub fn set_aside(&self, terminal: &str) -> Vec<SetAside> {
+        self.held().set_aside.iter().filter(|(name, _)| name == terminal).map(|(_, raw)| raw.clone()).collect()
+    }
+
+    pub fn reports(&self, terminal: &str) -> Vec<Report> {
+        self.held().reports.iter().filter(|(name, _)| name == terminal).map(|(_, report)| report.clone()).collect()
+    }
+
+    /// Twins dropped so far.
+    pub fn twins(&self) -> usize {
+        self.held().twins
+    }
+
+    /// Calls of `put` that were answered with `Ok`.
+    pub fn puts(&self) -> usize {
+        self.held().puts
+    }
+
+    /// From now on the disk is full, or has room again.
+    pub fn set_full(&self, full: bool) {
+        self.0.full.store(full, Ordering::SeqCst);
+    }
+
+    /// From now on each `put` takes so long.
+    pub fn set_slow(&self, slow: Duration) {
+        self.held().slow = slow;
+    }
+
+    /// From now on the gateway's clock is not to be believed.
+    pub fn set_clock_wrong(&self, wrong: bool) {
+        self.0.clock_wrong.store(wrong, Ordering::SeqCst);
+    }
+
+    /// Waits until `wanted` holds, looked at after each change.
+    ///
+    /// # Panics
+    /// After `limit`.
+    pub async fn until(&self, what: &str, limit: Duration, wanted: impl Fn(&Self) -> bool) {
+        let waiting = async {
+            loop {
+                let changed = self.0.changed.notified();
+                if wanted(self) {
+                    return;
+                }
+                // Beside changes of ours, `wanted` may look at a simulated terminal, which tells nobody.
+                let _ = timeout(Duration::from_millis(20), changed).await;
+            }
+        };
+        assert!(timeout(limit, waiting).await.is_ok(), "waited {limit:?} in vain: {what}");
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.0.held.lock().expect("no test panics while it holds this")
+    }
+}
+
+#[async_trait]
+impl Gateway for FakeGateway {
+    async fn put(&self, terminal: &str, serial: &str, batch: Batch) -> Result<Stored, NotStored> {
+        let slow = self.held().slow;
+        if !slow.is_zero() {
+            tokio::time::sleep(slow).await;
+        }
+        if self.0.full.load(Ordering::SeqCst) {
+            return Err(NotStored::DiskFull);
+        }
+        let mut stored = Stored::default();
+        {
+            let mut held = self.held();
+            for punch in batch.punches {
+                if held.ids.insert(PunchId::of(serial, &punch)) {
+                    held.punches.push((terminal.to_owned(), punch));
+                    stored.new += 1;
+                } else {
+                    stored.twins += 1;
+                }
+            }
+            for raw in batch.set_aside {
+                if held.ids.insert(PunchId::of_raw(serial, &raw.raw, raw.nth)) {
+                    held.set_aside.push((terminal.to_owned(), raw));
+                    stored.set_aside += 1;
+                }
+            }
+            held.twins += stored.twins;
+            held.puts += 1;
+        }
+        self.0.changed.notify_waiters();
+        Ok(stored)
+    }
+
+    async fn load_cursor(&self, terminal: &str, serial: &str) -> Option<Vec<u8>> {
+        self.held().cursors.get(&(terminal.to_owned(), serial.to_owned())).cloned()
+    }
+
+    async fn save_cursor(&self, terminal: &str, serial: &str, cursor: Vec<u8>) -> Result<(), NotStored> {
+        self.held().cursors.insert((terminal.to_owned(), serial.to_owned()), cursor);
+        Ok(())
+    }
+
+    async fn holdings(&self, terminal: &str, _serial: &str) -> Holdings {
+        let punches = self.punches(terminal);
+        Holdings {
+            punches: punches.len() as u64,
+            set_aside: self.set_aside(terminal).len() as u64,
+            latest: punches.iter().map(|punch| punch.local).max(),
+        }
+    }
+
+    fn report(&self, terminal: &str, report: Report) {
+        self.held().reports.push((terminal.to_owned(), report));
+        self.0.changed.notify_waiters();
+    }
+
+    fn clock_trusted(&self) -> bool {
+        !self.0.clock_wrong.load(Ordering::SeqCst)
+    }
+}

@@ -1,0 +1,38 @@
+//! The door between the gateway and its drivers.
+//!
+//! A driver turns the bytes of one vendor's terminals into [`Punch`]es and hands them through the door. It sees
+//! nothing else of the gateway: no store, no broker, no config file.
+//!
+//! * What a driver is: [`Kind`] (its entry in the list), [`Line`] (what is run and restarted as one), [`Driver`].
+//! * What it is given: [`Link`] for its line, one [`Terminal`] handle for each of the line's terminals, and from that
+//!   a [`Store`] as soon as the terminal's serial number is known.
+//! * What it says when it fails: [`DriverError`], sorted by what happens next.
+//!
+//! The one rule above all: a driver lets its terminal forget a punch only after [`Store::put`] has returned `Ok`.
+
+mod address;
+mod door;
+mod driver;
+mod error;
+pub mod fake;
+mod identity;
+mod job;
+mod punch;
+mod report;
+mod section;
+
+pub use address::{Address, Parity, SerialLine};
+pub use door::{Gateway, Link, LinkParts, Store, Terminal};
+pub use driver::{Delivery, Driver, Kind, Line, TerminalBlock};
+pub use error::{DriverError, NotStored};
+pub use identity::{Occurrences, PunchId, SetAsideId};
+pub use job::{Job, JobFailed, Operation};
+pub use punch::{
+    Batch, Clock, ClockSource, Direction, DirectionMark, Flag, Mark, Origin, Punch, Raw, SetAside, Stored, Verify,
+    VerifyMark,
+};
+pub use report::{Holdings, Report, Trouble};
+pub use section::{Period, Problem, Problems, Secret, Section};
+
+/// Reexported so that drivers and gateway agree on one version.
+pub use async_trait::async_trait;
