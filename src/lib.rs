@@ -12,6 +12,7 @@
 //! ```
 
 pub mod courier;
+pub mod health;
 pub mod ledger;
 pub mod mqtt;
 pub mod outbox;
