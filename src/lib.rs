@@ -12,8 +12,10 @@
 //! ```
 
 pub mod courier;
+pub mod drivers;
 pub mod health;
 pub mod ledger;
 pub mod mqtt;
 pub mod outbox;
 pub mod spool;
+pub mod supervisor;
