@@ -19,3 +19,4 @@ pub mod mqtt;
 pub mod outbox;
 pub mod spool;
 pub mod supervisor;
+pub mod wire;
