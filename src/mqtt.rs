@@ -64,6 +64,12 @@ pub enum MqttVersion {
 /// Opens connections. One for the network, one for tests.
 #[async_trait]
 pub trait Connect: Send + Sync {
+    /// In fail-over order; never empty.
+    fn brokers(&self) -> &[BrokerUrl];
+
+    /// See [`MqttSettings::ack_timeout`].
+    fn ack_timeout(&self) -> Duration;
+
     /// Returns when the broker has said welcome and has answered to the subscriptions.
     async fn connect(&self, broker: &BrokerUrl, hello: Hello) -> Result<Box<dyn Connection>, Failure>;
 

@@ -59,6 +59,14 @@ impl Client {
 
 #[async_trait]
 impl Connect for Client {
+    fn brokers(&self) -> &[BrokerUrl] {
+        &self.settings.brokers
+    }
+
+    fn ack_timeout(&self) -> Duration {
+        self.settings.ack_timeout
+    }
+
     async fn connect(&self, broker: &BrokerUrl, hello: Hello) -> Result<Box<dyn Connection>, Failure> {
         // Whoever wants acknowledgements sooner gives up sooner here, too.
         let patience = self.settings.ack_timeout.clamp(Duration::from_secs(1), CONNECT_TIMEOUT);

@@ -12,9 +12,9 @@ use crate::ledger::{Entry, Head, Ledger};
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(title = "Punches")]
 pub struct PunchEvent<'a> {
-    /// Always `1.0`.
+    #[schemars(extend("const" = "1.0"))]
     specversion: &'static str,
-    /// Always `punchgate.punches.v1`.
+    #[schemars(extend("const" = "punchgate.punches.v1"))]
     r#type: &'static str,
     /// `{terminal}/{ledger}/{first}-{last}`: the same punches sent twice have the same id.
     id: String,
@@ -27,7 +27,9 @@ pub struct PunchEvent<'a> {
     time: Timestamp,
     /// The number of the first punch, in 20 digits, so that texts sort as numbers do.
     sequence: String,
+    #[schemars(extend("const" = "application/json"))]
     datacontenttype: &'static str,
+    #[schemars(extend("const" = "urn:punchgate:schema:punches:1"))]
     dataschema: &'static str,
     data: Punches<'a>,
 }
