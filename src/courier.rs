@@ -99,13 +99,14 @@ impl Courier {
         let brokers = self.client.brokers().to_vec();
         let mut backoff = Backoff::new(brokers.len());
         let mut broker = 0;
-        let mut failing = false;
+        // What was logged and is not over.
+        let mut failing = None;
         while !closing.is_cancelled() {
             let url = &brokers[broker];
             let Some(opened) = self.connect(url, &closing).await else { break };
             let (failure, delivered) = match opened {
                 Ok(connection) => {
-                    if std::mem::take(&mut failing) {
+                    if failing.take().is_some() {
                         info!(broker = %url, "broker reached again");
                     }
                     match self.carry(connection, &closing, drain).await {
@@ -119,7 +120,7 @@ impl Courier {
             if delivered {
                 backoff.reset();
             }
-            if !std::mem::replace(&mut failing, true) {
+            if failing.replace(failure.kind) != Some(failure.kind) {
                 warn!(broker = %url, code = failure.kind.code(), reason = %failure, "connection to the broker failed");
             }
             self.down(url, &failure);

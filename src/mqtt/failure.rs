@@ -99,7 +99,10 @@ impl FailureKind {
             }
             Self::Tls => "check that the broker speaks TLS 1.2 or 1.3 on this port",
             Self::BadPassword => "check mqtt.username and mqtt.password_file",
-            Self::NotAuthorised => "allow this client id and its topics in the broker's access rules",
+            // Some brokers say this of a wrong password, so that nobody can guess.
+            Self::NotAuthorised => {
+                "check mqtt.username and mqtt.password_file, and the broker's access rules for this client id"
+            }
             Self::Version => "set mqtt.version to what the broker speaks; it must allow QoS 1",
             Self::Refused => "look at the broker's log",
         }

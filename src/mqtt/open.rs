@@ -93,7 +93,3 @@ pub(super) fn of_tls(error: rumqttc::TlsError) -> Failure {
         error => Failure::new(FailureKind::Tls, format!("TLS could not begin: {error}")),
     }
 }
-
-pub(super) fn panicked() -> Failure {
-    Failure::new(FailureKind::Garbled, "the MQTT client stumbled over what the broker sent")
-}

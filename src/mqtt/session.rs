@@ -54,7 +54,7 @@ impl Session {
     /// Waits for the broker's welcome and its answer to our subscriptions.
     pub(super) async fn begin(sender: Sender, mut steps: Steps, subscribe: &[String]) -> Result<Self, Failure> {
         let limits = loop {
-            if let Step::Welcome(limits) = steps.next().await.ok_or_else(Failure::closed)?? {
+            if let Step::Welcome(limits) = steps.next().await.ok_or_else(Failure::closed)?.map_err(unwelcome)? {
                 break limits;
             }
         };
@@ -100,6 +100,17 @@ impl Session {
                 Step::Welcome(_) | Step::Subscribed(_) | Step::Left | Step::Other => {}
             }
         }
+    }
+}
+
+/// A broker that does not like our certificate may close faster than its alert reaches us.
+fn unwelcome(failure: Failure) -> Failure {
+    match failure.kind {
+        FailureKind::Closed => Failure {
+            words: format!("{} before it said welcome: it may not accept our certificate or client id", failure.words),
+            ..failure
+        },
+        _ => failure,
     }
 }
 

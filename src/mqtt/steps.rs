@@ -1,9 +1,14 @@
 //! What both versions of the client library report, in one language.
 
-use futures_util::stream::BoxStream;
+use std::{collections::VecDeque, panic::AssertUnwindSafe};
+
+use futures_util::{
+    FutureExt, StreamExt,
+    stream::{self, BoxStream},
+};
 use rumqttc::SubscribeFilter;
 
-use super::{Failure, Limits, Message};
+use super::{Failure, FailureKind, Limits, Message};
 
 /// One report of the library's event loop.
 #[derive(Debug)]
@@ -25,6 +30,49 @@ pub(super) enum Step {
 /// The event loop runs inside, and a `poll()` of it that was begun goes on at the next look, however often a `select!` turns
 /// away: given up half-way it would lose packets.
 pub(super) type Steps = BoxStream<'static, Result<Step, Failure>>;
+
+/// The event loop of one version of the library.
+pub(super) trait Library: Send + 'static {
+    type Event: Send;
+
+    fn poll(&mut self) -> impl Future<Output = Result<Self::Event, Failure>> + Send;
+    /// What it has not reported yet.
+    fn left_over(&mut self) -> VecDeque<Self::Event>;
+    fn read(event: Self::Event) -> Result<Step, Failure>;
+}
+
+pub(super) fn steps(library: impl Library) -> Steps {
+    let running = Running { library, left_over: VecDeque::new(), ended: None };
+    stream::unfold(running, |mut running| async { Some((running.step().await, running)) }).boxed()
+}
+
+struct Running<L: Library> {
+    library: L,
+    /// Acknowledgements that came in before the failure count.
+    left_over: VecDeque<L::Event>,
+    ended: Option<Failure>,
+}
+
+impl<L: Library> Running<L> {
+    async fn step(&mut self) -> Result<Step, Failure> {
+        if self.ended.is_none() {
+            // Dormant code reads hostile bytes here: if it panics, only this connection ends.
+            self.ended = match AssertUnwindSafe(self.library.poll()).catch_unwind().await {
+                Ok(Ok(event)) => return L::read(event),
+                Ok(Err(failure)) => Some(failure),
+                Err(_) => {
+                    Some(Failure::new(FailureKind::Garbled, "the MQTT client stumbled over what the broker sent"))
+                }
+            };
+            // Polled again, it would connect again on its own.
+            self.left_over = self.library.left_over();
+        }
+        match (self.left_over.pop_front(), &self.ended) {
+            (Some(event), _) => L::read(event),
+            (None, ended) => Err(ended.clone().unwrap_or_else(Failure::closed)),
+        }
+    }
+}
 
 /// The sending end of the library.
 pub(super) enum Sender {
@@ -68,5 +116,5 @@ impl Sender {
 }
 
 fn queue_full(error: &dyn std::error::Error) -> Failure {
-    Failure::new(super::FailureKind::Garbled, format!("the MQTT client takes nothing more: {error}"))
+    Failure::new(FailureKind::Garbled, format!("the MQTT client takes nothing more: {error}"))
 }

@@ -1,8 +1,7 @@
 //! MQTT 3.1.1, for brokers that speak nothing newer.
 
-use std::{collections::VecDeque, panic::AssertUnwindSafe, sync::Arc};
+use std::{collections::VecDeque, sync::Arc};
 
-use futures_util::{FutureExt, StreamExt, stream};
 use rumqttc::{
     AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, LastWill, MqttOptions, NetworkOptions, Outgoing,
     Packet, QoS, StateError, SubscribeReasonCode, TlsConfiguration, Transport, mqttbytes,
@@ -10,8 +9,8 @@ use rumqttc::{
 
 use super::{
     BrokerUrl, Failure, FailureKind, Limits, MAX_PACKET, Message, MqttSettings,
-    open::{CONNECT_TIMEOUT, QUEUE, address, of_tls, panicked},
-    steps::{Sender, Step, Steps},
+    open::{CONNECT_TIMEOUT, QUEUE, address, of_tls},
+    steps::{Library, Sender, Step, Steps, steps},
 };
 
 pub(super) fn open(
@@ -39,33 +38,22 @@ pub(super) fn open(
     network.set_tcp_nodelay(true);
     network.set_connection_timeout(CONNECT_TIMEOUT.as_secs() + 1);
     events.set_network_options(network);
-    let wire = Wire { events, left_over: VecDeque::new(), ended: None };
-    let steps = stream::unfold(wire, |mut wire| async { Some((wire.step().await, wire)) });
-    (Sender::V311(client), steps.boxed())
+    (Sender::V311(client), steps(events))
 }
 
-struct Wire {
-    events: EventLoop,
-    /// What came in before the failure and was not reported yet.
-    left_over: VecDeque<Event>,
-    ended: Option<Failure>,
-}
+impl Library for EventLoop {
+    type Event = Event;
 
-impl Wire {
-    async fn step(&mut self) -> Result<Step, Failure> {
-        if self.ended.is_none() {
-            // Dormant code reads hostile bytes here: if it panics, only this connection ends.
-            match AssertUnwindSafe(self.events.poll()).catch_unwind().await {
-                Ok(Ok(event)) => return Ok(read(event)),
-                Ok(Err(error)) => self.ended = Some(sort(error)),
-                Err(_) => self.ended = Some(panicked()),
-            }
-            self.left_over = std::mem::take(&mut self.events.state.events);
-        }
-        match (self.left_over.pop_front(), &self.ended) {
-            (Some(event), _) => Ok(read(event)),
-            (None, ended) => Err(ended.clone().unwrap_or_else(Failure::closed)),
-        }
+    async fn poll(&mut self) -> Result<Event, Failure> {
+        self.poll().await.map_err(sort)
+    }
+
+    fn left_over(&mut self) -> VecDeque<Event> {
+        std::mem::take(&mut self.state.events)
+    }
+
+    fn read(event: Event) -> Result<Step, Failure> {
+        Ok(read(event))
     }
 }
 

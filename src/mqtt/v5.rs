@@ -1,8 +1,7 @@
 //! MQTT 5.
 
-use std::{collections::VecDeque, panic::AssertUnwindSafe, sync::Arc};
+use std::{collections::VecDeque, sync::Arc};
 
-use futures_util::{FutureExt, StreamExt, stream};
 use rumqttc::{
     NetworkOptions, Outgoing, TlsConfiguration, Transport,
     v5::{
@@ -19,8 +18,8 @@ use rumqttc::{
 
 use super::{
     BrokerUrl, Failure, FailureKind, Limits, MAX_PACKET, Message, MqttSettings,
-    open::{CONNECT_TIMEOUT, QUEUE, address, panicked},
-    steps::{Sender, Step, Steps},
+    open::{CONNECT_TIMEOUT, QUEUE, address, of_tls},
+    steps::{Library, Sender, Step, Steps, steps},
 };
 
 pub(super) fn open(
@@ -48,33 +47,22 @@ pub(super) fn open(
         .set_outgoing_inflight_upper_limit(QUEUE as u16)
         .set_last_will(LastWill::new(will.topic, will.payload, QoS::AtLeastOnce, will.retain, None));
     let (client, events) = AsyncClient::new(options, QUEUE);
-    let wire = Wire { events, left_over: VecDeque::new(), ended: None };
-    let steps = stream::unfold(wire, |mut wire| async { Some((wire.step().await, wire)) });
-    (Sender::V5(client), steps.boxed())
+    (Sender::V5(client), steps(events))
 }
 
-struct Wire {
-    events: EventLoop,
-    /// What came in before the failure and was not reported yet.
-    left_over: VecDeque<Event>,
-    ended: Option<Failure>,
-}
+impl Library for EventLoop {
+    type Event = Event;
 
-impl Wire {
-    async fn step(&mut self) -> Result<Step, Failure> {
-        if self.ended.is_none() {
-            // Dormant code reads hostile bytes here: if it panics, only this connection ends.
-            match AssertUnwindSafe(self.events.poll()).catch_unwind().await {
-                Ok(Ok(event)) => return read(event),
-                Ok(Err(error)) => self.ended = Some(sort(error)),
-                Err(_) => self.ended = Some(panicked()),
-            }
-            self.left_over = std::mem::take(&mut self.events.state.events);
-        }
-        match (self.left_over.pop_front(), &self.ended) {
-            (Some(event), _) => read(event),
-            (None, ended) => Err(ended.clone().unwrap_or_else(Failure::closed)),
-        }
+    async fn poll(&mut self) -> Result<Event, Failure> {
+        self.poll().await.map_err(sort)
+    }
+
+    fn left_over(&mut self) -> VecDeque<Event> {
+        std::mem::take(&mut self.state.events)
+    }
+
+    fn read(event: Event) -> Result<Step, Failure> {
+        read(event)
     }
 }
 
@@ -124,7 +112,7 @@ fn limits(welcome: &ConnAck) -> Result<Limits, Failure> {
 fn sort(error: ConnectionError) -> Failure {
     match error {
         ConnectionError::Io(error) => Failure::of_io(&error),
-        ConnectionError::Tls(error) => super::open::of_tls(error),
+        ConnectionError::Tls(error) => of_tls(error),
         ConnectionError::Timeout(_) => Failure::new(FailureKind::Silent, "the broker did not answer in time"),
         ConnectionError::ConnectionRefused(code) => refused(code),
         ConnectionError::NotConnAck(_) => Failure::new(FailureKind::Garbled, "the broker did not say welcome first"),

@@ -148,36 +148,37 @@ fn state() -> StateMessage {
     }
 }
 
-/// Every document: name, topic, what it is for, whether it is retained, schema, and one example.
-fn documents() -> Vec<(&'static str, &'static str, &'static str, bool, Value, Vec<u8>)> {
+/// A document of the contract.
+struct Described {
+    name: &'static str,
+    topic: &'static str,
+    summary: &'static str,
+    retain: bool,
+    schema: Value,
+    example: Vec<u8>,
+}
+
+fn documents() -> Vec<Described> {
     let segment = segment();
+    let document = |name, topic, summary, schema, example| {
+        let retain = name != "punches";
+        Described { name, topic, summary, retain, schema, example }
+    };
+    let standing = "How the gateway stands; its last will says `lost`.";
     let punches = punch_event(&segment.ledger, &segment.entries);
+    let punch_schema = schema::<PunchEvent<'_>>();
+    let (health, terminal) = (json(&gateway_health()), json(&terminal_health()));
     vec![
-        (
-            "state",
-            "state",
-            "How the gateway stands; its last will says `lost`.",
-            true,
-            schema::<StateMessage>(),
-            json(&state()),
-        ),
-        ("birth", "birth", "Who the gateway is and what it can do.", true, schema::<Birth>(), json(&birth())),
-        (
-            "punches",
-            "punch/{terminal}",
-            "Punches of one terminal, as a CloudEvent.",
-            false,
-            schema::<PunchEvent<'_>>(),
-            punches,
-        ),
-        ("health", "health", "The gateway's health.", true, schema::<health::GatewayHealth>(), json(&gateway_health())),
-        (
+        document("state", "state", standing, schema::<StateMessage>(), json(&state())),
+        document("birth", "birth", "Who the gateway is and what it can do.", schema::<Birth>(), json(&birth())),
+        document("punches", "punch/{terminal}", "Punches of one terminal, as a CloudEvent.", punch_schema, punches),
+        document("health", "health", "The gateway's health.", schema::<health::GatewayHealth>(), health),
+        document(
             "terminal-health",
             "health/{terminal}",
             "The health of one terminal.",
-            true,
             schema::<health::TerminalHealth>(),
-            json(&terminal_health()),
+            terminal,
         ),
     ]
 }
@@ -206,7 +207,7 @@ fn hold(path: &str, made: &impl Serialize) {
 
 #[test]
 fn the_schemas_in_docs_are_those_of_the_code() {
-    for (name, .., schema, _) in documents() {
+    for Described { name, schema, .. } in documents() {
         hold(&format!("docs/schema/{name}.json"), &schema);
     }
 }
@@ -215,7 +216,7 @@ fn the_schemas_in_docs_are_those_of_the_code() {
 fn the_asyncapi_document_is_that_of_the_code() {
     let mut channels = serde_json::Map::new();
     let mut operations = serde_json::Map::new();
-    for (name, topic, summary, retain, ..) in documents() {
+    for Described { name, topic, summary, retain, .. } in documents() {
         let parameter = |what: &str| json!({ "description": format!("{what}: [a-z0-9-]{{1,40}}") });
         let mut parameters = json!({ "tenant": parameter("gateway.tenant"), "gateway": parameter("gateway.id") });
         if topic.contains("{terminal}") {
@@ -264,8 +265,8 @@ fn the_asyncapi_document_is_that_of_the_code() {
 /// Whoever read version 1 once reads it for ever: golden files are begun by `UPDATE_DOCS=1` and never rewritten.
 #[test]
 fn documents_are_what_they_were_in_version_1() {
-    for (name, .., payload) in documents() {
-        let made: Value = serde_json::from_slice(&payload).unwrap();
+    for Described { name, example, .. } in documents() {
+        let made: Value = serde_json::from_slice(&example).unwrap();
         let path = format!("tests/golden/1/{name}.json");
         match fs::read_to_string(root(&path)) {
             Ok(kept) => added_only(&path, &serde_json::from_str(&kept).unwrap(), &made),

@@ -1,0 +1,492 @@
+//! The courier's promise: everything arrives, whatever brokers and lines do; nothing is confirmed that was not acknowledged.
+
+mod support;
+
+use std::{sync::Arc, time::Duration};
+
+use punchgate::{
+    courier::{Board, Courier, CourierSettings, Inbox, LinkState, LinkStatus},
+    mqtt::{BrokerUrl, Client, FailureKind, MqttSettings, MqttVersion},
+    wire::GatewayState,
+};
+use support::{
+    broker::{Mosquitto, Setup},
+    certs::Ca,
+    hostile::{Hostile, Manner},
+    line::{Line, Wire},
+    outbox::Memory,
+    soon,
+    subscriber::Subscriber,
+};
+use tokio::{sync::watch, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+/// A courier at work.
+struct Working {
+    board: Board,
+    link: watch::Receiver<LinkStatus>,
+    closing: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Working {
+    fn start(memory: &Memory, settings: MqttSettings) -> Self {
+        Self::start_with(memory, settings, Inbox::default())
+    }
+
+    fn start_with(memory: &Memory, settings: MqttSettings, inbox: Inbox) -> Self {
+        let courier =
+            CourierSettings { tenant: "acme".into(), gateway: "sz-03".into(), window: CourierSettings::WINDOW };
+        let client = Arc::new(Client::new(settings));
+        let (courier, board, link) = Courier::new(courier, Box::new(memory.clone()), client, inbox);
+        board.state(GatewayState::Online, None);
+        let closing = CancellationToken::new();
+        let task = tokio::spawn(courier.run(closing.clone(), Duration::from_secs(5)));
+        Self { board, link, closing, task }
+    }
+
+    async fn until(&mut self, what: &str, like: impl FnMut(&LinkStatus) -> bool) -> LinkStatus {
+        soon(what, self.link.wait_for(like)).await.unwrap().clone()
+    }
+
+    async fn until_up(&mut self) {
+        self.until("the link is up", |link| link.state == LinkState::Up).await;
+    }
+
+    /// Waits until the link is down for this reason.
+    async fn fails_by(mut self, kind: FailureKind) {
+        let link = self.until(kind.code(), |link| link.cause.as_ref().is_some_and(|cause| cause.kind == kind)).await;
+        let cause = link.cause.unwrap();
+        assert!(!cause.words.is_empty() && !cause.mend.is_empty());
+        assert_eq!(cause.refuses, kind.refuses());
+        self.close().await;
+    }
+
+    async fn close(self) {
+        self.closing.cancel();
+        soon("the courier leaves", self.task).await.unwrap();
+    }
+}
+
+fn quick(mut settings: MqttSettings) -> MqttSettings {
+    settings.ack_timeout = Duration::from_secs(1);
+    settings
+}
+
+fn plain(brokers: Vec<BrokerUrl>) -> MqttSettings {
+    MqttSettings {
+        brokers,
+        version: MqttVersion::V5,
+        client_id: "sz-03".into(),
+        ca_file: None,
+        cert_file: None,
+        key_file: None,
+        username: None,
+        password: None,
+        keep_alive: Duration::from_secs(30),
+        ack_timeout: Duration::from_secs(1),
+    }
+}
+
+async fn everything_arrives(version: MqttVersion) {
+    let Some(broker) = Mosquitto::plainly() else { return };
+    let subscriber = Subscriber::start(broker.settings("subscriber")).await;
+    let memory = Memory::new();
+    memory.punch("front-door", 5_000, 200);
+    memory.punch("canteen", 10, 1);
+    let mut working = Working::start(&memory, MqttSettings { version, ..broker.settings("sz-03") });
+    memory.until_all_confirmed().await;
+    subscriber.until_punches(&memory.all()).await;
+    let link = working.until("all are counted", |link| link.counters.punches_acked == 5_010).await;
+    assert_eq!((link.reconnects(), link.counters.refused, &link.cause), (0, 0, &None));
+    assert!(link.certificate_days().unwrap() > 365 && link.round_trip.is_some());
+    working.close().await;
+}
+
+#[tokio::test]
+async fn everything_arrives_and_is_confirmed_with_mqtt_5() {
+    everything_arrives(MqttVersion::V5).await;
+}
+
+#[tokio::test]
+async fn everything_arrives_and_is_confirmed_with_mqtt_311() {
+    everything_arrives(MqttVersion::V311).await;
+}
+
+async fn a_killed_broker_loses_nothing_of_ours(version: MqttVersion) {
+    let Some(mut broker) = Mosquitto::start(Setup { persistence: true, ..Setup::default() }) else { return };
+    let memory = Memory::new();
+    memory.punch("front-door", 40_000, 50);
+    let mut working = Working::start(&memory, MqttSettings { version, ..broker.settings("sz-03") });
+    memory.until_confirmed(2_000).await;
+    broker.kill();
+    working.until("the link is down", |link| link.state == LinkState::Down).await;
+    memory.punch("front-door", 100, 1);
+    broker.restart();
+    memory.until_all_confirmed().await;
+    assert!(memory.taken_back() >= 1);
+    let link = working.until("it came again", |link| link.reconnects() >= 1 && link.state == LinkState::Up).await;
+    assert_eq!(link.cause, None);
+    working.close().await;
+}
+
+#[tokio::test]
+async fn a_broker_killed_in_the_middle_loses_nothing_of_ours_with_mqtt_5() {
+    a_killed_broker_loses_nothing_of_ours(MqttVersion::V5).await;
+}
+
+#[tokio::test]
+async fn a_broker_killed_in_the_middle_loses_nothing_of_ours_with_mqtt_311() {
+    a_killed_broker_loses_nothing_of_ours(MqttVersion::V311).await;
+}
+
+#[tokio::test]
+async fn a_frozen_broker_is_left_and_found_again() {
+    let Some(broker) = Mosquitto::plainly() else { return };
+    let memory = Memory::new();
+    let mut working = Working::start(&memory, quick(broker.settings("sz-03")));
+    memory.punch("front-door", 10, 1);
+    memory.until_all_confirmed().await;
+    broker.freeze();
+    memory.punch("front-door", 10, 1);
+    let told = |link: &LinkStatus| link.cause.as_ref().is_some_and(|it| it.kind == FailureKind::NotAcknowledging);
+    working.until("it is told", told).await;
+    assert_eq!(memory.confirmed().len(), 10);
+    broker.thaw();
+    memory.until_all_confirmed().await;
+    working.close().await;
+}
+
+#[tokio::test]
+async fn the_next_broker_of_the_list_takes_over_from_a_dead_a_frozen_and_a_silent_one() {
+    let Some(alive) = Mosquitto::plainly() else { return };
+    let Some(frozen) = Mosquitto::plainly() else { return };
+    frozen.freeze();
+    let silent = Hostile::start(Manner::NeverWelcomes, usize::MAX).await;
+    let dead = BrokerUrl { host: "localhost".into(), port: 1, tls: true };
+    let memory = Memory::new();
+    memory.punch("front-door", 100, 10);
+    let mut settings = quick(alive.settings("sz-03"));
+    settings.brokers = vec![dead, frozen.url(), silent.url(), alive.url()];
+    let mut working = Working::start(&memory, settings);
+    memory.until_all_confirmed().await;
+    let link = working.until("the link is up", |link| link.state == LinkState::Up).await;
+    assert_eq!(link.broker, Some(alive.url()));
+    working.close().await;
+}
+
+#[tokio::test]
+async fn a_cut_and_a_stalled_line_lose_nothing() {
+    let Some(broker) = Mosquitto::plainly() else { return };
+    let subscriber = Subscriber::start(broker.settings("subscriber")).await;
+    let line = Line::to(broker.port()).await;
+    let memory = Memory::new();
+    let mut settings = quick(broker.settings("sz-03"));
+    settings.brokers[0].port = line.port;
+    let mut working = Working::start(&memory, settings);
+    for wire in [Wire::Cut, Wire::Stalled] {
+        working.until_up().await;
+        memory.punch("front-door", 5_000, 20);
+        line.set(wire);
+        working.until("the line fails", |link| link.state == LinkState::Down).await;
+        line.set(Wire::Whole);
+        memory.until_all_confirmed().await;
+    }
+    subscriber.until_punches(&memory.all()).await;
+    working.close().await;
+}
+
+#[tokio::test]
+async fn each_disagreement_about_certificates_has_its_name() {
+    let ca = Ca::new("right CA");
+    let expired = ca.issue_until(&["localhost"], 2021);
+    let Some(old) = Mosquitto::start(Setup { certificate: Some(expired), ca, ..Setup::default() }) else { return };
+    let memory = Memory::new();
+    Working::start(&memory, old.settings("a")).fails_by(FailureKind::Expired).await;
+
+    let ca = Ca::new("right CA");
+    let elsewhere = ca.issue(&["broker.example"]);
+    let Some(wrong) = Mosquitto::start(Setup { certificate: Some(elsewhere), ca, ..Setup::default() }) else { return };
+    Working::start(&memory, wrong.settings("a")).fails_by(FailureKind::WrongName).await;
+
+    let Some(right) = Mosquitto::plainly() else { return };
+    let stranger = Ca::new("another CA");
+    std::fs::write(right.path("other.pem"), stranger.pem()).unwrap();
+    let with = |change: &dyn Fn(&mut MqttSettings)| {
+        let mut settings = right.settings("a");
+        change(&mut settings);
+        Working::start(&memory, settings)
+    };
+    let unknown = with(&|settings| settings.ca_file = Some(right.path("other.pem")));
+    unknown.fails_by(FailureKind::UnknownCa).await;
+
+    right.write_pair("other", &stranger.issue(&["gateway"]));
+    let ours = with(&|settings| {
+        settings.cert_file = Some(right.path("other.pem"));
+        settings.key_file = Some(right.path("other.key"));
+    });
+    ours.fails_by(FailureKind::OurCertificate).await;
+
+    let none = with(&|settings| (settings.cert_file, settings.key_file) = (None, None));
+    none.fails_by(FailureKind::OurCertificate).await;
+
+    let missing = with(&|settings| settings.ca_file = Some(right.path("nowhere.pem")));
+    missing.fails_by(FailureKind::Files).await;
+
+    let nobody = with(&|settings| settings.brokers[0].port = 1);
+    nobody.fails_by(FailureKind::ConnectionRefused).await;
+
+    let nowhere = with(&|settings| settings.brokers[0].host = "no-such-host.invalid".into());
+    nowhere.fails_by(FailureKind::NoSuchHost).await;
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_needs_no_restart() {
+    let Some(broker) = Mosquitto::plainly() else { return };
+    let right = std::fs::read(broker.path("ca.pem")).unwrap();
+    std::fs::write(broker.path("ours.pem"), Ca::new("another CA").pem()).unwrap();
+    let memory = Memory::new();
+    memory.punch("front-door", 1, 1);
+    let settings = MqttSettings { ca_file: Some(broker.path("ours.pem")), ..broker.settings("sz-03") };
+    let mut working = Working::start(&memory, settings);
+    let told = |link: &LinkStatus| link.cause.as_ref().is_some_and(|it| it.kind == FailureKind::UnknownCa);
+    working.until("it is told", told).await;
+    std::fs::write(broker.path("ours.pem"), right).unwrap();
+    memory.until_all_confirmed().await;
+    working.close().await;
+}
+
+#[tokio::test]
+async fn a_wrong_password_has_its_name_with_both_versions() {
+    let setup = Setup { user: Some(("gateway", "right")), ..Setup::default() };
+    let Some(broker) = Mosquitto::start(setup) else { return };
+    let memory = Memory::new();
+    memory.punch("front-door", 1, 1);
+    for version in [MqttVersion::V5, MqttVersion::V311] {
+        let password = Some(support::secret("wrong"));
+        let settings = MqttSettings { version, password, ..broker.settings("sz-03") };
+        // What mosquitto says of a wrong password; the mend names the password too.
+        Working::start(&memory, settings).fails_by(FailureKind::NotAuthorised).await;
+    }
+    let working = Working::start(&memory, broker.settings("sz-03"));
+    memory.until_all_confirmed().await;
+    working.close().await;
+}
+
+#[tokio::test]
+async fn birth_and_state_come_first_and_the_will_says_lost_with_the_same_epoch() {
+    let Some(broker) = Mosquitto::plainly() else { return };
+    let subscriber = Subscriber::start(broker.settings("subscriber")).await;
+    let memory = Memory::new();
+    let mut working = Working::start(&memory, broker.settings("sz-03"));
+    working.board.set("birth", br#"{"version":"1"}"#.to_vec());
+    let online = subscriber.until_document("state", |state| state["state"] == "online").await;
+    subscriber.until_document("birth", |birth| birth["version"] == "1").await;
+    working.until_up().await;
+    working.task.abort(); // as if the process had died
+    let lost = subscriber.until_document("state", |state| state["state"] == "lost").await;
+    assert_eq!(lost["epoch"], online["epoch"]);
+
+    let working = Working::start(&memory, broker.settings("sz-03"));
+    let next = |state: &serde_json::Value| state["state"] == "online" && state["epoch"] != online["epoch"];
+    subscriber.until_document("state", next).await;
+    working.close().await;
+    subscriber.until_document("state", |state| state["state"] == "offline").await;
+}
+
+#[tokio::test]
+async fn documents_are_retained_pinned_up_again_and_taken_off() {
+    let Some(mut broker) = Mosquitto::plainly() else { return };
+    let memory = Memory::new();
+    let working = Working::start(&memory, broker.settings("sz-03"));
+    working.board.set("health", br#"{"n":1}"#.to_vec());
+    working.board.set("incident/disk-full", br#"{"n":1}"#.to_vec());
+    memory.punch("front-door", 1, 1);
+    memory.until_all_confirmed().await;
+    broker.restart(); // without persistence: it has forgotten them
+    working.board.set("health", br#"{"n":2}"#.to_vec());
+    working.board.clear("incident/disk-full");
+    memory.punch("front-door", 1, 1);
+    memory.until_all_confirmed().await;
+    working.close().await;
+    let late = Subscriber::start(broker.settings("late")).await;
+    late.until_document("health", |health| health["n"] == 2).await;
+    let cleared = soon("nothing is kept", async {
+        late.until_document("state", |state| state["state"] == "offline").await;
+        tokio::time::timeout(Duration::from_millis(100), late.until_document("incident/disk-full", |_| true)).await
+    });
+    assert!(cleared.await.is_err());
+}
+
+#[tokio::test]
+async fn what_comes_in_reaches_whoever_asked_for_it() {
+    let Some(broker) = Mosquitto::plainly() else { return };
+    let memory = Memory::new();
+    let (messages, mut requests) = tokio::sync::mpsc::channel(4);
+    let inbox = Inbox { filters: vec!["request/+".into()], messages: Some(messages) };
+    let mut working = Working::start_with(&memory, broker.settings("sz-03"), inbox);
+    working.until_up().await;
+    let other = Memory::new();
+    let support = Working::start(&other, broker.settings("support"));
+    support.board.set("request/1", b"{}".to_vec());
+    let request = soon("a request arrives", requests.recv()).await.unwrap();
+    assert_eq!(request.topic, "punchgate/1/acme/sz-03/request/1");
+    support.close().await;
+    working.close().await;
+}
+
+#[tokio::test]
+async fn punches_and_documents_wait_for_one_message_of_the_other_kind_at_most() {
+    let broker = Hostile::start(Manner::OneAtATime, usize::MAX).await;
+    let memory = Memory::new();
+    memory.punch("front-door", 100, 1);
+    let working = Working::start(&memory, plain(vec![broker.url()]));
+    for n in 0..100 {
+        working.board.set(&format!("health/t{n}"), b"{}".to_vec());
+    }
+    memory.until_all_confirmed().await;
+    let topics = broker.topics();
+    let is_punch = |topic: &String| topic.contains("/punch/");
+    let last = topics.iter().rposition(is_punch).unwrap();
+    let longest = topics[..last].chunk_by(|a, b| is_punch(a) == is_punch(b)).map(<[_]>::len).max();
+    assert_eq!(longest, Some(1), "{topics:#?}");
+    working.close().await;
+}
+
+/// Runs against a bad broker that turns good after some connections.
+async fn survives(manner: Manner, bad: usize) {
+    let broker = Hostile::start(manner, bad).await;
+    let memory = Memory::new();
+    memory.punch("front-door", 60, 5);
+    memory.punch("canteen", 20, 1);
+    let working = Working::start(&memory, plain(vec![broker.url()]));
+    memory.until_all_confirmed().await;
+    let unheard: Vec<_> = memory.confirmed().difference(&broker.acked()).cloned().collect();
+    assert!(unheard.is_empty(), "{manner:?}: confirmed without an acknowledgement: {unheard:?}");
+    assert_eq!(broker.complaints(), [""; 0]);
+    working.close().await;
+}
+
+#[tokio::test]
+async fn a_broker_that_never_acknowledges_confirms_nothing_and_is_left() {
+    survives(Manner::NeverWelcomes, 1).await;
+    survives(Manner::NeverAcks, 1).await;
+}
+
+#[tokio::test]
+async fn a_broker_that_ends_connections_confirms_nothing_by_that() {
+    survives(Manner::WelcomesAndCloses, 3).await;
+    survives(Manner::ClosesAfterThree, 3).await;
+}
+
+#[tokio::test]
+async fn answers_that_nobody_asked_for_confirm_nothing() {
+    survives(Manner::AcksTwice, 3).await;
+    survives(Manner::AcksUnknownIds, 3).await;
+    survives(Manner::Garbage, 3).await;
+}
+
+#[tokio::test]
+async fn answers_of_another_quality_of_service_confirm_nothing() {
+    survives(Manner::AnswersWithPubrec, 1).await;
+}
+
+#[tokio::test]
+async fn one_forgotten_acknowledgement_is_noticed() {
+    survives(Manner::ForgetsOne, 1).await;
+}
+
+#[tokio::test]
+async fn acknowledgements_out_of_order_reach_the_right_punches() {
+    survives(Manner::AcksBackwards, 2).await;
+}
+
+#[tokio::test]
+async fn a_receive_maximum_of_one_is_kept() {
+    survives(Manner::OneAtATime, usize::MAX).await;
+}
+
+#[tokio::test]
+async fn a_small_packet_limit_is_kept() {
+    survives(Manner::SmallPackets, usize::MAX).await;
+}
+
+#[tokio::test]
+async fn a_limit_that_the_broker_never_told_is_found_out() {
+    let broker = Hostile::start(Manner::ClosesOnLarge, usize::MAX).await;
+    let memory = Memory::new();
+    memory.punch("front-door", 1_000, 200);
+    let working = Working::start(&memory, plain(vec![broker.url()]));
+    memory.until_all_confirmed().await;
+    working.close().await;
+}
+
+#[tokio::test]
+async fn a_refusal_confirms_nothing_and_is_tried_again() {
+    let broker = Hostile::start(Manner::Refuses, 1).await;
+    let memory = Memory::new();
+    memory.punch("front-door", 20, 1);
+    let mut working = Working::start(&memory, plain(vec![broker.url()]));
+    let link = working.until("the refusal is told", |link| link.refusal.is_some()).await;
+    assert!(link.refusal.unwrap().contains("QuotaExceeded"));
+    working.until("it is tried again", |link| link.counters.refused > 40).await;
+    assert!(memory.confirmed().is_empty());
+    assert_eq!(broker.connections(), 1);
+    working.close().await;
+}
+
+#[tokio::test]
+async fn one_refused_terminal_holds_no_other_back() {
+    let broker = Hostile::start(Manner::RefusesOneTerminal, usize::MAX).await;
+    let memory = Memory::new();
+    memory.punch("canteen", 500, 1);
+    memory.punch("front-door", 500, 1);
+    let working = Working::start(&memory, plain(vec![broker.url()]));
+    memory.until_confirmed(500).await;
+    assert!(memory.confirmed().iter().all(|(terminal, _)| terminal == "front-door"));
+    working.close().await;
+}
+
+#[tokio::test]
+async fn a_punch_too_large_is_told_and_holds_no_other_back() {
+    let setup = Setup { extra: "max_packet_size 3000".into(), ..Setup::default() };
+    let Some(broker) = Mosquitto::start(setup) else { return };
+    let memory = Memory::new();
+    let long = |seq: u64| if seq == 50 { "9".repeat(3_000) } else { seq.to_string() };
+    memory.punch_as("front-door", 100, 100, long);
+    let mut working = Working::start(&memory, broker.settings("sz-03"));
+    memory.until_confirmed(99).await;
+    let link = working.until("it is told", |link| link.unsendable == 1).await;
+    assert_eq!((link.state, link.reconnects()), (LinkState::Up, 0));
+    assert!(!memory.confirmed().contains(&("front-door".into(), 50)));
+    working.close().await;
+}
+
+#[tokio::test]
+async fn the_beat_goes_on_whatever_the_broker_does() {
+    let broker = Hostile::start(Manner::NeverWelcomes, usize::MAX).await;
+    let mut working = Working::start(&Memory::new(), plain(vec![broker.url()]));
+    let begun = working.link.borrow().beat;
+    working.until("it beats", |link| link.beat >= begun + 6).await;
+    working.close().await;
+}
+
+#[tokio::test]
+async fn the_messages_of_a_real_broker_give_the_chain() {
+    let Some(broker) = Mosquitto::plainly() else { return };
+    let subscriber = Subscriber::start(broker.settings("subscriber")).await;
+    let memory = Memory::new();
+    memory.punch("front-door", 1_000, 200);
+    let working = Working::start(&memory, broker.settings("sz-03"));
+    subscriber.until_punches(&memory.all()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("messages.jsonl");
+    let lines: Vec<String> = subscriber.messages().iter().map(ToString::to_string).collect();
+    std::fs::write(&file, lines.join("\n")).unwrap();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/chain.py");
+    match std::process::Command::new("python3").args([script.as_ref(), file.as_os_str()]).output() {
+        Ok(done) => assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout)),
+        Err(_) => support::broker::skipped("python3 is not here"),
+    }
+    working.close().await;
+}
