@@ -11,6 +11,7 @@ mod parcel;
 mod prudence;
 mod refusals;
 mod round;
+mod tally;
 mod window;
 
 use std::{sync::Arc, time::Duration};

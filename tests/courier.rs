@@ -2,12 +2,11 @@
 
 mod support;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use punchgate::{
-    courier::{Board, Courier, CourierSettings, Inbox, LinkState, LinkStatus},
-    mqtt::{BrokerUrl, Client, FailureKind, MqttSettings, MqttVersion},
-    wire::GatewayState,
+    courier::{Inbox, LinkState, LinkStatus},
+    mqtt::{BrokerUrl, FailureKind, MqttSettings, MqttVersion},
 };
 use support::{
     broker::{Mosquitto, Setup},
@@ -17,76 +16,8 @@ use support::{
     outbox::Memory,
     soon,
     subscriber::Subscriber,
+    working::{Working, quick},
 };
-use tokio::{sync::watch, task::JoinHandle};
-use tokio_util::sync::CancellationToken;
-
-/// A courier at work.
-struct Working {
-    board: Board,
-    link: watch::Receiver<LinkStatus>,
-    closing: CancellationToken,
-    task: JoinHandle<()>,
-}
-
-impl Working {
-    fn start(memory: &Memory, settings: MqttSettings) -> Self {
-        Self::start_with(memory, settings, Inbox::default())
-    }
-
-    fn start_with(memory: &Memory, settings: MqttSettings, inbox: Inbox) -> Self {
-        let courier =
-            CourierSettings { tenant: "acme".into(), gateway: "sz-03".into(), window: CourierSettings::WINDOW };
-        let client = Arc::new(Client::new(settings));
-        let (courier, board, link) = Courier::new(courier, Box::new(memory.clone()), client, inbox);
-        board.state(GatewayState::Online, None);
-        let closing = CancellationToken::new();
-        let task = tokio::spawn(courier.run(closing.clone(), Duration::from_secs(5)));
-        Self { board, link, closing, task }
-    }
-
-    async fn until(&mut self, what: &str, like: impl FnMut(&LinkStatus) -> bool) -> LinkStatus {
-        soon(what, self.link.wait_for(like)).await.unwrap().clone()
-    }
-
-    async fn until_up(&mut self) {
-        self.until("the link is up", |link| link.state == LinkState::Up).await;
-    }
-
-    /// Waits until the link is down for this reason.
-    async fn fails_by(mut self, kind: FailureKind) {
-        let link = self.until(kind.code(), |link| link.cause.as_ref().is_some_and(|cause| cause.kind == kind)).await;
-        let cause = link.cause.unwrap();
-        assert!(!cause.words.is_empty() && !cause.mend.is_empty());
-        assert_eq!(cause.refuses, kind.refuses());
-        self.close().await;
-    }
-
-    async fn close(self) {
-        self.closing.cancel();
-        soon("the courier leaves", self.task).await.unwrap();
-    }
-}
-
-fn quick(mut settings: MqttSettings) -> MqttSettings {
-    settings.ack_timeout = Duration::from_secs(1);
-    settings
-}
-
-fn plain(brokers: Vec<BrokerUrl>) -> MqttSettings {
-    MqttSettings {
-        brokers,
-        version: MqttVersion::V5,
-        client_id: "sz-03".into(),
-        ca_file: None,
-        cert_file: None,
-        key_file: None,
-        username: None,
-        password: None,
-        keep_alive: Duration::from_secs(30),
-        ack_timeout: Duration::from_secs(1),
-    }
-}
 
 async fn everything_arrives(version: MqttVersion) {
     let Some(broker) = Mosquitto::plainly() else { return };
@@ -336,118 +267,6 @@ async fn what_comes_in_reaches_whoever_asked_for_it() {
 }
 
 #[tokio::test]
-async fn punches_and_documents_wait_for_one_message_of_the_other_kind_at_most() {
-    let broker = Hostile::start(Manner::OneAtATime, usize::MAX).await;
-    let memory = Memory::new();
-    memory.punch("front-door", 100, 1);
-    let working = Working::start(&memory, plain(vec![broker.url()]));
-    for n in 0..100 {
-        working.board.set(&format!("health/t{n}"), b"{}".to_vec());
-    }
-    memory.until_all_confirmed().await;
-    let topics = broker.topics();
-    let is_punch = |topic: &String| topic.contains("/punch/");
-    let last = topics.iter().rposition(is_punch).unwrap();
-    let longest = topics[..last].chunk_by(|a, b| is_punch(a) == is_punch(b)).map(<[_]>::len).max();
-    assert_eq!(longest, Some(1), "{topics:#?}");
-    working.close().await;
-}
-
-/// Runs against a bad broker that turns good after some connections.
-async fn survives(manner: Manner, bad: usize) {
-    let broker = Hostile::start(manner, bad).await;
-    let memory = Memory::new();
-    memory.punch("front-door", 60, 5);
-    memory.punch("canteen", 20, 1);
-    let working = Working::start(&memory, plain(vec![broker.url()]));
-    memory.until_all_confirmed().await;
-    let unheard: Vec<_> = memory.confirmed().difference(&broker.acked()).cloned().collect();
-    assert!(unheard.is_empty(), "{manner:?}: confirmed without an acknowledgement: {unheard:?}");
-    assert_eq!(broker.complaints(), [""; 0]);
-    working.close().await;
-}
-
-#[tokio::test]
-async fn a_broker_that_never_acknowledges_confirms_nothing_and_is_left() {
-    survives(Manner::NeverWelcomes, 1).await;
-    survives(Manner::NeverAcks, 1).await;
-}
-
-#[tokio::test]
-async fn a_broker_that_ends_connections_confirms_nothing_by_that() {
-    survives(Manner::WelcomesAndCloses, 3).await;
-    survives(Manner::ClosesAfterThree, 3).await;
-}
-
-#[tokio::test]
-async fn answers_that_nobody_asked_for_confirm_nothing() {
-    survives(Manner::AcksTwice, 3).await;
-    survives(Manner::AcksUnknownIds, 3).await;
-    survives(Manner::Garbage, 3).await;
-}
-
-#[tokio::test]
-async fn answers_of_another_quality_of_service_confirm_nothing() {
-    survives(Manner::AnswersWithPubrec, 1).await;
-}
-
-#[tokio::test]
-async fn one_forgotten_acknowledgement_is_noticed() {
-    survives(Manner::ForgetsOne, 1).await;
-}
-
-#[tokio::test]
-async fn acknowledgements_out_of_order_reach_the_right_punches() {
-    survives(Manner::AcksBackwards, 2).await;
-}
-
-#[tokio::test]
-async fn a_receive_maximum_of_one_is_kept() {
-    survives(Manner::OneAtATime, usize::MAX).await;
-}
-
-#[tokio::test]
-async fn a_small_packet_limit_is_kept() {
-    survives(Manner::SmallPackets, usize::MAX).await;
-}
-
-#[tokio::test]
-async fn a_limit_that_the_broker_never_told_is_found_out() {
-    let broker = Hostile::start(Manner::ClosesOnLarge, usize::MAX).await;
-    let memory = Memory::new();
-    memory.punch("front-door", 1_000, 200);
-    let working = Working::start(&memory, plain(vec![broker.url()]));
-    memory.until_all_confirmed().await;
-    working.close().await;
-}
-
-#[tokio::test]
-async fn a_refusal_confirms_nothing_and_is_tried_again() {
-    let broker = Hostile::start(Manner::Refuses, 1).await;
-    let memory = Memory::new();
-    memory.punch("front-door", 20, 1);
-    let mut working = Working::start(&memory, plain(vec![broker.url()]));
-    let link = working.until("the refusal is told", |link| link.refusal.is_some()).await;
-    assert!(link.refusal.unwrap().contains("QuotaExceeded"));
-    working.until("it is tried again", |link| link.counters.refused > 40).await;
-    assert!(memory.confirmed().is_empty());
-    assert_eq!(broker.connections(), 1);
-    working.close().await;
-}
-
-#[tokio::test]
-async fn one_refused_terminal_holds_no_other_back() {
-    let broker = Hostile::start(Manner::RefusesOneTerminal, usize::MAX).await;
-    let memory = Memory::new();
-    memory.punch("canteen", 500, 1);
-    memory.punch("front-door", 500, 1);
-    let working = Working::start(&memory, plain(vec![broker.url()]));
-    memory.until_confirmed(500).await;
-    assert!(memory.confirmed().iter().all(|(terminal, _)| terminal == "front-door"));
-    working.close().await;
-}
-
-#[tokio::test]
 async fn a_punch_too_large_is_told_and_holds_no_other_back() {
     let setup = Setup { extra: "max_packet_size 3000".into(), ..Setup::default() };
     let Some(broker) = Mosquitto::start(setup) else { return };
@@ -459,15 +278,6 @@ async fn a_punch_too_large_is_told_and_holds_no_other_back() {
     let link = working.until("it is told", |link| link.unsendable == 1).await;
     assert_eq!((link.state, link.reconnects()), (LinkState::Up, 0));
     assert!(!memory.confirmed().contains(&("front-door".into(), 50)));
-    working.close().await;
-}
-
-#[tokio::test]
-async fn the_beat_goes_on_whatever_the_broker_does() {
-    let broker = Hostile::start(Manner::NeverWelcomes, usize::MAX).await;
-    let mut working = Working::start(&Memory::new(), plain(vec![broker.url()]));
-    let begun = working.link.borrow().beat;
-    working.until("it beats", |link| link.beat >= begun + 6).await;
     working.close().await;
 }
 

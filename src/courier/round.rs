@@ -10,10 +10,11 @@ use tokio::time::{Instant, timeout};
 use tracing::{debug, warn};
 
 use super::{
-    Board, Courier, LinkStatus,
+    Board, Courier,
     board::Sheet,
     parcel::{Parcel, pack},
     refusals::Refusals,
+    tally::Tally,
     window::Window,
 };
 use crate::{
@@ -43,6 +44,9 @@ pub(super) struct Round<'a> {
     /// A document comes next; else a punch. So neither waits for more than one message of the other kind.
     document_next: bool,
     tally: Tally,
+    /// Whether anything was acknowledged, and the largest of it in bytes.
+    delivered: bool,
+    largest_delivered: usize,
 }
 
 /// A publish that is not answered yet.
@@ -55,20 +59,6 @@ struct Flight {
 enum Cargo {
     Punches { ledger: Arc<Ledger>, first: u64, last: u64 },
     Document { suffix: String, version: u64 },
-}
-
-/// What happened since the status was last renewed.
-#[derive(Default)]
-struct Tally {
-    published: u64,
-    acked: u64,
-    refused: u64,
-    punches_acked: u64,
-    unsendable: u64,
-    round_trip: Option<Duration>,
-    /// Of the whole round.
-    delivered: bool,
-    largest_delivered: usize,
 }
 
 /// What can be sent next.
@@ -95,6 +85,8 @@ impl<'a> Round<'a> {
             refusals: Refusals::default(),
             document_next: true,
             tally: Tally::default(),
+            delivered: false,
+            largest_delivered: 0,
         }
     }
 
@@ -137,13 +129,13 @@ impl<'a> Round<'a> {
 
     /// Whether anything was acknowledged.
     pub(super) fn delivered(&self) -> bool {
-        self.tally.delivered
+        self.delivered
     }
 
     /// The connection broke: what was never acknowledged in this size may have been too much for the broker.
     pub(super) fn suspect(&self) -> Option<usize> {
         let largest = self.flights.values().map(|flight| flight.bytes).max()?;
-        (largest > self.tally.largest_delivered).then_some(largest)
+        (largest > self.largest_delivered).then_some(largest)
     }
 
     async fn turn(&mut self, punches: bool) -> Result<(), Failure> {
@@ -261,9 +253,9 @@ impl<'a> Round<'a> {
     fn acked(&mut self, flight: Flight) {
         self.window.acknowledged(flight.sent, flight.bytes);
         self.tally.acked += 1;
-        self.tally.delivered = true;
-        self.tally.largest_delivered = self.tally.largest_delivered.max(flight.bytes);
         self.tally.round_trip = Some(flight.sent.elapsed());
+        self.delivered = true;
+        self.largest_delivered = self.largest_delivered.max(flight.bytes);
         match flight.cargo {
             Cargo::Punches { ledger, first, last } => {
                 self.courier.outbox.confirm(&ledger, first, last);
@@ -322,20 +314,12 @@ impl<'a> Round<'a> {
     }
 
     fn report(&mut self) {
-        let in_flight = self.flights.len();
-        let tally = &mut self.tally;
-        let (published, acked) = (std::mem::take(&mut tally.published), std::mem::take(&mut tally.acked));
-        let (refused, punches) = (std::mem::take(&mut tally.refused), std::mem::take(&mut tally.punches_acked));
-        let (unsendable, round_trip) = (std::mem::take(&mut tally.unsendable), tally.round_trip);
-        let well = self.refusals.is_empty() && acked > 0;
-        self.courier.note(|status: &mut LinkStatus| {
-            status.counters.published += published;
-            status.counters.acked += acked;
-            status.counters.refused += refused;
-            status.counters.punches_acked += punches;
+        let (in_flight, tally) = (self.flights.len(), self.tally.take());
+        // What is taken now says nothing of what is still held.
+        let well = self.refusals.is_empty() && tally.acked > 0;
+        self.courier.note(|status| {
+            tally.add_to(status);
             status.counters.in_flight = in_flight;
-            status.unsendable += unsendable;
-            status.round_trip = round_trip.or(status.round_trip);
             if well {
                 status.refusal = None;
             }

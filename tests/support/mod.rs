@@ -7,6 +7,7 @@ pub mod hostile;
 pub mod line;
 pub mod outbox;
 pub mod subscriber;
+pub mod working;
 
 use std::time::Duration;
 
