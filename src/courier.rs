@@ -22,7 +22,7 @@ use tokio::{
     time::{Interval, MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::{
     mqtt::{BrokerUrl, Connect, Connection, Failure, FailureKind, Hello, Message},
@@ -106,20 +106,16 @@ impl Courier {
             let url = &brokers[broker];
             let Some(opened) = self.connect(url, &closing).await else { break };
             let (failure, delivered) = match opened {
-                Ok(connection) => {
-                    if failing.take().is_some() {
-                        info!(broker = %url, "broker reached again");
-                    }
-                    match self.carry(connection, &closing, drain).await {
-                        Ended::Closed => break,
-                        Ended::Failed { failure, delivered, .. } => (failure, delivered),
-                    }
-                }
+                Ok(connection) => match self.carry(connection, &closing, drain).await {
+                    Ended::Closed => break,
+                    Ended::Failed { failure, delivered, .. } => (failure, delivered),
+                },
                 Err(failure) => (failure, false),
             };
             // A welcome alone is no success: there are brokers that say it and do nothing more.
             if delivered {
                 backoff.reset();
+                failing = None;
             }
             if failing.replace(failure.kind) != Some(failure.kind) {
                 warn!(broker = %url, code = failure.kind.code(), reason = %failure, "connection to the broker failed");
@@ -163,11 +159,6 @@ impl Courier {
         closing: &CancellationToken,
         drain: Duration,
     ) -> Ended {
-        self.note(|status| {
-            status.enter(LinkState::Up);
-            status.cause = None;
-            status.counters.connects += 1;
-        });
         self.board.publish_all_again();
         let mut round = Round::new(self, connection.as_mut());
         let failure = tokio::select! {
@@ -201,6 +192,11 @@ impl Courier {
                 _ = self.beat.tick() => self.note(|_| ()),
             }
         }
+    }
+
+    /// The broker that is connected or tried, for logs.
+    fn broker(&self) -> String {
+        self.status.borrow().broker.as_ref().map_or_else(String::new, ToString::to_string)
     }
 
     fn down(&self, url: &BrokerUrl, failure: &Failure) {

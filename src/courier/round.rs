@@ -7,10 +7,10 @@ use std::{
 };
 
 use tokio::time::{Instant, timeout};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::{
-    Board, Courier,
+    Board, Courier, LinkState,
     board::Sheet,
     parcel::{Parcel, pack},
     refusals::Refusals,
@@ -44,6 +44,8 @@ pub(super) struct Round<'a> {
     /// A document comes next; else a punch. So neither waits for more than one message of the other kind.
     document_next: bool,
     tally: Tally,
+    /// Whether the link counts as up.
+    answered: bool,
     /// Whether anything was acknowledged, and the largest of it in bytes.
     delivered: bool,
     largest_delivered: usize,
@@ -72,7 +74,7 @@ impl<'a> Round<'a> {
         let limits = connection.limits();
         let window = Window::new(courier.settings.window.min(limits.unacknowledged));
         courier.note(|status| status.unsendable = 0);
-        Self {
+        let mut round = Self {
             courier,
             connection,
             limits,
@@ -85,9 +87,26 @@ impl<'a> Round<'a> {
             refusals: Refusals::default(),
             document_next: true,
             tally: Tally::default(),
+            answered: false,
             delivered: false,
             largest_delivered: 0,
+        };
+        if !round.courier.board.is_due() {
+            round.is_up();
         }
+        round
+    }
+
+    /// A welcome alone says little: the link is up when the broker has answered to a first message, and there is one at once
+    /// wherever anything stands on the board.
+    fn is_up(&mut self) {
+        self.answered = true;
+        info!(broker = %self.courier.broker(), "broker connected");
+        self.courier.note(|status| {
+            status.enter(LinkState::Up);
+            status.cause = None;
+            status.counters.connects += 1;
+        });
     }
 
     /// Carries until the connection fails.
@@ -198,7 +217,7 @@ impl<'a> Round<'a> {
     fn send_sheet(&mut self, sheet: Sheet) -> Result<(), Failure> {
         let Sheet { suffix, version, payload } = sheet;
         let topic = self.courier.topics.of(&suffix);
-        if payload.len() > self.limits.payload(&topic) {
+        if payload.len() > self.limits.payload(&topic).min(self.courier.prudence.largest()) {
             warn!(topic, bytes = payload.len(), "document larger than the broker allows was left out");
             return Ok(());
         }
@@ -243,6 +262,9 @@ impl<'a> Round<'a> {
     fn land(&mut self, ticket: Ticket) -> Option<Flight> {
         let oldest = self.flights.first_key_value().is_some_and(|(oldest, _)| *oldest == ticket);
         let flight = self.flights.remove(&ticket)?;
+        if !self.answered {
+            self.is_up();
+        }
         if oldest {
             self.oldest_since = Instant::now();
         }
@@ -304,6 +326,7 @@ impl<'a> Round<'a> {
         if self.refusals.is_due() && self.flights.is_empty() {
             self.ready.clear();
             self.courier.outbox.take_back();
+            self.tally.unsendable = 0;
             self.courier.note(|status| status.unsendable = 0);
             for suffix in self.refusals.retry() {
                 self.courier.board.publish_again(&suffix);
