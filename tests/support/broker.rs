@@ -99,7 +99,7 @@ impl Mosquitto {
             line("keyfile", "broker.key");
         }
         if setup.persistence {
-            line("persistence_location", "");
+            line("persistence_location", ""); // joined, this ends in the slash that mosquitto wants
         }
         if setup.user.is_some() {
             line("password_file", "passwords");
@@ -189,7 +189,6 @@ impl Mosquitto {
 
     /// A file of the broker's folder.
     pub fn path(&self, name: &str) -> PathBuf {
-        // mosquitto wants a slash behind a folder.
         self.folder.path().join(name)
     }
 
