@@ -85,7 +85,7 @@ impl Courier {
         client: Arc<dyn Connect>,
         inbox: Inbox,
     ) -> (Self, Board, watch::Receiver<LinkStatus>) {
-        let topics = Topics::new(&settings.tenant, &settings.gateway);
+        let topics = Topics::new(&settings.tenant, &settings.gateway).expect("the config lets nothing but ids through");
         let board = Board::default();
         let (status, link) = watch::channel(LinkStatus::new());
         let mut beat = interval(BEAT);

@@ -21,9 +21,23 @@ pub struct Topics {
     prefix: String,
 }
 
+/// A name that cannot be a level of a topic.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not 1 to 40 of a-z, 0-9 and -")]
+pub struct NotAnId(pub String);
+
+/// Whether a tenant, gateway or terminal may be called so: `[a-z0-9-]{1,40}`, so that nobody can write into another's topics.
+pub fn is_id(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=40).contains(&name.len()) && name.bytes().all(allowed)
+}
+
 impl Topics {
-    pub fn new(tenant: &str, gateway: &str) -> Self {
-        Self { prefix: format!("punchgate/1/{tenant}/{gateway}/") }
+    pub fn new(tenant: &str, gateway: &str) -> Result<Self, NotAnId> {
+        match [tenant, gateway].into_iter().find(|name| !is_id(name)) {
+            None => Ok(Self { prefix: format!("punchgate/1/{tenant}/{gateway}/") }),
+            Some(name) => Err(NotAnId(name.to_owned())),
+        }
     }
 
     /// `punchgate/1/{tenant}/{gateway}/`
@@ -56,6 +70,10 @@ pub mod suffix {
         format!("health/{terminal}")
     }
 }
+
+/// The largest document, in bytes; some brokers take no more. Punches may be larger, and so may a birth: it grows with the
+/// number of terminals, some 300 bytes each.
+pub const DOCUMENT_LIMIT: usize = 4096;
 
 /// A document as it is published. The types here have nothing that JSON could not hold.
 pub fn json(document: &impl serde::Serialize) -> Vec<u8> {

@@ -1,4 +1,6 @@
 //! `health` and `health/{terminal}`: what is known and what is wrong. Units are in the names; null is "not known".
+//!
+//! Published with `document()`, which keeps to [`DOCUMENT_LIMIT`] whatever terminals say.
 
 mod gateway;
 mod terminal;
@@ -7,7 +9,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::schema;
+use super::{DOCUMENT_LIMIT, json, schema};
 
 pub use gateway::{GatewayHealth, Host, Link, Process, Queue, Store};
 pub use terminal::{TerminalHealth, TerminalStanding};
@@ -48,4 +50,38 @@ pub struct Condition {
     pub text: Words,
     /// What to do.
     pub mend: Words,
+}
+
+/// Texts from terminals and drivers are shortened to this, in bytes of JSON.
+const LONGEST_TEXT: usize = 320;
+
+/// A document as it is published. When it is too large, the last conditions are left out, which are the mildest, and counted.
+fn fitted<T: Serialize>(document: &mut T, parts: fn(&mut T) -> (&mut Vec<Condition>, &mut u64)) -> Vec<u8> {
+    parts(document).0.iter_mut().for_each(|condition| shorten(&mut condition.cause));
+    loop {
+        let payload = json(document);
+        let (conditions, left_out) = parts(document);
+        if payload.len() <= DOCUMENT_LIMIT || conditions.pop().is_none() {
+            return payload;
+        }
+        *left_out += 1;
+    }
+}
+
+fn shorten(text: &mut String) {
+    // As in JSON: a control character takes six bytes there, and a terminal may send nothing else.
+    let in_json = |c: char| match c {
+        '"' | '\\' => 2,
+        c if c.is_ascii_control() => 6,
+        c => c.len_utf8(),
+    };
+    let mut bytes = 0;
+    let end = text.char_indices().find(|(_, c)| {
+        bytes += in_json(*c);
+        bytes > LONGEST_TEXT
+    });
+    if let Some((end, _)) = end {
+        text.truncate(end);
+        text.push('…');
+    }
 }

@@ -101,6 +101,8 @@ fn gateway_health() -> health::GatewayHealth {
             broker: Some("broker.example:8883".into()),
             round_trip_ms: Some(1.5),
             certificate_days: Some(89),
+            broker_certificate_days: Some(30),
+            in_flight: 1,
             published: 10,
             acked: 9,
             refused: 0,
@@ -109,6 +111,7 @@ fn gateway_health() -> health::GatewayHealth {
         process: health::Process::default(),
         host: health::Host { load: Some(0.25), ..Default::default() },
         conditions: vec![condition()],
+        conditions_left_out: 0,
     }
 }
 
@@ -136,6 +139,7 @@ fn terminal_health() -> health::TerminalHealth {
         quarantined: Some(0),
         gaps_open: 0,
         conditions: vec![condition()],
+        conditions_left_out: 0,
     }
 }
 
@@ -167,7 +171,7 @@ fn documents() -> Vec<Described> {
     let standing = "How the gateway stands; its last will says `lost`.";
     let punches = punch_event(&segment.ledger, &segment.entries);
     let punch_schema = schema::<PunchEvent<'_>>();
-    let (health, terminal) = (json(&gateway_health()), json(&terminal_health()));
+    let (health, terminal) = (gateway_health().document(), terminal_health().document());
     vec![
         document("state", "state", standing, schema::<StateMessage>(), json(&state())),
         document("birth", "birth", "Who the gateway is and what it can do.", schema::<Birth>(), json(&birth())),
@@ -311,10 +315,50 @@ fn the_example_of_the_design_has_the_same_form() {
 
 #[test]
 fn topics_have_one_prefix() {
-    let topics = Topics::new("acme", "sz-03");
+    let topics = Topics::new("acme", "sz-03").unwrap();
     assert_eq!(topics.of(&suffix::punch("front-door")), "punchgate/1/acme/sz-03/punch/front-door");
     assert_eq!(topics.suffix("punchgate/1/acme/sz-03/state"), Some("state"));
     assert_eq!(topics.suffix("punchgate/1/acme/sz-04/state"), None);
+}
+
+#[test]
+fn a_name_that_would_change_a_topic_makes_none() {
+    let longest = "a".repeat(40);
+    for name in ["a", "sz-03", "0", &longest] {
+        assert!(Topics::new(name, name).is_ok(), "{name}");
+    }
+    let too_long = "a".repeat(41);
+    for name in ["", "SZ", "a/b", "+", "#", "a b", "é", "a\0", "a_b", &too_long] {
+        assert_eq!(Topics::new("acme", name), Err(NotAnId(name.into())));
+        assert_eq!(Topics::new(name, "sz-03"), Err(NotAnId(name.into())));
+    }
+}
+
+#[test]
+fn a_document_is_small_whatever_terminals_say_and_however_much_is_wrong() {
+    let mut gateway = gateway_health();
+    let mut all = vec![condition(); 60];
+    all[0].cause = "é".repeat(5_000);
+    gateway.conditions = all.clone();
+    let payload = gateway.document();
+    assert!(payload.len() <= DOCUMENT_LIMIT);
+    let seen: Value = serde_json::from_slice(&payload).unwrap();
+    let (shown, left_out) = (seen["conditions"].as_array().unwrap(), seen["conditions_left_out"].as_u64().unwrap());
+    assert_eq!((shown.len() as u64 + left_out, shown.len() > 2), (60, true));
+    assert!(shown[0]["cause"].as_str().unwrap().ends_with("é…"), "the first is the worst, and stays");
+
+    let mut terminal = terminal_health();
+    let long = || Some("\u{1}\"".repeat(50_000));
+    (terminal.serial, terminal.model, terminal.firmware, terminal.platform) = (long(), long(), long(), long());
+    terminal.conditions = all;
+    assert!(terminal.document().len() <= DOCUMENT_LIMIT);
+}
+
+#[test]
+fn the_documents_of_the_contract_keep_to_their_limit() {
+    for Described { name, example, .. } in documents() {
+        assert!(name == "punches" || example.len() <= DOCUMENT_LIMIT, "{name}: {} bytes", example.len());
+    }
 }
 
 #[test]
@@ -325,9 +369,9 @@ fn anybody_can_recompute_the_chain_from_the_messages_alone() {
     let check = |messages: &[Vec<u8>]| {
         let file = folder.path().join("messages.jsonl");
         fs::write(&file, messages.join(&b'\n')).unwrap();
-        let Ok(done) = Command::new("python3").arg(root("tests/peers/chain.py")).arg(&file).output() else {
-            return None;
-        };
+        let lines = fs::File::open(&file).unwrap();
+        let script = root("tests/peers/chain.py");
+        let Ok(done) = Command::new("python3").arg(script).stdin(lines).output() else { return None };
         Some((done.status.success(), String::from_utf8_lossy(&done.stdout).into_owned()))
     };
     let sent = [punch_event(&segment.ledger, rest), punch_event(&segment.ledger, one)];

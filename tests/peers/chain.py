@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Recomputes the chain of punches from MQTT payloads alone: one JSON message a line, in any order.
 
-    mosquitto_sub ... -t 'punchgate/1/+/+/punch/+' > messages.jsonl; chain.py messages.jsonl
+    mosquitto_sub ... -t 'punchgate/1/+/+/punch/+' > messages.jsonl; chain.py < messages.jsonl
 
 Ends with 0 when every ledger is whole from its first punch on, with 1 when something is missing or was changed.
 Standard library only, so that anybody can read and run it.
@@ -59,8 +59,8 @@ def check(messages):
 
 
 def main():
-    with open(sys.argv[1], encoding="utf-8") as lines:
-        count, problems = check([json.loads(line) for line in lines if line.strip()])
+    # Bytes, so that the machine's locale has no say.
+    count, problems = check([json.loads(line) for line in sys.stdin.buffer if line.strip()])
     for problem in problems:
         print(problem)
     print(f"{count} punches, {len(problems)} problems")

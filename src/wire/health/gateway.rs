@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Condition, schema};
+use super::{Condition, fitted, schema, shorten};
 
 /// The retained document on `health`.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -26,6 +26,17 @@ pub struct GatewayHealth {
     pub host: Host,
     /// All that are to be shown, worst first.
     pub conditions: Vec<Condition>,
+    /// How many more there are than have room here.
+    pub conditions_left_out: u64,
+}
+
+impl GatewayHealth {
+    /// As it is published.
+    pub fn document(mut self) -> Vec<u8> {
+        let (link, host) = (&mut self.link, &mut self.host);
+        [&mut link.broker, &mut host.clock_source].into_iter().flatten().for_each(shorten);
+        fitted(&mut self, |it| (&mut it.conditions, &mut it.conditions_left_out))
+    }
 }
 
 /// Punches that the other side does not have yet.
@@ -64,6 +75,10 @@ pub struct Link {
     pub round_trip_ms: Option<f64>,
     /// Of our own certificate; negative when it has ended.
     pub certificate_days: Option<i64>,
+    /// Of the broker's certificate.
+    pub broker_certificate_days: Option<i64>,
+    /// Messages on their way now.
+    pub in_flight: u64,
     pub published: u64,
     pub acked: u64,
     pub refused: u64,

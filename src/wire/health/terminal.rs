@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Condition, schema};
+use super::{Condition, fitted, schema, shorten};
 
 /// How a terminal stands with us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
@@ -58,4 +58,15 @@ pub struct TerminalHealth {
     pub gaps_open: u64,
     /// Those about this terminal, worst first.
     pub conditions: Vec<Condition>,
+    /// How many more there are than have room here.
+    pub conditions_left_out: u64,
+}
+
+impl TerminalHealth {
+    /// As it is published.
+    pub fn document(mut self) -> Vec<u8> {
+        let Self { serial, model, firmware, platform, .. } = &mut self;
+        [serial, model, firmware, platform].into_iter().flatten().for_each(shorten);
+        fitted(&mut self, |it| (&mut it.conditions, &mut it.conditions_left_out))
+    }
 }
