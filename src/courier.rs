@@ -147,8 +147,11 @@ impl Courier {
         self.note(|status| status.broker = Some(url.clone()));
         let client = self.client.clone();
         let opened = self.attend(client.connect(url, Hello { will, subscribe }), closing).await?;
-        let ends = self.client.certificate_ends();
-        self.note(|status| status.certificate_ends = ends);
+        let ends = self.client.certificates_end();
+        self.note(|status| {
+            status.certificate_ends = ends.ours;
+            status.broker_certificate_ends = ends.brokers;
+        });
         Some(opened)
     }
 

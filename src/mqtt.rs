@@ -73,8 +73,17 @@ pub trait Connect: Send + Sync {
     /// Returns when the broker has said welcome and has answered to the subscriptions.
     async fn connect(&self, broker: &BrokerUrl, hello: Hello) -> Result<Box<dyn Connection>, Failure>;
 
-    /// When the certificate ends that we show to brokers, as it was when last read.
-    fn certificate_ends(&self) -> Option<Timestamp>;
+    /// When certificates end, as they were at the latest attempt.
+    fn certificates_end(&self) -> CertificatesEnd;
+}
+
+/// When certificates end; `None` where there is none or it was not seen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CertificatesEnd {
+    /// The one that we show.
+    pub ours: Option<Timestamp>,
+    /// The one that the broker shows, if it was found right.
+    pub brokers: Option<Timestamp>,
 }
 
 /// What is said at the beginning.

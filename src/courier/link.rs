@@ -80,6 +80,8 @@ pub struct LinkStatus {
     pub round_trip: Option<Duration>,
     /// When the certificate ends that we show to brokers.
     pub certificate_ends: Option<Timestamp>,
+    /// When the certificate ends that the broker showed.
+    pub broker_certificate_ends: Option<Timestamp>,
     pub counters: Counters,
     /// Rises at least each second while the courier is alive.
     pub beat: u64,
@@ -96,6 +98,7 @@ impl LinkStatus {
             unsendable: 0,
             round_trip: None,
             certificate_ends: None,
+            broker_certificate_ends: None,
             counters: Counters::default(),
             beat: 0,
         }
@@ -110,10 +113,19 @@ impl LinkStatus {
 
     /// Whole days until our certificate ends; negative when it has.
     pub fn certificate_days(&self) -> Option<i64> {
-        Some((self.certificate_ends?.as_second() - Timestamp::now().as_second()).div_euclid(86_400))
+        self.certificate_ends.map(days_until)
+    }
+
+    /// Whole days until the broker's certificate ends.
+    pub fn broker_certificate_days(&self) -> Option<i64> {
+        self.broker_certificate_ends.map(days_until)
     }
 
     pub fn reconnects(&self) -> u64 {
         self.counters.connects.saturating_sub(1)
     }
+}
+
+fn days_until(end: Timestamp) -> i64 {
+    (end.as_second() - Timestamp::now().as_second()).div_euclid(86_400)
 }

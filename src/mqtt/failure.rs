@@ -19,6 +19,8 @@ pub enum FailureKind {
     NotAcknowledging,
     /// The broker or something on the way ended the connection.
     Closed,
+    /// Another client came with our client id.
+    TakenOver,
     /// The broker says that it cannot serve now.
     Busy,
     /// What came makes no sense.
@@ -52,6 +54,7 @@ impl FailureKind {
             Self::Silent => "silent",
             Self::NotAcknowledging => "not-acknowledging",
             Self::Closed => "closed",
+            Self::TakenOver => "taken-over",
             Self::Busy => "busy",
             Self::Garbled => "garbled",
             Self::Files => "files",
@@ -73,7 +76,7 @@ impl FailureKind {
             Self::NoSuchHost | Self::ConnectionRefused | Self::NoRoute | Self::Silent => false,
             Self::NotAcknowledging | Self::Closed | Self::Busy | Self::Garbled => false,
             Self::Files | Self::UnknownCa | Self::Expired | Self::WrongName | Self::OurCertificate | Self::Tls => true,
-            Self::BadPassword | Self::NotAuthorised | Self::Version | Self::Refused => true,
+            Self::BadPassword | Self::NotAuthorised | Self::Version | Self::TakenOver | Self::Refused => true,
         }
     }
 
@@ -88,6 +91,7 @@ impl FailureKind {
             Self::Closed => {
                 "look at the broker's log: it may limit packet sizes, allow one connection per client id, or restart"
             }
+            Self::TakenOver => "find the other gateway with the same gateway.id and tenant, and give it its own",
             Self::Busy => "look at the broker's load and limits",
             Self::Garbled => "check that an MQTT broker listens there, with TLS exactly where mqtt.url says so",
             Self::Files => "check mqtt.ca_file, mqtt.cert_file and mqtt.key_file, and who may read them",

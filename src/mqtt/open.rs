@@ -6,12 +6,11 @@ use std::{
 };
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use tokio::{net::lookup_host, time::timeout};
 
 use super::{
-    BrokerUrl, Connect, Connection, Failure, FailureKind, Hello, MqttSettings, MqttVersion, session::Session, tls, v5,
-    v311,
+    BrokerUrl, CertificatesEnd, Connect, Connection, Failure, FailureKind, Hello, MqttSettings, MqttVersion,
+    session::Session, tls, v5, v311,
 };
 
 /// The longest that a connection may take to come about.
@@ -23,17 +22,17 @@ pub(super) const QUEUE: usize = 1024;
 /// The MQTT client.
 pub struct Client {
     settings: MqttSettings,
-    certificate_ends: Mutex<Option<Timestamp>>,
+    certificates: Arc<Mutex<CertificatesEnd>>,
 }
 
 impl Client {
     pub fn new(settings: MqttSettings) -> Self {
-        Self { settings, certificate_ends: Mutex::new(None) }
+        Self { settings, certificates: Arc::default() }
     }
 
     async fn open(&self, broker: &BrokerUrl, hello: Hello) -> Result<Session, Failure> {
         let tls = match broker.tls {
-            true => Some(self.read_files()?),
+            true => Some(tls::read(&self.settings, &self.certificates)?),
             false => None,
         };
         // The library does this again. Only here can it be told from the failures behind it.
@@ -48,12 +47,6 @@ impl Client {
             MqttVersion::V311 => v311::open(&self.settings, broker, tls, hello.will),
         };
         Session::begin(sender, steps, &hello.subscribe).await
-    }
-
-    fn read_files(&self) -> Result<Arc<rustls::ClientConfig>, Failure> {
-        let read = tls::read(&self.settings)?;
-        *self.certificate_ends.lock().expect("nobody panics while holding it") = read.certificate_ends;
-        Ok(read.config)
     }
 }
 
@@ -76,8 +69,8 @@ impl Connect for Client {
         }
     }
 
-    fn certificate_ends(&self) -> Option<Timestamp> {
-        *self.certificate_ends.lock().expect("nobody panics while holding it")
+    fn certificates_end(&self) -> CertificatesEnd {
+        *self.certificates.lock().expect("nobody panics while holding it")
     }
 }
 

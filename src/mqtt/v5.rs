@@ -149,6 +149,7 @@ fn refused(code: ConnectReturnCode) -> Failure {
 fn dismissed(code: DisconnectReasonCode, told: Option<String>) -> Failure {
     let kind = match code {
         DisconnectReasonCode::NotAuthorized => FailureKind::NotAuthorised,
+        DisconnectReasonCode::SessionTakenOver => FailureKind::TakenOver,
         DisconnectReasonCode::ServerBusy | DisconnectReasonCode::ServerShuttingDown => FailureKind::Busy,
         _ => FailureKind::Closed,
     };
