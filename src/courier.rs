@@ -30,7 +30,7 @@ use crate::{
     wire::{self, StateMessage, Topics, suffix},
 };
 use backoff::Backoff;
-use prudence::Prudence;
+use prudence::{Prudence, Suspect};
 use round::Round;
 
 pub use board::Board;
@@ -178,8 +178,9 @@ impl Courier {
         };
         drop(round);
         self.outbox.take_back();
-        if let Ended::Failed { failure: Failure { kind: FailureKind::Closed, .. }, suspect: Some(size), .. } = &ended {
-            self.prudence.suspect(*size);
+        if let Ended::Failed { failure: Failure { kind: FailureKind::Closed, .. }, suspect: Some(suspect), .. } = ended
+        {
+            self.prudence.suspect(suspect);
         }
         ended
     }
@@ -222,10 +223,10 @@ impl Courier {
 /// How a connection ended.
 enum Ended {
     Closed,
-    /// `delivered`: whether anything was acknowledged on it. `suspect`: the size of a payload that may have ended it.
+    /// `delivered`: whether anything was acknowledged on it. `suspect`: what may have ended it by its size.
     Failed {
         failure: Failure,
         delivered: bool,
-        suspect: Option<usize>,
+        suspect: Option<Suspect>,
     },
 }

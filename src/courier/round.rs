@@ -13,6 +13,7 @@ use super::{
     Board, Courier, LinkState,
     board::Sheet,
     parcel::{Parcel, pack},
+    prudence::Suspect,
     refusals::Refusals,
     tally::Tally,
     window::Window,
@@ -152,9 +153,12 @@ impl<'a> Round<'a> {
     }
 
     /// The connection broke: what was never acknowledged in this size may have been too much for the broker.
-    pub(super) fn suspect(&self) -> Option<usize> {
-        let largest = self.flights.values().map(|flight| flight.bytes).max()?;
-        (largest > self.largest_delivered).then_some(largest)
+    pub(super) fn suspect(&self) -> Option<Suspect> {
+        let largest = self.flights.values().max_by_key(|flight| flight.bytes)?;
+        let single = matches!(largest.cargo, Cargo::Punches { first, last, .. } if first == last);
+        // On a connection that never delivered anything, the line itself is as likely.
+        let single = single && self.delivered;
+        (largest.bytes > self.largest_delivered).then_some(Suspect { bytes: largest.bytes, single })
     }
 
     async fn turn(&mut self, punches: bool) -> Result<(), Failure> {
@@ -194,11 +198,13 @@ impl<'a> Round<'a> {
         if self.refusals.holds(terminal) {
             return;
         }
-        let most = self.limits.payload(&self.courier.topics.of(&suffix::punch(terminal)));
-        let too_large = pack(segment, most, self.courier.prudence.largest(), &mut self.ready);
+        let topic = self.courier.topics.of(&suffix::punch(terminal));
+        let prudence = &self.courier.prudence;
+        let most = self.limits.payload(&topic).min(prudence.limit());
+        let too_large = pack(segment, most, prudence.largest(), &mut self.ready);
         if too_large > 0 {
             if self.tally.unsendable == 0 && self.courier.status.borrow().unsendable == 0 {
-                warn!(terminal, limit = self.limits.packet, "punch larger than the broker allows was set aside");
+                warn!(terminal, limit = most, "punch larger than the broker takes was set aside");
             }
             self.tally.unsendable += too_large;
         }
