@@ -19,7 +19,7 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use tokio::{
     sync::{mpsc, watch},
-    time::{Interval, MissedTickBehavior, interval},
+    time::{Instant, Interval, MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -38,6 +38,9 @@ pub use link::{Cause, Counters, LinkState, LinkStatus};
 
 /// How often the courier shows that it is alive, and looks at its time limits.
 const BEAT: Duration = Duration::from_millis(500);
+
+/// A connection that lasted so long counts as a success.
+const STEADY: Duration = Duration::from_secs(5);
 
 /// How punches travel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,7 +106,7 @@ impl Courier {
         // What was logged and is not over.
         let mut failing = None;
         while !closing.is_cancelled() {
-            let url = &brokers[broker];
+            let (url, begun) = (&brokers[broker], Instant::now());
             let Some(opened) = self.connect(url, &closing).await else { break };
             let (failure, delivered) = match opened {
                 Ok(connection) => match self.carry(connection, &closing, drain).await {
@@ -112,8 +115,9 @@ impl Courier {
                 },
                 Err(failure) => (failure, false),
             };
-            // A welcome alone is no success: there are brokers that say it and do nothing more.
-            if delivered {
+            // A welcome alone is no success: there are brokers that say it and do nothing more. Nor is a short success: two
+            // gateways of the same id would push each other out without a pause, and not every broker says why it closes.
+            if delivered && begun.elapsed() >= STEADY {
                 backoff.reset();
                 failing = None;
             }
@@ -121,7 +125,7 @@ impl Courier {
                 warn!(broker = %url, code = failure.kind.code(), reason = %failure, "connection to the broker failed");
             }
             self.down(url, &failure);
-            broker = (broker + 1) % brokers.len();
+            broker = following(broker, delivered, brokers.len());
             let pause = backoff.next(failure.kind.refuses());
             if self.attend(tokio::time::sleep(pause), &closing).await.is_none() {
                 break;
@@ -218,6 +222,11 @@ impl Courier {
             change(status);
         });
     }
+}
+
+/// Which broker is tried after this one. One that stood in for the first has done so long enough when its connection ends.
+fn following(broker: usize, delivered: bool, brokers: usize) -> usize {
+    if delivered && broker > 0 { 0 } else { (broker + 1) % brokers }
 }
 
 /// How a connection ended.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// For so long after a connection was lost, a broker that is away is asked again at least each second: most outages are
-/// restarts, and the first punch after them should not wait.
+/// For so long after a connection was lost, a broker that is away is asked again twice a second: most outages are restarts,
+/// and the first punch after them should not wait.
 const SHORT_OUTAGE: Duration = Duration::from_secs(60);
 
 /// Grows with each round over the list of brokers, with jitter so that many gateways do not come all at once.
@@ -33,8 +33,8 @@ impl Backoff {
         let round = self.attempts / self.brokers;
         self.attempts = self.attempts.saturating_add(1);
         let longest = match refused {
-            true => 24.0,
-            false if since.elapsed() < SHORT_OUTAGE => 0.8,
+            true => 40.0,
+            false if since.elapsed() < SHORT_OUTAGE => 0.5,
             false => 4.0,
         };
         // Within a round there are other brokers to be asked: soon.
@@ -54,7 +54,7 @@ mod tests {
         let mut backoff = Backoff::new(1);
         while backoff.since.is_none_or(|since| since.elapsed() < Duration::from_secs(30)) {
             let pause = backoff.next(false);
-            assert!(pause <= Duration::from_secs(1));
+            assert!(pause <= Duration::from_millis(650));
             tokio::time::advance(pause).await;
         }
         tokio::time::advance(SHORT_OUTAGE).await;
@@ -66,7 +66,7 @@ mod tests {
         let mut backoff = Backoff::new(1);
         assert!(backoff.next(true) < Duration::from_secs(1));
         let last = (0..20).map(|_| backoff.next(true)).last().unwrap();
-        assert!((18.0..=30.0).contains(&last.as_secs_f64()), "{last:?}");
+        assert!((30.0..=50.0).contains(&last.as_secs_f64()), "{last:?}");
         backoff.reset();
         assert!(backoff.next(true) < Duration::from_secs(1));
     }
