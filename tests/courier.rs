@@ -10,7 +10,6 @@ use punchgate::{
 };
 use support::{
     broker::{Mosquitto, Setup},
-    certs::Ca,
     hostile::{Hostile, Manner},
     line::{Line, Wire},
     outbox::Memory,
@@ -31,6 +30,7 @@ async fn everything_arrives(version: MqttVersion) {
     let link = working.until("all are counted", |link| link.counters.punches_acked == 5_010).await;
     assert_eq!((link.reconnects(), link.counters.refused, &link.cause), (0, 0, &None));
     assert!(link.certificate_days().unwrap() > 365 && link.round_trip.is_some());
+    assert!(link.broker_certificate_days().unwrap() > 365);
     working.close().await;
 }
 
@@ -107,6 +107,36 @@ async fn the_next_broker_of_the_list_takes_over_from_a_dead_a_frozen_and_a_silen
 }
 
 #[tokio::test]
+async fn the_next_broker_takes_over_from_one_that_welcomes_and_never_acknowledges() {
+    let Some(alive) = Mosquitto::plainly() else { return };
+    let mute = Hostile::start(Manner::NeverAcks, usize::MAX).await;
+    let memory = Memory::new();
+    memory.punch("front-door", 100, 10);
+    let mut settings = quick(alive.settings("sz-03"));
+    settings.brokers.insert(0, mute.url());
+    let mut working = Working::start(&memory, settings);
+    memory.until_all_confirmed().await;
+    let link = working.until("the link is up", |link| link.state == LinkState::Up).await;
+    assert_eq!(link.broker, Some(alive.url()));
+    working.close().await;
+}
+
+#[tokio::test]
+async fn a_real_broker_that_takes_one_at_a_time_gets_everything() {
+    let setup = Setup { extra: "max_inflight_messages 1".into(), ..Setup::default() };
+    let Some(broker) = Mosquitto::start(setup) else { return };
+    for version in [MqttVersion::V5, MqttVersion::V311] {
+        let memory = Memory::new();
+        memory.punch("front-door", 200, 1);
+        let mut working = Working::start(&memory, MqttSettings { version, ..broker.settings("sz-03") });
+        memory.until_all_confirmed().await;
+        let link = working.until("all are counted", |link| link.counters.punches_acked == 200).await;
+        assert_eq!(link.reconnects(), 0);
+        working.close().await;
+    }
+}
+
+#[tokio::test]
 async fn a_cut_and_a_stalled_line_lose_nothing() {
     let Some(broker) = Mosquitto::plainly() else { return };
     let subscriber = Subscriber::start(broker.settings("subscriber")).await;
@@ -124,83 +154,6 @@ async fn a_cut_and_a_stalled_line_lose_nothing() {
         memory.until_all_confirmed().await;
     }
     subscriber.until_punches(&memory.all()).await;
-    working.close().await;
-}
-
-#[tokio::test]
-async fn each_disagreement_about_certificates_has_its_name() {
-    let ca = Ca::new("right CA");
-    let expired = ca.issue_until(&["localhost"], 2021);
-    let Some(old) = Mosquitto::start(Setup { certificate: Some(expired), ca, ..Setup::default() }) else { return };
-    let memory = Memory::new();
-    Working::start(&memory, old.settings("a")).fails_by(FailureKind::Expired).await;
-
-    let ca = Ca::new("right CA");
-    let elsewhere = ca.issue(&["broker.example"]);
-    let Some(wrong) = Mosquitto::start(Setup { certificate: Some(elsewhere), ca, ..Setup::default() }) else { return };
-    Working::start(&memory, wrong.settings("a")).fails_by(FailureKind::WrongName).await;
-
-    let Some(right) = Mosquitto::plainly() else { return };
-    let stranger = Ca::new("another CA");
-    std::fs::write(right.path("other.pem"), stranger.pem()).unwrap();
-    let with = |change: &dyn Fn(&mut MqttSettings)| {
-        let mut settings = right.settings("a");
-        change(&mut settings);
-        Working::start(&memory, settings)
-    };
-    let unknown = with(&|settings| settings.ca_file = Some(right.path("other.pem")));
-    unknown.fails_by(FailureKind::UnknownCa).await;
-
-    right.write_pair("other", &stranger.issue(&["gateway"]));
-    let ours = with(&|settings| {
-        settings.cert_file = Some(right.path("other.pem"));
-        settings.key_file = Some(right.path("other.key"));
-    });
-    ours.fails_by(FailureKind::OurCertificate).await;
-
-    let none = with(&|settings| (settings.cert_file, settings.key_file) = (None, None));
-    none.fails_by(FailureKind::OurCertificate).await;
-
-    let missing = with(&|settings| settings.ca_file = Some(right.path("nowhere.pem")));
-    missing.fails_by(FailureKind::Files).await;
-
-    let nobody = with(&|settings| settings.brokers[0].port = 1);
-    nobody.fails_by(FailureKind::ConnectionRefused).await;
-
-    let nowhere = with(&|settings| settings.brokers[0].host = "no-such-host.invalid".into());
-    nowhere.fails_by(FailureKind::NoSuchHost).await;
-}
-
-#[tokio::test]
-async fn a_renewed_certificate_needs_no_restart() {
-    let Some(broker) = Mosquitto::plainly() else { return };
-    let right = std::fs::read(broker.path("ca.pem")).unwrap();
-    std::fs::write(broker.path("ours.pem"), Ca::new("another CA").pem()).unwrap();
-    let memory = Memory::new();
-    memory.punch("front-door", 1, 1);
-    let settings = MqttSettings { ca_file: Some(broker.path("ours.pem")), ..broker.settings("sz-03") };
-    let mut working = Working::start(&memory, settings);
-    let told = |link: &LinkStatus| link.cause.as_ref().is_some_and(|it| it.kind == FailureKind::UnknownCa);
-    working.until("it is told", told).await;
-    std::fs::write(broker.path("ours.pem"), right).unwrap();
-    memory.until_all_confirmed().await;
-    working.close().await;
-}
-
-#[tokio::test]
-async fn a_wrong_password_has_its_name_with_both_versions() {
-    let setup = Setup { user: Some(("gateway", "right")), ..Setup::default() };
-    let Some(broker) = Mosquitto::start(setup) else { return };
-    let memory = Memory::new();
-    memory.punch("front-door", 1, 1);
-    for version in [MqttVersion::V5, MqttVersion::V311] {
-        let password = Some(support::secret("wrong"));
-        let settings = MqttSettings { version, password, ..broker.settings("sz-03") };
-        // What mosquitto says of a wrong password; the mend names the password too.
-        Working::start(&memory, settings).fails_by(FailureKind::NotAuthorised).await;
-    }
-    let working = Working::start(&memory, broker.settings("sz-03"));
-    memory.until_all_confirmed().await;
     working.close().await;
 }
 
@@ -277,6 +230,22 @@ async fn a_punch_too_large_is_told_and_holds_no_other_back() {
     memory.until_confirmed(99).await;
     let link = working.until("it is told", |link| link.unsendable == 1).await;
     assert_eq!((link.state, link.reconnects()), (LinkState::Up, 0));
+    assert!(!memory.confirmed().contains(&("front-door".into(), 50)));
+    working.close().await;
+}
+
+#[tokio::test]
+async fn a_punch_too_large_for_a_broker_that_never_said_so_holds_no_other_back() {
+    let setup = Setup { extra: "max_packet_size 3000".into(), ..Setup::default() };
+    let Some(broker) = Mosquitto::start(setup) else { return };
+    let memory = Memory::new();
+    let long = |seq: u64| if seq == 50 { "9".repeat(3_000) } else { seq.to_string() };
+    memory.punch_as("front-door", 100, 100, long);
+    // MQTT 3.1.1 has no word for a limit: the broker closes the connection.
+    let settings = MqttSettings { version: MqttVersion::V311, ..broker.settings("sz-03") };
+    let mut working = Working::start(&memory, settings);
+    memory.until_confirmed(99).await;
+    working.until("it is told", |link| link.unsendable == 1 && link.state == LinkState::Up).await;
     assert!(!memory.confirmed().contains(&("front-door".into(), 50)));
     working.close().await;
 }

@@ -54,6 +54,7 @@ async fn one_forgotten_acknowledgement_is_noticed() {
 #[tokio::test]
 async fn acknowledgements_out_of_order_reach_the_right_punches() {
     survives(Manner::AcksBackwards, 2).await;
+    survives(Manner::AcksBackwardsOfThree, 2).await;
 }
 
 #[tokio::test]

@@ -20,6 +20,10 @@ use super::outbox::Numbered;
 pub enum Manner {
     Good,
     NeverWelcomes,
+    /// With a reason code of MQTT 5.
+    RefusesAtTheDoor(u8),
+    /// With a return code of MQTT 3.1.1.
+    RefusesOldStyle(u8),
     WelcomesAndCloses,
     NeverAcks,
     /// PUBACK with reason 0x97, quota exceeded.
@@ -32,8 +36,12 @@ pub enum Manner {
     /// Acknowledges each but the third.
     ForgetsOne,
     AcksBackwards,
+    /// Beside a receive maximum of three, so that packet ids are used again at once.
+    AcksBackwardsOfThree,
     Garbage,
     ClosesAfterThree,
+    /// Says that another client came with the same id.
+    TakesAnother,
     /// Without having said how much it takes.
     ClosesOnLarge,
     /// Says that one publish may be on its way at once, and closes when there are two.
@@ -118,14 +126,24 @@ struct Publish {
 async fn serve(mut stream: TcpStream, manner: Manner, shared: &Mutex<Shared>) -> Option<()> {
     stream.set_nodelay(true).ok()?;
     packet(&mut stream).await?; // CONNECT
+    let refusal;
     let welcome: &[u8] = match manner {
         Manner::NeverWelcomes => return std::future::pending().await,
+        Manner::RefusesAtTheDoor(code) => {
+            refusal = [0x20, 3, 0, code, 0];
+            &refusal
+        }
+        Manner::RefusesOldStyle(code) => {
+            refusal = [0x20, 2, 0, code, 0];
+            &refusal[..4]
+        }
+        Manner::AcksBackwardsOfThree => &[0x20, 6, 0, 0, 3, 0x21, 0, 3],
         Manner::OneAtATime => &[0x20, 6, 0, 0, 3, 0x21, 0, 1],
         Manner::SmallPackets => &[0x20, 8, 0, 0, 5, 0x27, 0, 0, 0x07, 0xD0],
         _ => &[0x20, 3, 0, 0, 0],
     };
     stream.write_all(welcome).await.ok()?;
-    if manner == Manner::WelcomesAndCloses {
+    if matches!(manner, Manner::WelcomesAndCloses | Manner::RefusesAtTheDoor(_) | Manner::RefusesOldStyle(_)) {
         return None;
     }
     let (mut count, mut held) = (0, Vec::new());
@@ -153,6 +171,7 @@ async fn serve(mut stream: TcpStream, manner: Manner, shared: &Mutex<Shared>) ->
             Manner::AcksUnknownIds => vec![0x40, 2, high ^ 1, low],
             Manner::AnswersWithPubrec => vec![0x50, 2, high, low],
             Manner::ForgetsOne if count == 3 => vec![],
+            Manner::TakesAnother => vec![0xE0, 2, 0x8E, 0],
             Manner::Garbage => vec![0xF7, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F, 1, 2, 3],
             Manner::ClosesAfterThree if count > 3 => return None,
             Manner::ClosesOnLarge if publish.size > 5_000 => return None,
@@ -168,7 +187,7 @@ async fn serve(mut stream: TcpStream, manner: Manner, shared: &Mutex<Shared>) ->
                 shared.lock().unwrap().complaints.push(format!("a packet of {} bytes", publish.size));
                 return None;
             }
-            Manner::AcksBackwards => {
+            Manner::AcksBackwards | Manner::AcksBackwardsOfThree => {
                 held.push((good, publish.punches));
                 if held.len() < 3 && count > 1 {
                     continue;

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use punchgate::{
     courier::{Board, Courier, CourierSettings, Inbox, LinkState, LinkStatus},
-    mqtt::{BrokerUrl, Client, FailureKind, MqttSettings, MqttVersion},
+    mqtt::{BrokerUrl, Client, Connect, FailureKind, MqttSettings, MqttVersion},
     wire::GatewayState,
 };
 use tokio::{sync::watch, task::JoinHandle};
@@ -26,9 +26,12 @@ impl Working {
     }
 
     pub fn start_with(memory: &Memory, settings: MqttSettings, inbox: Inbox) -> Self {
+        Self::over(memory, Arc::new(Client::new(settings)), inbox)
+    }
+
+    pub fn over(memory: &Memory, client: Arc<dyn Connect>, inbox: Inbox) -> Self {
         let courier =
             CourierSettings { tenant: "acme".into(), gateway: "sz-03".into(), window: CourierSettings::WINDOW };
-        let client = Arc::new(Client::new(settings));
         let (courier, board, link) = Courier::new(courier, Box::new(memory.clone()), client, inbox);
         board.state(GatewayState::Online, None);
         let closing = CancellationToken::new();
@@ -51,6 +54,12 @@ impl Working {
         assert!(!cause.words.is_empty() && !cause.mend.is_empty());
         assert_eq!(cause.refuses, kind.refuses());
         self.close().await;
+    }
+
+    /// Ends it without a farewell.
+    pub async fn abandon(self) {
+        self.task.abort();
+        assert!(self.task.await.unwrap_err().is_cancelled(), "it ended before");
     }
 
     pub async fn close(self) {
