@@ -11,6 +11,7 @@
 //!  0   driver_api   driver_zk ...                   known by drivers.rs alone; they know no sled, no MQTT, no config file
 //! ```
 
+pub mod config;
 pub mod courier;
 pub mod drivers;
 pub mod health;
