@@ -12,10 +12,12 @@
 //! ```
 
 pub mod config;
+pub mod console;
 pub mod courier;
 pub mod drivers;
 pub mod health;
 pub mod ledger;
+pub mod logging;
 pub mod mqtt;
 pub mod outbox;
 pub mod spool;
