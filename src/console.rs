@@ -17,7 +17,7 @@ use tokio::sync::broadcast;
 
 pub use ask::{Answers, AskError, ask};
 pub use lines::{ConditionLine, Link, PunchLine, Queue, Status, TerminalCount, TerminalLine, headline};
-pub use server::{Console, OpenError};
+pub use server::{Console, OpenError, PATH_LIMIT};
 
 /// What may be asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,6 +11,7 @@
 //!  0   driver_api   driver_zk ...                   known by drivers.rs alone; they know no sled, no MQTT, no config file
 //! ```
 
+pub mod cli;
 pub mod config;
 pub mod console;
 pub mod courier;

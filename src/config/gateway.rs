@@ -5,12 +5,10 @@ use std::{env, path::PathBuf};
 use driver_api::{Problems, Section};
 
 use super::{GatewaySettings, name, zone};
+use crate::console::PATH_LIMIT;
 
 /// Where state lies unless the config says otherwise.
 pub(super) const STATE_DIR: &str = "/var/lib/punchgate";
-
-/// What fits into the address of a Unix socket on Linux, in bytes.
-const SOCKET_PATH: usize = 107;
 
 pub(super) fn read(mut section: Section, problems: &mut Problems) -> Option<GatewaySettings> {
     let id = section.require_checked("id", "\"sz-03\"", problems, name);
@@ -24,9 +22,9 @@ pub(super) fn read(mut section: Section, problems: &mut Problems) -> Option<Gate
         None => state_dir.join("punchgate.sock"),
     });
     let length = socket.as_os_str().len();
-    if length > SOCKET_PATH {
+    if length > PATH_LIMIT {
         let (why, mend) = (
-            format!("a socket's path has at most {SOCKET_PATH} bytes, and this one has {length}"),
+            format!("a socket's path has at most {PATH_LIMIT} bytes, and this one has {length}"),
             "add a line: socket = \"/run/punchgate/punchgate.sock\"".into(),
         );
         section.wrong(problems, "socket", &socket.display().to_string().into(), why, mend);

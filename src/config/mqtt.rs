@@ -119,10 +119,16 @@ fn brokers(section: &mut Section, problems: &mut Problems) -> Option<Vec<BrokerU
                 }
                 brokers.push(broker);
             }
-            Err((why, mend)) => section.wrong(problems, "url", url, why, mend),
+            Err((why, mend)) => section.wrong(problems, "url", &without_user(url), why, mend),
         }
     }
     (brokers.len() == urls.len()).then_some(brokers)
+}
+
+/// An address for messages: a password that was written into it by mistake is not repeated.
+fn without_user(url: &Value) -> Value {
+    let parts = url.as_str().and_then(|text| text.split_once("://").zip(text.rsplit_once('@')));
+    parts.map_or_else(|| url.clone(), |((scheme, _), (_, host))| format!("{scheme}://***@{host}").into())
 }
 
 /// One address of a broker.

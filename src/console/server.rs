@@ -24,6 +24,9 @@ use tracing::{debug, warn};
 
 use super::{Answer, Desk, Failed, PunchFilter, Request};
 
+/// The longest path of a socket, in bytes: Linux takes 107, and it is made under a name that is four longer.
+pub const PATH_LIMIT: usize = 103;
+
 /// The longest request, in bytes.
 const REQUEST: u64 = 8 * 1024;
 /// For a request to arrive.
