@@ -27,7 +27,7 @@ Files:
 /// Punchgate puts every punch on its own disk before a terminal may forget it, and keeps it until the broker has it. Start
 /// with `punchgate check`; when the daemon runs, `punchgate status` says in one line what is wrong and what to do.
 #[derive(Debug, Parser)]
-#[command(name = "punchgate", version, after_long_help = CODES, infer_subcommands = true, max_term_width = 110)]
+#[command(name = "punchgate", version, after_long_help = CODES, max_term_width = 110)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,

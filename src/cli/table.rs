@@ -59,7 +59,10 @@ impl<const N: usize> Table<N> {
     /// Writes the rows since the last time, the head above the first of them.
     pub(super) fn write(&mut self, out: &mut Out, with_head: bool) -> io::Result<()> {
         if with_head {
-            let head = self.head.map(|text| Cell::text(text).toned(Tone::Quiet));
+            let mut head = self.head.map(|text| Cell::text(text).toned(Tone::Quiet));
+            for (head, below) in head.iter_mut().zip(self.rows.first().into_iter().flatten()) {
+                head.right = below.right;
+            }
             self.line(out, &head)?;
         }
         for row in std::mem::take(&mut self.rows) {
@@ -70,15 +73,12 @@ impl<const N: usize> Table<N> {
 
     fn line(&self, out: &mut Out, row: &[Cell; N]) -> io::Result<()> {
         let mut line = String::new();
-        let mut blanks = 0;
-        for (number, cell) in row.iter().enumerate() {
-            let gap = self.widths[number] - cell.width().min(self.widths[number]);
-            blanks += if number == 0 { 0 } else { 2 };
-            let (before, after) = if cell.right { (gap, 0) } else { (0, gap) };
-            line.extend(std::iter::repeat_n(' ', blanks + before)); // and so never at the end of a line
-            line += &cell.tone.map_or_else(|| cell.text.clone(), |tone| out.toned(tone, &cell.text));
-            blanks = after;
+        for (cell, width) in row.iter().zip(self.widths) {
+            let blanks = " ".repeat(width.saturating_sub(cell.width()));
+            let text = cell.tone.map_or_else(|| cell.text.clone(), |tone| out.toned(tone, &cell.text));
+            line += &if cell.right { blanks + &text } else { text + &blanks };
+            line += "  ";
         }
-        writeln!(out, "{line}")
+        writeln!(out, "{}", line.trim_end())
     }
 }
