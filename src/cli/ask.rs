@@ -95,6 +95,9 @@ pub(super) fn punches(args: &PunchesArgs, out: &mut Out) -> Result<u8, Failure> 
         let mut answers = open(&args.ask, &request).await?;
         let mut table =
             Table::new(["TERMINAL", "SEQ", "LOCAL TIME", "PERSON", "DIRECTION", "BY", "ORIGIN", "DELIVERED", "FLAGS"]);
+        if args.follow {
+            table = table.at_least([12, 6, 19, 8, 9, 8, 8, 9, 0]);
+        }
         let mut headed = false;
         while let Some(answer) = answers.next().await? {
             match &answer {

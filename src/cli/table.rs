@@ -39,7 +39,6 @@ impl Cell {
 /// Rows below a head.
 pub(super) struct Table<const N: usize> {
     head: [&'static str; N],
-    /// The narrowest each column may be: for rows that come one by one.
     widths: [usize; N],
     rows: Vec<[Cell; N]>,
 }
@@ -47,6 +46,14 @@ pub(super) struct Table<const N: usize> {
 impl<const N: usize> Table<N> {
     pub(super) fn new(head: [&'static str; N]) -> Self {
         Self { head, widths: head.map(str::len), rows: Vec::new() }
+    }
+
+    /// Columns are at least so wide: for rows that come one by one, and are written before the next is known.
+    pub(super) fn at_least(mut self, widths: [usize; N]) -> Self {
+        for (width, least) in self.widths.iter_mut().zip(widths) {
+            *width = (*width).max(least);
+        }
+        self
     }
 
     pub(super) fn push(&mut self, row: [Cell; N]) {
