@@ -44,7 +44,11 @@ pub async fn ask(socket: &Path, request: &Request) -> Result<Answers, AskError> 
     line.push(b'\n');
     let asking = async {
         let mut stream = UnixStream::connect(socket).await?;
-        stream.write_all(&line).await?;
+        match stream.write_all(&line).await {
+            // It has closed already, and may have said why before that: reading will tell.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            written => written?,
+        }
         io::Result::Ok(stream)
     };
     match timeout(PATIENCE, asking).await {

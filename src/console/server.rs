@@ -45,6 +45,8 @@ pub enum OpenError {
     InUse(PathBuf),
     #[error("{0} is there and is no socket")]
     NotASocket(PathBuf),
+    #[error("everybody may write in {0}, and could put another socket in our place: chmod o-w {0}")]
+    OpenFolder(PathBuf),
     #[error("cannot listen on {path}")]
     Failed { path: PathBuf, source: io::Error },
 }
@@ -58,7 +60,11 @@ pub struct Console {
 
 impl Console {
     /// Opens the socket. A socket that somebody left behind is replaced; one on which somebody listens is not.
+    ///
+    /// Its folder must be there. Everybody may write in it only if nobody can take away there what another has put (as in
+    /// `/tmp`): else the mode of the socket would guard nothing.
     pub async fn open(path: &Path) -> Result<Self, OpenError> {
+        check_folder(path)?;
         match fs::symlink_metadata(path) {
             Ok(meta) if !meta.file_type().is_socket() => return Err(OpenError::NotASocket(path.into())),
             Ok(_) => match UnixStream::connect(path).await {
@@ -111,7 +117,7 @@ impl Console {
                                 drop(place);
                             });
                         }
-                        Err(_) => debug!("console client sent away: too many at once"),
+                        Err(_) => send_away(stream),
                     },
                     Err(error) => {
                         // Out of descriptors, most likely: it passes, and turning in circles would not help.
@@ -132,6 +138,29 @@ impl Drop for Console {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+fn check_folder(path: &Path) -> Result<(), OpenError> {
+    const STICKY: u32 = 0o1000;
+    const OTHERS_WRITE: u32 = 0o002;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let meta = fs::metadata(folder).map_err(|source| OpenError::Failed { path: path.into(), source })?;
+    match meta.mode() & (STICKY | OTHERS_WRITE) {
+        OTHERS_WRITE => Err(OpenError::OpenFolder(folder.into())),
+        _ => Ok(()),
+    }
+}
+
+/// Tells a client that there is no room. It is not waited for: its buffer is empty, so that the line fits at once.
+fn send_away(stream: UnixStream) {
+    let (why, mend) = (format!("{CLIENTS} clients are served already"), "ask again in a moment".into());
+    let told =
+        serde_json::to_vec(&Answer::Failed(Failed { why, mend })).map_err(io::Error::other).and_then(|mut line| {
+            line.push(b'\n');
+            // Tokio does not know yet whether one can write, and would not try.
+            io::Write::write_all(&mut stream.into_std()?, &line)
+        });
+    debug!(told = told.is_ok(), "console client sent away");
 }
 
 /// One connection.

@@ -264,6 +264,25 @@ async fn followers_leave_room_for_a_short_question() {
 }
 
 #[tokio::test]
+async fn who_comes_when_all_places_are_taken_is_told_so() {
+    let office = Office::open().await;
+    let mut silent = Vec::new();
+    let refused = loop {
+        let answer = timeout(LIMIT, ask(&office.path(), &Request::Status)).await.unwrap().unwrap().all().await;
+        match answer {
+            Ok(_) => silent.push(UnixStream::connect(office.path()).await.unwrap()),
+            Err(error) => break error,
+        }
+        assert!(silent.len() < 100);
+    };
+    assert!(matches!(&refused, AskError::Failed(failed) if failed.why.ends_with("clients are served already")));
+    drop(silent);
+    // Their places are free as soon as the server has seen them leave.
+    let asked = async { while office.ask(Request::Status).await.is_err() {} };
+    timeout(LIMIT, asked).await.unwrap();
+}
+
+#[tokio::test]
 async fn who_leaves_is_not_waited_for() {
     let office = Office::open().await;
     let answers = ask(&office.path(), &Request::Reconcile { terminal: "slow".into() }).await.unwrap();
@@ -294,6 +313,22 @@ async fn a_socket_left_behind_is_replaced_and_a_living_one_is_not() {
     fs::write(&path, "somebody's file").unwrap();
     assert!(matches!(Console::open(&path).await, Err(OpenError::NotASocket(_))));
     assert_eq!(fs::read_to_string(&path).unwrap(), "somebody's file");
+}
+
+#[tokio::test]
+async fn a_folder_in_which_others_could_put_their_own_socket_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sock");
+    for (mode, good) in [(0o777, false), (0o1777, true), (0o770, true)] {
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).unwrap();
+        match Console::open(&path).await {
+            Ok(_) => assert!(good, "{mode:o}"),
+            Err(OpenError::OpenFolder(told)) => assert!(!good && told == folder.path(), "{mode:o}"),
+            Err(error) => panic!("{mode:o}: {error}"),
+        }
+    }
+    let nowhere = folder.path().join("nowhere/sock");
+    assert!(matches!(Console::open(&nowhere).await, Err(OpenError::Failed { .. })));
 }
 
 #[tokio::test]
