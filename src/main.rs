@@ -18,7 +18,7 @@ fn main() -> ExitCode {
             Err(Failure::failed("this build has no gateway in it yet", "use a build that has"))
         }),
         Command::Demo(args) => prepare(&args.log).and_then(|()| {
-            // TO BE WIRED: punchgate::demo::run(args.duration, args.outage, args.faults, args.keep, args.json)
+            // TO BE WIRED, behind the feature: punchgate::demo::run with duration, terminals, outage, faults, keep and json
             Err(Failure::failed("this build has no demo in it yet", "use a build that has"))
         }),
         command => cli::run(command),

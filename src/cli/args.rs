@@ -39,6 +39,9 @@ pub enum Command {
     ///
     /// This is what the unit starts. SIGTERM ends it within ten seconds; SIGHUP reads the config again and leaves terminals
     /// alone that did not change.
+    #[command(
+        after_long_help = "Examples:\n  punchgate run\n  punchgate run --config ./config.toml --log text --log-level debug"
+    )]
     Run(RunArgs),
     /// Look through a config and tell every problem at once
     ///
@@ -51,7 +54,7 @@ pub enum Command {
     /// Starts a broker with TLS, simulated terminals that speak real bytes, and the real daemon, all on this machine alone.
     /// At the end it counts: what was punched, what is durable, what was delivered.
     #[command(
-        after_long_help = "Examples:\n  punchgate demo\n  punchgate demo --for 30s --outage\n  punchgate demo --for 1m --faults --keep ./demo"
+        after_long_help = "Examples:\n  punchgate demo\n  punchgate demo --for 30s --outage\n  punchgate demo --for 1m --faults --terminals 20 --keep ./demo"
     )]
     Demo(DemoArgs),
     /// Say in one line what is wrong and what to do, then how things stand
@@ -68,6 +71,9 @@ pub enum Command {
     )]
     Punches(PunchesArgs),
     /// List everything that is wrong now, with its cause and its mend
+    #[command(
+        after_long_help = "Examples:\n  punchgate conditions\n  punchgate conditions --json | jq -r 'select(.severity == \"high\") | .mend'"
+    )]
     Conditions(AskArgs),
     /// Compare a terminal's log with the ledger now, and read what is missing
     ///
@@ -142,6 +148,9 @@ pub struct DemoArgs {
     /// End by itself after so long, as in 30s or 5m; without it Ctrl-C ends it
     #[arg(long = "for", value_name = "TIME", value_parser = period)]
     pub duration: Option<Duration>,
+    /// So many simulated terminals, 1 to 200, of different forms in turn
+    #[arg(long, value_name = "COUNT", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=200))]
+    pub terminals: u16,
     /// Take the broker away in the middle, and show the backlog grow and drain
     #[arg(long)]
     pub outage: bool,
