@@ -29,7 +29,7 @@ pub fn decode(data: &[u8], form: Option<Form>) -> Result<Vec<Record<'_>>, EventW
     }
     let mut readings = SIZES
         .into_iter()
-        .filter(|size| data.len() >= 2 * size && data.len() % size == 0)
+        .filter(|size| data.len() >= 2 * size && data.len().is_multiple_of(*size))
         .filter_map(|size| data.chunks_exact(size).map(|raw| one(raw, form).ok()).collect::<Option<Vec<_>>>());
     match (readings.next(), readings.next()) {
         (Some(records), None) => Ok(records),

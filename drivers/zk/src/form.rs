@@ -39,7 +39,7 @@ const SAMPLES: usize = 24;
 /// Without that, the layout with the most plausible records wins, if it is clearly ahead.
 pub fn choose(records: &[u8], hints: &Hints) -> Result<Form, Unclear> {
     let quotient = hints.count.map(|count| count as usize).filter(|count| *count > 0);
-    let quotient = quotient.filter(|count| records.len() % count == 0).map(|count| records.len() / count);
+    let quotient = quotient.filter(|count| records.len().is_multiple_of(*count)).map(|count| records.len() / count);
     let mut candidates = vec![Form::A8, Form::B8, Form::Number16, Form::Text(40), Form::Text(49)];
     if let Some(size @ 40..=LONGEST) = quotient {
         candidates.push(Form::Text(size as u8));
@@ -47,7 +47,7 @@ pub fn choose(records: &[u8], hints: &Hints) -> Result<Form, Unclear> {
     candidates.dedup();
     let mut scores: Vec<(u32, Form)> = candidates
         .into_iter()
-        .filter(|form| !records.is_empty() && records.len() % form.size() == 0)
+        .filter(|form| !records.is_empty() && records.len().is_multiple_of(form.size()))
         .map(|form| (score(form, records, hints.now), form))
         .collect();
     // The best first; among equals, what was found the last time.

@@ -56,7 +56,7 @@ impl Width {
     pub fn of(list: &[u8], count: Option<u32>) -> Result<Self, NoWidth> {
         let fits: Vec<Self> = [Self::Long, Self::Short]
             .into_iter()
-            .filter(|width| !list.is_empty() && list.len() % width.size() == 0)
+            .filter(|width| !list.is_empty() && list.len().is_multiple_of(width.size()))
             .collect();
         let told = fits.iter().find(|width| count.is_some_and(|count| list.len() == count as usize * width.size()));
         let sound = |width: &Self| {
