@@ -174,8 +174,11 @@ impl Session {
         patience: Duration,
     ) -> Result<Packet, DriverError> {
         let answer = self.exchange_within(command, data, attempts, patience).await?;
-        if answer.command != reply::UNAUTH || self.logged_in_again {
+        if answer.command != reply::UNAUTH {
             return Ok(answer);
+        }
+        if self.logged_in_again {
+            return Err(self.garbled("it forgets the login again and again"));
         }
         info!("terminal forgot the login");
         self.logged_in_again = true;
