@@ -5,7 +5,10 @@ use jiff::{
     civil::{DateTime, date},
 };
 
-use crate::record::{Form, LONGEST, Record, Who};
+use crate::{
+    record::{Form, LONGEST, Record, Who},
+    time::FIRST_SANE_YEAR,
+};
 
 /// What is known beside the bytes.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +35,9 @@ const CLEAR: u32 = 600;
 const AHEAD: u32 = 150;
 /// Records looked at under each layout.
 const SAMPLES: usize = 24;
+
+/// Work codes are typed by people, 8 digits at most; a packed time is larger than that since 2004.
+const LARGEST_WORK_CODE: u32 = 99_999_999;
 
 /// Chooses a layout for the records of a whole log; `records` is not empty.
 ///
@@ -84,11 +90,16 @@ fn score(form: Form, records: &[u8], now: DateTime) -> u32 {
     (good * 233 + forward * 301) / samples as u32
 }
 
-/// Of 3 points: a date that can be, and a state that is known, for somebody.
+/// Of 3 points: a date that can be, and a state that is known, for somebody. Years in which these terminals were hardly
+/// made give less: a layout that is out of step by a byte reads its dates as 2000 to 2003.
 fn plausible(record: &Record<'_>, now: DateTime) -> u32 {
     let limit = now.checked_add(1.day()).unwrap_or(DateTime::MAX);
-    if record.who == Who::Number(0) || record.local < date(2000, 1, 2).at(0, 0, 0, 0) || record.local > limit {
+    // Two records of 8 bytes read as one of 16 have a time where the work code should be.
+    let no_code = matches!(record.who, Who::Number(_)) && record.work_code.is_some_and(|code| code > LARGEST_WORK_CODE);
+    if no_code || record.who == Who::Number(0) || record.local < date(2000, 1, 2).at(0, 0, 0, 0) || record.local > limit
+    {
         return 0;
     }
-    2 + u32::from(matches!(record.state, 0..=5 | 255))
+    let date = if record.local.year() < FIRST_SANE_YEAR { 1 } else { 2 };
+    date + u32::from(matches!(record.state, 0..=5 | 255))
 }
