@@ -35,6 +35,7 @@ struct Held {
     reports: Vec<(String, Report)>,
     twins: usize,
     puts: usize,
+    refusals: usize,
     slow: Duration,
 }
 
@@ -60,6 +61,11 @@ impl FakeGateway {
     /// Calls of `put` that were answered with `Ok`.
     pub fn puts(&self) -> usize {
         self.held().puts
+    }
+
+    /// Calls of `put` that were refused because the disk was full.
+    pub fn refusals(&self) -> usize {
+        self.held().refusals
     }
 
     /// From now on the disk is full, or has room again.
@@ -108,6 +114,8 @@ impl Gateway for FakeGateway {
             tokio::time::sleep(slow).await;
         }
         if self.0.full.load(Ordering::SeqCst) {
+            self.held().refusals += 1;
+            self.0.changed.notify_waiters();
             return Err(NotStored::DiskFull);
         }
         let mut stored = Stored::default();

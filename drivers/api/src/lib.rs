@@ -11,6 +11,7 @@
 //! The one rule above all: a driver lets its terminal forget a punch only after [`Store::put`] has returned `Ok`.
 
 mod address;
+pub mod contract;
 mod door;
 mod driver;
 mod error;
