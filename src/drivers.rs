@@ -3,7 +3,7 @@
 use driver_api::{Kind, Line};
 
 /// Every driver there is. Its name in a config is `Kind::name`.
-pub const DRIVERS: &[Kind] = &[];
+pub const DRIVERS: &[Kind] = &[driver_zk::KIND];
 
 /// A line as the config planned it.
 pub struct PlannedLine {

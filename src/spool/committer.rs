@@ -123,7 +123,7 @@ impl Committer {
 
     /// All that waits now, as far as one group takes it; or nothing, when something else is due.
     fn wait(&mut self) -> (Vec<Commit>, Option<Ending>) {
-        let due = |since: Option<Instant>, delay| {
+        let due = |since: Option<Instant>, delay: Duration| {
             since.map(|since| (since + delay).saturating_duration_since(Instant::now()))
         };
         let retry = self.retry.then_some(RETRY);
