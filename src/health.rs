@@ -16,7 +16,7 @@ use driver_api::{Report, Trouble};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-pub use registry::{Code, ConditionKind, Severity};
+pub use registry::{Code, ConditionKind, Severity, Words};
 pub use terminal::{TerminalHealth, TerminalState};
 
 /// The shared notebook. Cheap to clone.

@@ -7,15 +7,14 @@ use punchgate::{
     cli::{self, Cli, Command, Failure, LogArgs},
     config,
     drivers::DRIVERS,
-    logging,
+    gateway, logging,
 };
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(args) => prepare(&args.log).and_then(|()| {
-            let _config = config::load(&args.config, DRIVERS)?;
-            // TO BE WIRED: punchgate::gateway::run(config, &args.config)
-            Err(Failure::failed("this build has no gateway in it yet", "use a build that has"))
+            let config = config::load(&args.config, DRIVERS)?;
+            serve(gateway::run(config, args.config.clone()))
         }),
         Command::Demo(args) => prepare(&args.log).and_then(|()| {
             // TO BE WIRED, behind the feature: punchgate::demo::run with duration, terminals, outage, faults, keep and json
@@ -35,4 +34,11 @@ fn prepare(args: &LogArgs) -> Result<(), Failure> {
         why: error.to_string(),
         mend: "see --log-level in punchgate run --help".into(),
     })
+}
+
+/// Runs the gateway to its end.
+fn serve(gateway: impl Future<Output = anyhow::Result<()>>) -> Result<u8, Failure> {
+    let failed = |error: anyhow::Error| Failure::failed(format!("{error:#}"), "mend that, and start it again");
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| failed(error.into()))?;
+    runtime.block_on(gateway).map(|()| 0).map_err(failed)
 }
