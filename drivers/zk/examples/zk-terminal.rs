@@ -1,6 +1,7 @@
 //! A simulated terminal at the command line, for clients that are not ours and for training.
 //!
-//!     zk-terminal [--port N] [--form 8a|8b|16|40|49] [--records N] [--users N] [--key N] [--legacy] [--glued | --bytes]
+//!     zk-terminal [--port N] [--form 8a|8b|16|40|49] [--records N] [--users N] [--key N] [--legacy]
+//!                 [--glued | --bytes | --paced MILLISECONDS]
 //!
 //! Prints `listening on ADDRESS`, then does what standard input says, a line each: `punch PERSON`, `missed PERSON`,
 //! `cut`, `reboot`, `journal`, `log` (the records, as hex), `quit`. It answers each with one line.
@@ -36,6 +37,7 @@ fn options(mut words: impl Iterator<Item = String>) -> Result<Options, Box<dyn E
             "--legacy" => bulk = Bulk::Legacy,
             "--glued" => cutting = Cutting::Glued,
             "--bytes" => cutting = Cutting::Pieces(1),
+            "--paced" => cutting = Cutting::Paced(number(words.next())?),
             "--form" => {
                 form = match words.next().as_deref() {
                     Some("8a") => Form::A8,

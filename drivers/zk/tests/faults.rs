@@ -9,6 +9,7 @@ use driver_zk::{
     sim::{Bulk, Fault, Harm, Model, Second},
 };
 use support::{NAME, Site};
+use tokio::io::AsyncWriteExt;
 
 const QUICK: &str = "timeout = \"250ms\"\nreconcile = \"200ms\"";
 
@@ -242,8 +243,10 @@ async fn a_busy_terminal_is_called_busy_and_a_web_server_a_web_server() {
     use driver_api::DriverError;
     let terminal =
         driver_zk::sim::Simulator::start(Model { second: Second::Closed, ..Model::default() }, 0).await.unwrap();
-    let _first = tokio::net::TcpStream::connect(terminal.address()).await.unwrap();
-    while terminal.connected() == 0 {
+    let mut first = tokio::net::TcpStream::connect(terminal.address()).await.unwrap();
+    let connect = driver_zk::frame::Packet::new(ask::CONNECT, 0, 0, []);
+    first.write_all(&driver_zk::frame::wrap(&connect.encode())).await.unwrap();
+    while terminal.journal().is_empty() {
         tokio::task::yield_now().await;
     }
     let error = error_at(&format!("tcp://{}", terminal.address()), "").await;

@@ -58,13 +58,15 @@ pub enum Bulk {
 pub enum Cutting {
     /// Each packet in one write.
     Packets,
+    /// Each packet in one write, with a pause of so many milliseconds behind it: some clients cannot do without.
+    Paced(u64),
     /// All packets of an answer in one write.
     Glued,
     /// So many bytes in each write.
     Pieces(usize),
 }
 
-/// What happens to a second client.
+/// What happens to a second client while the first one has a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Second {
     /// Served as well.

@@ -6,6 +6,7 @@ use std::{
     io,
     net::SocketAddr,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use tokio::{
@@ -31,7 +32,8 @@ pub(super) async fn serve_tcp(door: TcpListener, shared: Shared) {
         let (push, pushed) = unbounded_channel();
         let id = {
             let mut state = lock(&shared);
-            let taken = !state.visitors.is_empty();
+            // Some clients look with a connection of their own whether the port is open: that takes no place.
+            let taken = state.visitors.values().any(|visitor| visitor.session != 0);
             match state.model.second {
                 Second::Closed if taken => continue,
                 Second::TakesOver if taken => {
@@ -106,6 +108,12 @@ async fn send(stream: &mut TcpStream, packets: &[Vec<u8>], cutting: Cutting) -> 
         Cutting::Packets => {
             for inner in packets {
                 stream.write_all(&wrap(inner)).await?;
+            }
+        }
+        Cutting::Paced(millis) => {
+            for inner in packets {
+                stream.write_all(&wrap(inner)).await?;
+                tokio::time::sleep(Duration::from_millis(millis)).await;
             }
         }
         Cutting::Glued => stream.write_all(&glue(packets)).await?,
