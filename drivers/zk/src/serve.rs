@@ -26,8 +26,9 @@ use crate::{
 
 /// A doubt about an event is settled by reading the log, after a moment in which more of them may come.
 const DOUBT: Duration = Duration::from_secs(2);
-/// The user list is not read more often than this for the sake of a number that it may not explain.
-const LIST_AGE: Duration = Duration::from_secs(60);
+/// How long a user list is good for live punches, in the terminal's time-outs: a minute with the usual one. A terminal gives
+/// the number of somebody who left to somebody new, so an old list names the wrong person.
+const LIST_AGE: u32 = 12;
 
 /// A connected terminal and all that is known of it.
 pub(crate) struct Serving<'a> {
@@ -166,14 +167,14 @@ impl<'a> Serving<'a> {
         while !self.session.events.is_empty() {
             let mut batch = driver_api::Batch::default();
             let mut held_back = false;
-            while let Some(data) = self.session.events.pop_front() {
-                match self.event(&data, may_ask).await {
+            while let Some(told) = self.session.events.pop_front() {
+                match self.event(&told, may_ask).await {
                     Ok(Some(events)) => {
                         batch.punches.extend(events.punches);
                         batch.set_aside.extend(events.set_aside);
                     }
                     Ok(None) => {
-                        self.session.events.push_front(data);
+                        self.session.events.push_front(told);
                         held_back = true;
                         break;
                     }
@@ -214,7 +215,11 @@ impl<'a> Serving<'a> {
     }
 
     /// One event as a batch; `None` when its person cannot be told at the moment.
-    async fn event(&mut self, data: &[u8], may_ask: bool) -> Result<Option<driver_api::Batch>, DriverError> {
+    async fn event(
+        &mut self,
+        (arrived, data): &(Instant, Vec<u8>),
+        may_ask: bool,
+    ) -> Result<Option<driver_api::Batch>, DriverError> {
         let mut batch = driver_api::Batch::default();
         let records = match event::decode(data, self.form) {
             Ok(records) => records,
@@ -228,10 +233,11 @@ impl<'a> Serving<'a> {
                 Who::Text(text) => (text.to_owned(), true),
                 Who::Number(number) => {
                     let explained = self.people.as_ref().is_some_and(|(_, people)| people.find(number).is_some());
-                    if !explained && !may_ask {
+                    // Who is not in the list may have been enrolled since: only one that is newer than the punch tells.
+                    let age = if explained { self.settings.timeout * LIST_AGE } else { arrived.elapsed() };
+                    if !may_ask && !self.list_is_younger(age) {
                         return Ok(None);
                     }
-                    let age = if explained { Duration::MAX } else { LIST_AGE };
                     named(number, self.people(age).await?)
                 }
             };
@@ -242,8 +248,8 @@ impl<'a> Serving<'a> {
 
     /// The user list, read now if what is known of it is older than `age`.
     pub(crate) async fn people(&mut self, age: Duration) -> Result<&People, DriverError> {
-        let fresh = self.people.as_ref().is_some_and(|(read, _)| read.elapsed() < age);
-        if !fresh {
+        if !self.list_is_younger(age) {
+            let asked = Instant::now();
             let people = match self.users().await {
                 Ok(users) => People::new(users),
                 // It keeps its list to itself: numbers stay numbers, and are marked.
@@ -254,9 +260,13 @@ impl<'a> Serving<'a> {
                 Err(ReadFailed::Bad(what)) => return Err(self.session.garbled(format!("in the user list: {what}"))),
                 Err(ReadFailed::Lost(error)) => return Err(error),
             };
-            self.people = Some((Instant::now(), people));
+            self.people = Some((asked, people));
         }
         Ok(&self.people.as_ref().expect("it was read above").1)
+    }
+
+    fn list_is_younger(&self, age: Duration) -> bool {
+        self.people.as_ref().is_some_and(|(asked, _)| asked.elapsed() < age)
     }
 
     /// Reads the user list.

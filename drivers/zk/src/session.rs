@@ -43,8 +43,8 @@ pub(crate) struct Session {
     logged_in_again: bool,
     strays: u32,
     damaged: u64,
-    /// Data of attendance events, acknowledged and not yet booked.
-    pub(crate) events: VecDeque<Vec<u8>>,
+    /// Data of attendance events with their arrival, acknowledged and not yet booked.
+    pub(crate) events: VecDeque<(Instant, Vec<u8>)>,
     /// Set when an event could not be kept or believed: the log must be read.
     pub(crate) missed: bool,
 }
@@ -319,7 +319,7 @@ impl Session {
         }
         if packet.session & ATTENDANCE != 0 {
             if self.events.len() < EVENTS {
-                self.events.push_back(packet.data);
+                self.events.push_back((Instant::now(), packet.data));
             } else {
                 self.missed = true;
             }

@@ -35,14 +35,16 @@ pub(crate) struct Settings {
 pub(crate) struct Defaults {
     reconcile: Duration,
     set_clock: bool,
+    clock_limit: Duration,
 }
 
 impl Defaults {
     pub(crate) fn take(mut section: Section, problems: &mut Problems) -> Self {
         let reconcile = reconcile(&mut section, problems).unwrap_or(Duration::from_secs(15 * 60));
         let set_clock = section.take("set_clock", "false", problems).unwrap_or(false);
+        let clock_limit = clock_limit(&mut section, problems).unwrap_or(Duration::from_secs(30));
         section.finish(problems);
-        Self { reconcile, set_clock }
+        Self { reconcile, set_clock, clock_limit }
     }
 }
 
@@ -63,8 +65,7 @@ impl Settings {
             serial,
             reconcile: reconcile(&mut section, problems).unwrap_or(defaults.reconcile),
             set_clock: section.take("set_clock", "true", problems).unwrap_or(defaults.set_clock),
-            clock_limit: period(&mut section, "clock_limit", "\"30s\"", (1, 86_400_000), problems)
-                .unwrap_or(Duration::from_secs(30)),
+            clock_limit: clock_limit(&mut section, problems).unwrap_or(defaults.clock_limit),
             live: section.take("live", "true", problems).unwrap_or(true),
             tolerate_checksum: section.take("tolerate_checksum", "false", problems).unwrap_or(false),
             loose_reply_ids: section.take("loose_reply_ids", "false", problems).unwrap_or(false),
@@ -120,6 +121,10 @@ fn reconcile(section: &mut Section, problems: &mut Problems) -> Option<Duration>
     period(section, "reconcile", "\"15m\"", (100, 86_400_000), problems)
 }
 
+fn clock_limit(section: &mut Section, problems: &mut Problems) -> Option<Duration> {
+    period(section, "clock_limit", "\"30s\"", (1, 86_400_000), problems)
+}
+
 fn period(
     section: &mut Section,
     key: &'static str,
@@ -145,7 +150,8 @@ mod tests {
     fn take(block: &str) -> (Option<Settings>, Vec<String>) {
         let mut problems = Problems::default();
         let section = |text: &str| Section::new("terminal \"t\" ", text.parse().unwrap(), Path::new("/nowhere"));
-        let defaults = Defaults::take(section("reconcile = \"5m\"\nset_clock = true"), &mut problems);
+        let defaults =
+            Defaults::take(section("reconcile = \"5m\"\nset_clock = true\nclock_limit = \"2m\""), &mut problems);
         let settings = Settings::take(section(block), defaults, &mut problems);
         (settings, problems.errors.iter().map(ToString::to_string).collect())
     }
@@ -156,7 +162,7 @@ mod tests {
         assert_eq!(problems, Vec::<String>::new());
         let settings = settings.unwrap();
         assert_eq!(settings.address.to_string(), "tcp://192.0.2.10:4370");
-        assert_eq!(settings.reconcile, Duration::from_secs(300));
+        assert_eq!((settings.reconcile, settings.clock_limit), (Duration::from_secs(300), Duration::from_secs(120)));
         assert!(settings.set_clock && settings.live && settings.comm_key.is_none());
     }
 

@@ -119,6 +119,44 @@ async fn an_internal_number_is_named_by_the_user_list_and_an_unknown_one_is_mark
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn somebody_enrolled_a_moment_ago_is_known_by_name_and_once() {
+    let site = Site::with(Model::of(Form::B8), "", |terminal| {
+        terminal.add_user(3, "1003", "Ana");
+        terminal.punch("1003");
+    })
+    .await;
+    site.until_stored(1).await;
+    site.until_settled().await;
+    // The driver's list is young, and does not have the newcomer.
+    site.terminal.add_user(4, "1004", "Zoe");
+    site.terminal.punch("1004");
+    site.until_stored(2).await;
+    site.ask(driver_api::Operation::Reconcile { from: None, to: None }).await.unwrap();
+    assert_eq!(site.people(), ["1003", "1004"]);
+    assert!(site.punches()[1].flags.is_empty() && site.punches()[1].origin == Origin::Live);
+    site.running.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_internal_number_given_to_somebody_else_is_not_booked_for_who_had_it() {
+    let site = Site::with(Model::of(Form::B8), "timeout = \"100ms\"", |terminal| {
+        terminal.add_user(3, "1003", "Ana");
+        terminal.punch("1003");
+    })
+    .await;
+    site.until_stored(1).await;
+    site.until_settled().await;
+    site.terminal.remove_user(3);
+    site.terminal.add_user(3, "2003", "Zoe");
+    // No event tells that a list has grown old: twelve time-outs of this terminal must pass.
+    tokio::time::sleep(std::time::Duration::from_millis(1300)).await;
+    site.terminal.punch("2003");
+    site.until_stored(2).await;
+    assert_eq!(site.people(), ["1003", "2003"]);
+    site.running.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_genuine_punches_in_one_second_both_live() {
     let site = Site::start(Model::default()).await;
     site.until_settled().await;
