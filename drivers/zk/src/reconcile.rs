@@ -206,6 +206,9 @@ impl Serving<'_> {
         if outcome.set_aside > 0 {
             let cause = format!("{} records of its log could not be read", outcome.set_aside);
             self.terminal.trouble(Trouble::RecordsSetAside, cause);
+        } else if wanted == Wanted::New && !self.odd_events {
+            // What was set aside stays counted; what came since can be read.
+            self.terminal.relief(Trouble::RecordsSetAside);
         }
         if missed && outcome.new > 0 && self.lively == 0 {
             let cause = format!("{} punches were found in its log that it had not told of", outcome.new);

@@ -53,6 +53,8 @@ pub(crate) struct Serving<'a> {
     pub(crate) lively: u64,
     /// Those of them that were new since the log was read.
     pub(crate) since_read: u64,
+    /// An event came in this session in a form that is not known: more of them will.
+    pub(crate) odd_events: bool,
     /// Complete reads in this session.
     pub(crate) reads: u64,
     pub(crate) failures: u32,
@@ -114,6 +116,7 @@ impl<'a> Serving<'a> {
             live: false,
             lively: 0,
             since_read: 0,
+            odd_events: false,
             reads: 0,
             failures: 0,
             damaged: 0,
@@ -191,6 +194,7 @@ impl<'a> Serving<'a> {
                     self.read_soon();
                 }
                 if stored.set_aside > 0 {
+                    self.odd_events = true;
                     let cause = "an event came in a form that is not known; the log is read instead";
                     self.terminal.trouble(Trouble::RecordsSetAside, cause);
                 }

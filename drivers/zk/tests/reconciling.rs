@@ -88,6 +88,21 @@ async fn a_cleared_log_is_told_and_its_new_punches_are_stored() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn records_set_aside_are_told_until_what_comes_next_can_be_read() {
+    let site = Site::with(Model::default(), "reconcile = \"200ms\"", |terminal| {
+        terminal.fill(20);
+        terminal.append_raw(&[0xff; 40]);
+    })
+    .await;
+    site.until_stored(20).await;
+    assert!(site.until_troubled(Trouble::RecordsSetAside).await.starts_with("1 records"));
+    site.terminal.punch_unheard("77");
+    site.until_stored(21).await;
+    site.until_relieved(Trouble::RecordsSetAside).await;
+    site.running.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_full_log_that_overwrites_its_oldest_is_read_although_its_count_stands() {
     let model = Model { capacity: 40, ..Model::default() };
     let site = Site::with(model, "reconcile = \"200ms\"", |terminal| terminal.fill(40)).await;
