@@ -106,8 +106,9 @@ impl Courier {
         // What was logged and is not over.
         let mut failing = None;
         while !closing.is_cancelled() {
-            let (url, begun) = (&brokers[broker], Instant::now());
+            let url = &brokers[broker];
             let Some(opened) = self.connect(url, &closing).await else { break };
+            let opened_at = Instant::now();
             let (failure, delivered) = match opened {
                 Ok(connection) => match self.carry(connection, &closing, drain).await {
                     Ended::Closed => break,
@@ -117,7 +118,7 @@ impl Courier {
             };
             // A welcome alone is no success: there are brokers that say it and do nothing more. Nor is a short success: two
             // gateways of the same id would push each other out without a pause, and not every broker says why it closes.
-            if delivered && begun.elapsed() >= STEADY {
+            if delivered && opened_at.elapsed() >= STEADY {
                 backoff.reset();
                 failing = None;
             }
@@ -182,9 +183,8 @@ impl Courier {
         };
         drop(round);
         self.outbox.take_back();
-        if let Ended::Failed { failure: Failure { kind: FailureKind::Closed, .. }, suspect: Some(suspect), .. } = ended
-        {
-            self.prudence.suspect(suspect);
+        if let Ended::Failed { failure: Failure { kind: FailureKind::Closed, .. }, suspect, .. } = ended {
+            self.prudence.closed_on(suspect);
         }
         ended
     }

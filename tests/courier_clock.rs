@@ -210,6 +210,33 @@ async fn what_was_refused_is_tried_again_later_each_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_punch_set_aside_on_a_guess_is_tried_again_after_hours() {
+    let memory = Memory::new();
+    memory.punch_as("front-door", 1, 1, |_| "9".repeat(3_000));
+    let (mut working, brokers) = begin(&memory, &["a"]);
+    let mut connections = 0;
+    let mut peer = loop {
+        let mut peer = brokers.welcome().await;
+        let (state, ..) = peer.published().await.unwrap();
+        peer.ack(state);
+        connections += 1;
+        if peer.is_quiet_for(Duration::from_secs(5)).await {
+            break peer;
+        }
+        peer.fail(FailureKind::Closed);
+    };
+    assert_eq!(connections, 4, "it ended three connections");
+    working.until("it is told", |link| link.unsendable == 1).await;
+    assert!(peer.is_quiet_for(Duration::from_secs(6 * 3600 - 300)).await);
+    let (ticket, _) = peer.punches().await;
+    peer.ack(ticket);
+    memory.until_all_confirmed().await;
+    working.until("it is over", |link| link.unsendable == 0).await;
+    drop(peer);
+    working.abandon().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn closing_waits_for_what_is_on_its_way_takes_no_more_and_says_offline() {
     let memory = Memory::new();
     memory.punch("front-door", 2, 1);

@@ -71,6 +71,11 @@ impl Refusals {
         self.retry_at.is_some_and(|retry| retry <= Instant::now())
     }
 
+    /// The next attempt waits for nothing more.
+    pub(super) fn retry_now(&mut self) {
+        self.retry_at = Some(Instant::now());
+    }
+
     /// The next attempt begins: the documents to be published again.
     pub(super) fn retry(&mut self) -> HashSet<String> {
         self.held.clear();

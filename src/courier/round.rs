@@ -42,6 +42,8 @@ pub(super) struct Round<'a> {
     oldest_since: Instant,
     ready: VecDeque<Parcel>,
     refusals: Refusals,
+    /// Whether a punch was set aside on a guess, which ends some day.
+    set_aside: bool,
     /// A document comes next; else a punch. So neither waits for more than one message of the other kind.
     document_next: bool,
     tally: Tally,
@@ -86,6 +88,7 @@ impl<'a> Round<'a> {
             oldest_since: Instant::now(),
             ready: VecDeque::new(),
             refusals: Refusals::default(),
+            set_aside: false,
             document_next: true,
             tally: Tally::default(),
             answered: false,
@@ -156,8 +159,6 @@ impl<'a> Round<'a> {
     pub(super) fn suspect(&self) -> Option<Suspect> {
         let largest = self.flights.values().max_by_key(|flight| flight.bytes)?;
         let single = matches!(largest.cargo, Cargo::Punches { first, last, .. } if first == last);
-        // On a connection that never delivered anything, the line itself is as likely.
-        let single = single && self.delivered;
         (largest.bytes > self.largest_delivered).then_some(Suspect { bytes: largest.bytes, single })
     }
 
@@ -200,9 +201,11 @@ impl<'a> Round<'a> {
         }
         let topic = self.courier.topics.of(&suffix::punch(terminal));
         let prudence = &self.courier.prudence;
-        let most = self.limits.payload(&topic).min(prudence.limit());
+        let guess = prudence.limit();
+        let most = self.limits.payload(&topic).min(guess.unwrap_or(usize::MAX));
         let too_large = pack(segment, most, prudence.largest(), &mut self.ready);
         if too_large > 0 {
+            self.set_aside |= guess.is_some();
             if self.tally.unsendable == 0 && self.courier.status.borrow().unsendable == 0 {
                 warn!(terminal, limit = most, "punch larger than the broker takes was set aside");
             }
@@ -327,6 +330,10 @@ impl<'a> Round<'a> {
                 FailureKind::NotAcknowledging,
                 format!("the broker is connected but has not acknowledged for {waits} s"),
             ));
+        }
+        if self.set_aside && self.courier.prudence.limit().is_none() {
+            self.set_aside = false;
+            self.refusals.retry_now();
         }
         // What was refused can be taken back only together with what is on its way: that is waited for first.
         if self.refusals.is_due() && self.flights.is_empty() {

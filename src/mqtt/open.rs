@@ -31,6 +31,7 @@ impl Client {
     }
 
     async fn open(&self, broker: &BrokerUrl, hello: Hello) -> Result<Session, Failure> {
+        *self.certificates.lock().expect("nobody panics while holding it") = CertificatesEnd::default();
         let tls = match broker.tls {
             true => Some(tls::read(&self.settings, &self.certificates)?),
             false => None,

@@ -22,7 +22,6 @@ use super::{CertificatesEnd, Failure, FailureKind, MqttSettings};
 /// TLS as the files say now. They are small and local, and read only once per connection. When certificates end is noted as
 /// they are seen.
 pub(super) fn read(settings: &MqttSettings, ends: &Arc<Mutex<CertificatesEnd>>) -> Result<Arc<ClientConfig>, Failure> {
-    note(ends, |ends| *ends = CertificatesEnd::default());
     let ca = settings.ca_file.as_deref().ok_or_else(|| files("TLS needs mqtt.ca_file"))?;
     let mut roots = RootCertStore::empty();
     for certificate in certificates(ca)? {

@@ -166,7 +166,7 @@ fn documents() -> Vec<Described> {
     let segment = segment();
     let document = |name, topic, summary, schema, example| {
         let retain = name != "punches";
-        Described { name, topic, summary, retain, schema, example }
+        Described { name, topic, summary, retain, schema: with_id(name, schema), example }
     };
     let standing = "How the gateway stands; its last will says `lost`.";
     let punches = punch_event(&segment.ledger, &segment.entries);
@@ -190,6 +190,12 @@ fn documents() -> Vec<Described> {
 fn schema<T: JsonSchema>() -> Value {
     let settings = SchemaSettings::draft2020_12().for_serialize();
     settings.into_generator().into_root_schema_for::<T>().to_value()
+}
+
+/// The name by which `dataschema` of an event calls it.
+fn with_id(name: &str, mut schema: Value) -> Value {
+    schema["$id"] = format!("urn:punchgate:schema:{name}:1").into();
+    schema
 }
 
 fn root(path: &str) -> PathBuf {
@@ -306,6 +312,8 @@ fn the_example_of_the_design_has_the_same_form() {
     assert_eq!(event["source"], "urn:punchgate:acme:sz-03");
     assert_eq!(event["sequence"], "00000000000000000001");
     assert_eq!(event["time"], "2026-11-20T00:58:31Z");
+    let schema = documents().into_iter().find(|document| document.name == "punches").unwrap().schema;
+    assert_eq!(event["dataschema"], schema["$id"]);
     let punch = &event["data"]["punches"][0];
     assert_eq!(punch["local"], "2026-11-20T08:58:31");
     assert_eq!(punch["clock"], json!({ "skew_ms": -840, "err_ms": 120, "how": "probed" }));
