@@ -62,6 +62,8 @@ mod scanner;
 mod seen;
 mod segment;
 mod status;
+#[cfg(test)]
+mod tests;
 mod verify;
 mod walk;
 
