@@ -5,7 +5,10 @@ use std::{fs, os::unix::fs::FileExt};
 use super::*;
 use crate::{
     outbox::Outbox,
-    spool::{FindingKind, segment::{SEGMENT_HEADER, list}},
+    spool::{
+        FindingKind,
+        segment::{SEGMENT_HEADER, list},
+    },
 };
 
 fn flip(path: &Path, at: u64) {
@@ -169,7 +172,10 @@ async fn the_index_can_be_lost_in_every_way() {
         let spool = house.open();
         let after = spool.status();
         let told = |status: &crate::spool::SpoolStatus| {
-            let each = status.ledgers.iter().map(|it| (it.ledger.clone(), it.next, it.head, it.punches, it.confirmed_through.clone()));
+            let each = status
+                .ledgers
+                .iter()
+                .map(|it| (it.ledger.clone(), it.next, it.head, it.punches, it.confirmed_through.clone()));
             (each.collect::<Vec<_>>(), status.queues[0].undelivered)
         };
         assert_eq!(told(&after), told(&before), "{how}");
@@ -233,6 +239,6 @@ fn copy(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();
         let target = to.join(path.file_name().unwrap());
-        if path.is_dir() { copy(&path, &target) } else { drop(fs::copy(&path, &target).unwrap()) }
+        if path.is_dir() { copy(&path, &target) } else { fs::copy(&path, &target).map(drop).unwrap() }
     }
 }

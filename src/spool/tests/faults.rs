@@ -14,7 +14,11 @@ async fn the_answer_comes_only_after_the_sync() {
     put(&spool, "door", live([1])).await;
     let before = house.disk.diary().len();
     put(&spool, "door", live([2, 3])).await;
-    assert_eq!(house.disk.diary()[before..], [Deed::Write, Deed::Sync], "one write and one sync, and both before the answer");
+    assert_eq!(
+        house.disk.diary()[before..],
+        [Deed::Write, Deed::Sync],
+        "one write and one sync, and both before the answer"
+    );
     house.disk.fail(&[Deed::Sync], ErrorKind::Other);
     let refused = within(spool.commit("door", "SN-door", &zone(), live([4]))).await;
     assert!(matches!(refused, Err(NotStored::DiskFailed(_))), "{refused:?}");
@@ -27,8 +31,7 @@ async fn a_directory_is_synced_before_its_first_punch_is_acknowledged() {
     put(&spool, "door", live([1])).await;
     let diary = house.disk.diary();
     let created = diary.iter().position(|deed| *deed == Deed::Create).unwrap();
-    let expected =
-        [Deed::Create, Deed::Preallocate, Deed::Write, Deed::Sync, Deed::SyncDir, Deed::Write, Deed::Sync];
+    let expected = [Deed::Create, Deed::Preallocate, Deed::Write, Deed::Sync, Deed::SyncDir, Deed::Write, Deed::Sync];
     assert_eq!(diary[created..], expected);
     assert!(diary[..created].contains(&Deed::SyncDir), "the directories' own names come first");
 }
@@ -159,7 +162,8 @@ async fn twins_are_dropped_within_a_batch_across_batches_and_across_starts() {
     let spool = house.open();
     assert_eq!(put(&spool, "door", vec![second].into()).await.twins, 1);
     assert_eq!(put(&spool, "door", log(0..10)).await, Stored { new: 1, twins: 9, set_aside: 0 });
-    let last = export(&house.state_dir()).unwrap().map(|it| it.unwrap().1).find(|it| it.flags == [Flag::DuplicateSecond]);
+    let last =
+        export(&house.state_dir()).unwrap().map(|it| it.unwrap().1).find(|it| it.flags == [Flag::DuplicateSecond]);
     assert_eq!(last.unwrap().person, "1");
     assert_eq!(spool.status().twins_dropped, 10);
 }
