@@ -51,6 +51,7 @@ mod index;
 mod intake;
 mod journal;
 mod lock;
+mod mend;
 mod outbox;
 mod ranges;
 mod recent;
@@ -64,6 +65,7 @@ mod segment;
 mod status;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 mod verify;
 mod walk;
 

@@ -10,8 +10,8 @@ use std::{
 use super::{
     board::Board,
     delivery::Destination,
+    mend::report_damage,
     record::{Record, ZoneNames},
-    recovery::report_damage,
     segment::Position,
     status::FindingKind,
     walk::{Step, Walk},
