@@ -51,6 +51,7 @@ mod index;
 mod intake;
 mod journal;
 mod lock;
+mod mend;
 mod outbox;
 mod ranges;
 mod recent;
@@ -62,6 +63,9 @@ mod scanner;
 mod seen;
 mod segment;
 mod status;
+#[cfg(test)]
+mod tests;
+mod upkeep;
 mod verify;
 mod walk;
 

@@ -281,6 +281,14 @@ impl Catalogue {
         true
     }
 
+    /// A segment names this ledger once more.
+    pub(super) fn name(&mut self, number: u32, segment: u64) {
+        if let Some(state) = self.change(number) {
+            let times = if state.named.0 == segment { state.named.1.saturating_add(1) } else { 1 };
+            state.named = (segment, times);
+        }
+    }
+
     /// Numbers of the ledgers that changed since the last call.
     pub(super) fn take_changed(&mut self) -> BTreeSet<u32> {
         std::mem::take(&mut self.changed)

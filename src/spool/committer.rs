@@ -12,16 +12,15 @@ use tokio::sync::oneshot;
 
 use super::{
     board::{Board, Committed},
-    catalogue::{Catalogue, LedgerState},
+    catalogue::LedgerState,
     draft::{Commit, Draft, Lookup, Waiter},
     group::Group,
-    index::{Applied, Index, IndexError, Writes},
+    index::IndexError,
     intake,
     journal::{Journal, JournalError},
     lock::Lock,
     ranges::Ranges,
     record::{ConfirmedRecord, LedgerRecord, Record, ZoneNames},
-    recovery,
     seen::Seen,
     status::{FindingKind, SpoolTrouble},
 };
@@ -48,11 +47,11 @@ pub(super) struct Committer {
     zones: ZoneNames,
     /// Since when something waits to be told to the journal, and to the index.
     confirmed_since: Option<Instant>,
-    unindexed_since: Option<Instant>,
+    pub(super) unindexed_since: Option<Instant>,
     /// A trouble of the disk that may be over any moment.
     retry: bool,
     /// When to try to build the index again.
-    rebuild_at: Option<Instant>,
+    pub(super) rebuild_at: Option<Instant>,
 }
 
 /// A group is closed when so many bytes wait.
@@ -63,7 +62,6 @@ const CONFIRM_DELAY: Duration = Duration::from_secs(1);
 const INDEX_DELAY: Duration = Duration::from_secs(2);
 const INDEX_IDS: usize = 16_384;
 const RETRY: Duration = Duration::from_secs(1);
-const REBUILD_RETRY: Duration = Duration::from_secs(10);
 
 enum Ending {
     Closed(oneshot::Sender<()>),
@@ -354,41 +352,6 @@ impl Committer {
         }
     }
 
-    /// The index is set aside and built anew. Punches are refused when even that fails, and it is tried again later.
-    fn index_failed(&mut self, error: &IndexError) {
-        if self.rebuild_at.is_some_and(|at| at > Instant::now()) {
-            return;
-        }
-        let limit = self.journal.end();
-        let rebuilt = recovery::rebuild_index(&self.board, &mut self.seen, limit, &error.to_string());
-        match rebuilt.and_then(|()| self.try_write_index()) {
-            Ok(()) => {
-                (self.rebuild_at, self.unindexed_since) = (None, None);
-                self.board.trouble(SpoolTrouble::IndexFailed, None);
-            }
-            Err(cause) => {
-                *self.board.index.write().unwrap_or_else(PoisonError::into_inner) = None;
-                self.rebuild_at = Some(Instant::now() + REBUILD_RETRY);
-                self.board.trouble(SpoolTrouble::IndexFailed, Some(cause.to_string()));
-            }
-        }
-    }
-
-    fn write_index(&mut self) {
-        self.unindexed_since = None;
-        if let Err(error) = self.try_write_index() {
-            self.index_failed(&error);
-        }
-    }
-
-    fn try_write_index(&mut self) -> Result<(), IndexError> {
-        let index = self.board.index.read().unwrap_or_else(PoisonError::into_inner);
-        let index = index.as_ref().ok_or_else(IndexError::missing)?;
-        let applied =
-            Applied::new(self.board.store, self.journal.last(), self.journal.last_group(), self.journal.end());
-        write_index(&self.board, index, &mut self.seen, applied)
-    }
-
     fn close(&mut self) {
         if self.board.destinations().iter().any(|it| it.state().is_pending()) {
             self.write(Vec::new());
@@ -399,42 +362,6 @@ impl Committer {
         // Otherwise the next start reads the journal's end again, or all of it.
         if closed && let Err(error) = self.lock.closed(&self.board.store) {
             tracing::warn!(%error, "the store could not be marked as closed");
-        }
-    }
-}
-
-impl Catalogue {
-    /// A segment names this ledger once more.
-    fn name(&mut self, number: u32, segment: u64) {
-        if let Some(state) = self.change(number) {
-            let times = if state.named.0 == segment { state.named.1.saturating_add(1) } else { 1 };
-            state.named = (segment, times);
-        }
-    }
-}
-
-/// Tells the index everything that is new, up to `applied`.
-pub(super) fn write_index(board: &Board, index: &Index, seen: &mut Seen, applied: Applied) -> Result<(), IndexError> {
-    let mut writes = Writes::default();
-    seen.write(&mut writes);
-    let ledgers = {
-        let mut catalogue = board.catalogue();
-        let changed = catalogue.take_changed();
-        changed.iter().filter_map(|number| catalogue.get(*number)).for_each(|state| writes.ledger(state));
-        changed
-    };
-    let destinations = board.destinations();
-    let confirmed: Vec<_> = destinations.iter().map(|it| it.write(&mut writes)).collect();
-    writes.applied(&applied);
-    match index.write(writes) {
-        Ok(()) => {
-            seen.written();
-            Ok(())
-        }
-        Err(error) => {
-            board.catalogue().put_back(ledgers);
-            destinations.iter().zip(confirmed).for_each(|(it, changed)| it.write_again(changed));
-            Err(error)
         }
     }
 }

@@ -1,5 +1,8 @@
 //! The disk under the journal, as little of it as the journal needs, so that tests can put a failing one there.
 
+#[cfg(test)]
+pub(super) mod faulty;
+
 use std::{
     fs::{self, File, OpenOptions},
     io,

@@ -25,12 +25,13 @@ pub(super) struct Group {
     bytes: Vec<u8>,
     records: u32,
     seed: u32,
+    scratch: Vec<u8>,
 }
 
 impl Group {
     /// `seed` is the CRC of the store's id.
     pub(super) fn new(seed: u32) -> Self {
-        Self { bytes: vec![0; GROUP_HEADER], records: 0, seed }
+        Self { bytes: vec![0; GROUP_HEADER], records: 0, seed, scratch: vec![0; 256] }
     }
 
     pub(super) fn clear(&mut self) {
@@ -46,16 +47,23 @@ impl Group {
     }
 
     pub(super) fn push(&mut self, record: &Record<'_>) {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(&[0; FRAME]);
-        let bytes = std::mem::take(&mut self.bytes);
-        self.bytes =
-            postcard::to_extend(record, bytes).expect("memory takes every byte, and no record has a float or map");
-        let payload = &self.bytes[start + FRAME..];
+        // Into a slice first: appending to a vector byte by byte takes several times as long.
+        let used = loop {
+            match postcard::to_slice(record, &mut self.scratch).map(|payload| payload.len()) {
+                Ok(used) => break used,
+                Err(postcard::Error::SerializeBufferFull) if self.scratch.len() <= usize::from(u16::MAX) => {
+                    let more = self.scratch.len() * 2;
+                    self.scratch.resize(more, 0);
+                }
+                Err(error) => unreachable!("texts are cut before they come here, and there are no maps: {error}"),
+            }
+        };
+        let payload = &self.scratch[..used];
         let long = u16::try_from(payload.len()).expect("texts and raw bytes are cut before they come here");
         let crc = crc32c::crc32c_append(self.seed, payload);
-        self.bytes[start..start + 2].copy_from_slice(&long.to_le_bytes());
-        self.bytes[start + 2..start + FRAME].copy_from_slice(&crc.to_le_bytes());
+        self.bytes.extend_from_slice(&long.to_le_bytes());
+        self.bytes.extend_from_slice(&crc.to_le_bytes());
+        self.bytes.extend_from_slice(payload);
         self.records += 1;
     }
 

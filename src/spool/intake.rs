@@ -40,6 +40,9 @@ pub(super) fn weight(punch: &Punch) -> usize {
 
 /// Whole seconds: what an id and a record hold.
 pub(super) fn whole_seconds(local: DateTime) -> DateTime {
+    if local.subsec_nanosecond() == 0 {
+        return local;
+    }
     local.with().subsec_nanosecond(0).build().expect("a wall time without its fraction is a wall time")
 }
 

@@ -173,7 +173,7 @@ impl Outbox for SpoolOutbox {
                 continue;
             }
             let lane = self.lane.clone();
-            let behind = self.scanner.as_ref().is_none_or(|scanner| scanner.position() < *self.end.borrow());
+            let behind = self.scanner.as_ref().is_none_or(|scanner| !scanner.has_read_to(*self.end.borrow()));
             let waiting = self.again_at.filter(|at| *at > Instant::now());
             if let Some(at) = waiting {
                 tokio::select! {

@@ -1,8 +1,8 @@
 //! The records of the journal: what each holds, and how an [`Entry`] becomes one and comes back.
 //!
 //! A record is a postcard enum: one byte says which, and its layout never changes. A new layout is a new variant at the
-//! end; old ones stay readable for ever. Codes of directions and the like are positions in the lists below, to which
-//! one may only append.
+//! end; old ones stay readable for ever. Codes of directions and the like stand in the lists below, to which one may
+//! only append.
 
 use std::sync::Arc;
 
@@ -124,52 +124,49 @@ impl RetiredRecord<'_> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Unreadable;
 
-const DIRECTIONS: [Direction; 7] = [
-    Direction::Unknown,
-    Direction::In,
-    Direction::Out,
-    Direction::BreakOut,
-    Direction::BreakIn,
-    Direction::OvertimeIn,
-    Direction::OvertimeOut,
-];
-const VERIFIES: [Verify; 6] =
-    [Verify::Unknown, Verify::Password, Verify::Finger, Verify::Card, Verify::Face, Verify::Palm];
-const ORIGINS: [Origin; 5] = [Origin::Live, Origin::Backfill, Origin::Reread, Origin::Manual, Origin::Import];
-const CLOCKS: [ClockSource; 3] = [ClockSource::Unknown, ClockSource::Probed, ClockSource::Arrival];
-const FLAGS: [Flag; 8] = [
-    Flag::ClockUnset,
-    Flag::Future,
-    Flag::DuplicateSecond,
-    Flag::UnknownTerminal,
-    Flag::UnknownPerson,
-    Flag::Denied,
-    Flag::AmbiguousTime,
-    Flag::NonexistentTime,
-];
-
-fn code_of<T: PartialEq>(list: &[T], value: &T) -> u8 {
-    list.iter().position(|known| known == value).expect("a test holds every value to be in its list") as u8
+/// A value with a byte of its own in the journal, for ever.
+trait Coded: Copy {
+    fn code(self) -> u8;
+    fn of_code(code: u8) -> Result<Self, Unreadable>;
 }
 
-fn of_code<T: Copy>(list: &[T], code: u8) -> Result<T, Unreadable> {
-    list.get(usize::from(code)).copied().ok_or(Unreadable)
+/// Both ways from one list, and the compiler sees to it that no value is left out.
+macro_rules! codes {
+    ($type:ident: $($value:ident = $code:literal),+) => {
+        impl Coded for $type {
+            fn code(self) -> u8 {
+                match self { $(Self::$value => $code),+ }
+            }
+
+            fn of_code(code: u8) -> Result<Self, Unreadable> {
+                match code { $($code => Ok(Self::$value),)+ _ => Err(Unreadable) }
+            }
+        }
+    };
 }
 
-fn mark_out<'a, T: PartialEq>(list: &[T], mark: &'a Mark<T>) -> (u8, Option<Code<'a>>) {
+codes!(Direction: Unknown = 0, In = 1, Out = 2, BreakOut = 3, BreakIn = 4, OvertimeIn = 5, OvertimeOut = 6);
+codes!(Verify: Unknown = 0, Password = 1, Finger = 2, Card = 3, Face = 4, Palm = 5);
+codes!(Origin: Live = 0, Backfill = 1, Reread = 2, Manual = 3, Import = 4);
+codes!(ClockSource: Unknown = 0, Probed = 1, Arrival = 2);
+// The number of a bit.
+codes!(Flag: ClockUnset = 0, Future = 1, DuplicateSecond = 2, UnknownTerminal = 3, UnknownPerson = 4, Denied = 5,
+    AmbiguousTime = 6, NonexistentTime = 7);
+
+fn mark_out<T: Coded>(mark: &Mark<T>) -> (u8, Option<Code<'_>>) {
     let raw = mark.raw.as_ref().map(|raw| match raw {
         Raw::Number(number) => Code::Number(*number),
         Raw::Text(text) => Code::Text(text),
     });
-    (code_of(list, &mark.value), raw)
+    (mark.value.code(), raw)
 }
 
-fn mark_in<T: Copy>(list: &[T], (value, raw): &(u8, Option<Code<'_>>)) -> Result<Mark<T>, Unreadable> {
+fn mark_in<T: Coded>((value, raw): &(u8, Option<Code<'_>>)) -> Result<Mark<T>, Unreadable> {
     let raw = raw.as_ref().map(|raw| match raw {
         Code::Number(number) => Raw::Number(*number),
         Code::Text(text) => Raw::Text((*text).to_owned()),
     });
-    Ok(Mark { value: of_code(list, *value)?, raw })
+    Ok(Mark { value: T::of_code(*value)?, raw })
 }
 
 /// Seconds of a wall time since 1970-01-01 00:00:00 of the same wall.
@@ -198,13 +195,13 @@ impl<'a> PunchRecord<'a> {
             local,
             shift: entry.utc.as_second().wrapping_sub(local),
             zone: &entry.zone,
-            clock: (code_of(&CLOCKS, &entry.clock.how), entry.clock.skew_ms, entry.clock.err_ms),
-            direction: mark_out(&DIRECTIONS, &entry.direction),
-            verify: mark_out(&VERIFIES, &entry.verify),
+            clock: (entry.clock.how.code(), entry.clock.skew_ms, entry.clock.err_ms),
+            direction: mark_out(&entry.direction),
+            verify: mark_out(&entry.verify),
             work_code: entry.work_code.as_deref(),
-            origin: code_of(&ORIGINS, &entry.origin),
+            origin: entry.origin.code(),
             native: entry.native.as_deref(),
-            flags: entry.flags.iter().fold(0, |bits, flag| bits | 1 << code_of(&FLAGS, flag)),
+            flags: entry.flags.iter().fold(0, |bits, flag| bits | 1 << flag.code()),
             stored: entry.stored.as_millisecond(),
         }
     }
@@ -212,9 +209,7 @@ impl<'a> PunchRecord<'a> {
     /// The entry. `zones` saves making the same name again and again.
     pub(super) fn entry(&self, zones: &mut ZoneNames) -> Result<Entry, Unreadable> {
         let (how, skew_ms, err_ms) = self.clock;
-        if self.flags >> FLAGS.len() != 0 {
-            return Err(Unreadable);
-        }
+        let flags = (0..32).filter(|bit| self.flags >> bit & 1 == 1).map(Flag::of_code);
         Ok(Entry {
             seq: self.seq,
             id: PunchId(self.id),
@@ -223,18 +218,13 @@ impl<'a> PunchRecord<'a> {
             local: wall_time(self.local)?,
             zone: zones.get(self.zone),
             utc: Timestamp::from_second(self.local.wrapping_add(self.shift)).map_err(|_| Unreadable)?,
-            clock: Clock { skew_ms, err_ms, how: of_code(&CLOCKS, how)? },
-            direction: mark_in(&DIRECTIONS, &self.direction)?,
-            verify: mark_in(&VERIFIES, &self.verify)?,
+            clock: Clock { skew_ms, err_ms, how: ClockSource::of_code(how)? },
+            direction: mark_in(&self.direction)?,
+            verify: mark_in(&self.verify)?,
             work_code: self.work_code.map(str::to_owned),
-            origin: of_code(&ORIGINS, self.origin)?,
+            origin: Origin::of_code(self.origin)?,
             native: self.native.map(str::to_owned),
-            flags: FLAGS
-                .iter()
-                .enumerate()
-                .filter(|(bit, _)| self.flags >> bit & 1 == 1)
-                .map(|(_, flag)| *flag)
-                .collect(),
+            flags: flags.collect::<Result<_, _>>()?,
             stored: Timestamp::from_millisecond(self.stored).map_err(|_| Unreadable)?,
         })
     }
@@ -299,7 +289,7 @@ mod tests {
         full.verify.raw = None;
         full.work_code = Some("12".into());
         full.native = Some("4711".into());
-        full.flags = FLAGS.to_vec();
+        full.flags = (0..8).map(|bit| Flag::of_code(bit).unwrap()).collect();
         for (local, utc) in [
             (date(2000, 1, 1).at(0, 0, 0, 0), "1999-12-31T16:00:00Z"),
             (date(-9999, 1, 1).at(0, 0, 0, 0), "2026-01-01T00:00:00Z"),
@@ -313,28 +303,21 @@ mod tests {
     }
 
     #[test]
-    fn every_direction_way_and_flag_has_a_code() {
-        // Serialized names are the full list of an enum's values that somebody keeps: a value that is missing here
-        // would make `code_of` panic.
-        for direction in [
-            Direction::In,
-            Direction::Out,
-            Direction::BreakOut,
-            Direction::BreakIn,
-            Direction::OvertimeIn,
-            Direction::OvertimeOut,
-            Direction::Unknown,
-        ] {
-            assert_eq!(of_code(&DIRECTIONS, code_of(&DIRECTIONS, &direction)), Ok(direction));
+    fn a_code_never_changes_its_meaning() {
+        let origins = (0..=5).map(Origin::of_code).collect::<Vec<_>>();
+        let expected = [Origin::Live, Origin::Backfill, Origin::Reread, Origin::Manual, Origin::Import].map(Ok);
+        assert_eq!(origins[..5], expected);
+        assert_eq!(origins[5], Err(Unreadable));
+        for code in 0..7 {
+            assert_eq!(Direction::of_code(code).map(Coded::code), Ok(code));
         }
-        assert_eq!(of_code(&ORIGINS, ORIGINS.len() as u8), Err(Unreadable));
     }
 
     #[test]
     fn a_record_of_a_newer_version_is_told_not_guessed() {
         let one = entry(ledger("front-door").origin(), 1, "7");
         let mut record = PunchRecord::of(1, &one);
-        record.flags = 1 << FLAGS.len();
+        record.flags = 1 << 8;
         assert_eq!(record.entry(&mut ZoneNames::default()), Err(Unreadable));
     }
 }

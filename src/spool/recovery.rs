@@ -10,21 +10,21 @@ use super::{
     SpoolSettings,
     board::Board,
     catalogue::{Catalogue, KeptLedger},
-    committer::{Committer, write_index},
+    committer::Committer,
     delivery::Destination,
     disk::{Disk, create_dir},
-    group::{Group, salvage},
     index::{Applied, Index, IndexError, Kept},
     journal::Journal,
     lock::{LeftAs, Lock},
-    record::{Record, ZoneNames},
-    replay::{Replay, quarantine, set_aside},
+    mend::{mend_tail, report_damage},
+    record::ZoneNames,
+    replay::{Replay, set_aside},
     seen::Seen,
     segment::{Piece, Position, SegmentHeader, SegmentReader, StoreId, list, seed, segment_path, stub_path},
     status::FindingKind,
+    upkeep::write_index,
     walk::{Step, Walk},
 };
-use crate::ledger::Head;
 
 /// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -355,69 +355,5 @@ fn go_on(board: &Board, journal: &mut Journal, last: Position, group: u64, end: 
     if newest.number == end.segment && !newest.retired {
         journal.resume(newest.number, end.offset)?;
     }
-    Ok(())
-}
-
-pub(super) fn report_damage(board: &Board, at: Position, bytes: &[u8]) -> io::Result<()> {
-    let found = salvage(board.seed(), bytes);
-    let lost: usize = found.lost.iter().map(|range| range.len()).sum();
-    let kept = quarantine(&*board.disk, &board.state_dir, at, bytes)?;
-    let text = format!(
-        "segment {} byte {}: {} bytes fail their checksum; {} records in them are whole and are used, {lost} bytes cannot be read; all of them are kept as {kept}",
-        at.segment,
-        at.offset,
-        bytes.len(),
-        found.records.len(),
-    );
-    board.find(FindingKind::Damage, text);
-    Ok(())
-}
-
-/// The journal ends in bytes that are no group: a write that a crash cut short, or a last group that was damaged since.
-/// Both look alike, so what is whole is kept: of each ledger as many punches as follow each other without a hole (their
-/// terminals may have been told; if not, they come again as twins). All the bytes go to quarantine first.
-fn mend_tail(board: &Board, journal: &mut Journal, at: Position, bytes: &[u8]) -> Result<(), OpenError> {
-    let failed = |source| OpenError::Disk { path: board.journal_dir(), source };
-    let name = quarantine(&*board.disk, &board.state_dir, at, bytes).map_err(failed)?;
-    let mut group = Group::new(board.seed());
-    let mut heads: std::collections::HashMap<u32, (u64, Head)> = std::collections::HashMap::new();
-    let (mut kept, mut dropped) = (0, 0);
-    let mut zones = ZoneNames::default();
-    for record in salvage(board.seed(), bytes).records {
-        match &record {
-            Record::Punch(punch) => {
-                let known = heads.get(&punch.ledger).copied();
-                let known = known.or_else(|| board.catalogue().get(punch.ledger).map(|state| (state.next, state.head)));
-                let follows = known.is_some_and(|(next, head)| punch.seq == next && punch.prev == head.0);
-                match punch.entry(&mut zones) {
-                    Ok(entry) if follows => {
-                        heads.insert(punch.ledger, (punch.seq + 1, entry.head()));
-                        kept += 1;
-                    }
-                    _ => {
-                        dropped += 1;
-                        continue;
-                    }
-                }
-            }
-            Record::Ledger(ledger) => {
-                heads.entry(ledger.number).or_insert((ledger.next, Head(ledger.head)));
-            }
-            Record::SetAside(_) | Record::Confirmed(_) | Record::Retired(_) => {}
-        }
-        group.push(&record);
-    }
-    journal.resume(at.segment, at.offset).map_err(failed)?;
-    if !group.is_empty() {
-        let full = |error: super::journal::JournalError| failed(io::Error::other(error.to_string()));
-        journal.append(&mut group).map_err(full)?;
-    }
-    let text = format!(
-        "segment {} ended in {} bytes that are no whole group; {kept} punches in them are whole and were kept, {dropped} stand behind a hole and were not; all of them are kept as {name}",
-        at.segment,
-        bytes.len()
-    );
-    let kind = if dropped > 0 { FindingKind::Damage } else { FindingKind::TornTail };
-    board.find(kind, text);
     Ok(())
 }

@@ -10,8 +10,8 @@ use std::{
 use super::{
     board::Board,
     delivery::Destination,
+    mend::report_damage,
     record::{Record, ZoneNames},
-    recovery::report_damage,
     segment::Position,
     status::FindingKind,
     walk::{Step, Walk},
@@ -62,8 +62,9 @@ impl Scanner {
         held.map_or(self.walk.position(), |held| held.min(self.walk.position()))
     }
 
-    pub(super) fn position(&self) -> Position {
-        self.walk.position()
+    /// Whether nothing is left to read before `end`. (A fill may stop there with its hands full and not know it.)
+    pub(super) fn has_read_to(&self, end: Position) -> bool {
+        self.at_end && self.walk.position() >= end
     }
 
     /// Reads some more, up to `end`; blocks on the disk, for some hundred kilobytes at most.

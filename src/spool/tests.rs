@@ -1,0 +1,128 @@
+//! What the tests of the whole spool share.
+
+mod damage;
+mod delivery;
+mod faults;
+mod model;
+
+use std::{future::Future, path::Path, sync::Arc, time::Duration};
+
+use driver_api::{Batch, Clock, Direction, Mark, Origin, Punch, Raw, Stored, Verify};
+use jiff::{civil::date, tz::TimeZone};
+use tempfile::TempDir;
+
+use super::{Spool, SpoolSettings, disk::faulty::FaultyDisk, export, verify};
+use crate::ledger::{Ledger, Segment};
+
+/// Small, so that segments roll.
+const SEGMENT: u64 = 16 << 10;
+
+struct House {
+    dir: TempDir,
+    disk: FaultyDisk,
+    retention: Duration,
+    segment_bytes: u64,
+}
+
+impl House {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        Self { dir, disk: FaultyDisk::default(), retention: Duration::ZERO, segment_bytes: SEGMENT }
+    }
+
+    fn settings(&self) -> SpoolSettings {
+        SpoolSettings {
+            state_dir: self.dir.path().join("state"),
+            tenant: "acme".into(),
+            gateway: "sz-03".into(),
+            retention: self.retention,
+            min_free_bytes: 1 << 20,
+        }
+    }
+
+    fn open(&self) -> Spool {
+        Spool::open_on(&self.settings(), Arc::new(self.disk.clone()), self.segment_bytes).unwrap()
+    }
+
+    fn state_dir(&self) -> std::path::PathBuf {
+        self.dir.path().join("state")
+    }
+
+    /// The persons of a terminal's punches as they stand in the journal, after a look at all of it.
+    fn persons(&self, terminal: &str) -> Vec<String> {
+        let report = verify(&self.state_dir()).unwrap();
+        assert!(report.is_whole(), "{report:?}");
+        persons(&self.state_dir(), terminal)
+    }
+
+    /// Files in the quarantine.
+    fn quarantined(&self) -> Vec<String> {
+        let Ok(dir) = std::fs::read_dir(self.state_dir().join("quarantine")) else { return Vec::new() };
+        let mut names: Vec<_> = dir.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+}
+
+fn persons(state_dir: &Path, terminal: &str) -> Vec<String> {
+    let all = export(state_dir).unwrap().map(Result::unwrap);
+    all.filter(|(ledger, _)| ledger.terminal == terminal).map(|(_, entry)| entry.person).collect()
+}
+
+fn punch(n: u32, origin: Origin) -> Punch {
+    Punch {
+        person: n.to_string(),
+        local: date(2026, 11, 20).at(8, 0, 0, 0) + jiff::SignedDuration::from_secs(i64::from(n) * 7),
+        zone: None,
+        direction: Mark { value: Direction::In, raw: Some(Raw::Number(0)) },
+        verify: Mark { value: Verify::Face, raw: Some(Raw::Number(15)) },
+        work_code: None,
+        native: None,
+        nth: 1,
+        origin,
+        clock: Clock::UNKNOWN,
+        flags: Vec::new(),
+    }
+}
+
+fn live(numbers: impl IntoIterator<Item = u32>) -> Batch {
+    numbers.into_iter().map(|n| punch(n, Origin::Live)).collect::<Vec<_>>().into()
+}
+
+fn log(numbers: impl IntoIterator<Item = u32>) -> Batch {
+    numbers.into_iter().map(|n| punch(n, Origin::Backfill)).collect::<Vec<_>>().into()
+}
+
+fn zone() -> TimeZone {
+    TimeZone::get("Asia/Shanghai").unwrap()
+}
+
+async fn put(spool: &Spool, terminal: &str, batch: Batch) -> Stored {
+    within(spool.commit(terminal, &format!("SN-{terminal}"), &zone(), batch)).await.unwrap()
+}
+
+/// Every wait has a limit.
+async fn within<T>(wait: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(30), wait).await.expect("waited 30 s in vain")
+}
+
+/// All that an outbox hands out before it has nothing more for a moment.
+async fn drain(outbox: &mut super::SpoolOutbox) -> Vec<Segment> {
+    use crate::outbox::Outbox;
+    let mut all = Vec::new();
+    // Nothing tells that no more will come; a moment is long beside what reading a few kilobytes takes, and a test that
+    // it cuts short sees too little, never too much.
+    while let Ok(segment) = tokio::time::timeout(Duration::from_millis(400), outbox.next()).await {
+        all.push(segment);
+    }
+    all
+}
+
+fn numbers(segments: &[Segment], terminal: &str) -> Vec<u64> {
+    let mine = segments.iter().filter(|segment| segment.ledger.terminal == terminal);
+    mine.flat_map(|segment| segment.entries.iter().map(|entry| entry.seq)).collect()
+}
+
+fn ledger_of(segments: &[Segment]) -> Arc<Ledger> {
+    segments[0].ledger.clone()
+}
