@@ -83,6 +83,7 @@ pub(crate) struct Log<'a> {
     equal: Occurrences,
     next: usize,
     latest: Option<DateTime>,
+    unreadable: usize,
 }
 
 /// What makes two records of one log equal. Exactly the fields of a punch's id: a work code, for one, is none of them.
@@ -96,19 +97,25 @@ impl<'a> Log<'a> {
     /// Goes once through all records, keeping 8 bytes for each while it does.
     pub(crate) fn new(records: &'a [u8], form: Form, people: &People) -> Self {
         let people = Numbers::of(records, form, people);
-        let mut latest = None;
+        let (mut latest, mut unreadable) = (None, 0);
         let equal = Occurrences::of(records.chunks_exact(form.size()).map(|raw| {
             let record = form.decode(raw);
-            if let Ok(record) = &record {
-                latest = latest.max(Some(record.local));
+            match &record {
+                Ok(record) => latest = latest.max(Some(record.local)),
+                Err(_) => unreadable += 1,
             }
             people.key(raw, &record)
         }));
-        Self { records, form, people, equal, next: 0, latest }
+        Self { records, form, people, equal, next: 0, latest, unreadable }
     }
 
     pub(crate) fn count(&self) -> usize {
         self.records.len() / self.form.size()
+    }
+
+    /// How many of its records are none.
+    pub(crate) fn unreadable(&self) -> usize {
+        self.unreadable
     }
 
     /// The newest time in it.

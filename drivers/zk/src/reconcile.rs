@@ -203,9 +203,11 @@ impl Serving<'_> {
             outcome.twins += twins;
             outcome.set_aside += set_aside;
         }
-        if outcome.set_aside > 0 {
-            let cause = format!("{} records of its log could not be read", outcome.set_aside);
+        if log.unreadable() > 0 {
+            let cause = format!("{} records of its log could not be read; they are kept as they are", log.unreadable());
             self.terminal.trouble(Trouble::RecordsSetAside, cause);
+        } else {
+            self.terminal.relief(Trouble::RecordsSetAside);
         }
         if missed && outcome.new > 0 && self.lively == 0 {
             let cause = format!("{} punches were found in its log that it had not told of", outcome.new);
