@@ -51,7 +51,8 @@ fn options(mut words: impl Iterator<Item = String>) -> Result<Options, Box<dyn E
             other => return Err(format!("{other:?} is no option; the head of this file lists them").into()),
         }
     }
-    Ok(Options { port, records, users, model: Model { comm_key: key, bulk, cutting, ..Model::of(form) } })
+    let capacity = 100_000.max(u32::try_from(records)?.saturating_mul(2));
+    Ok(Options { port, records, users, model: Model { comm_key: key, bulk, cutting, capacity, ..Model::of(form) } })
 }
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 1)]

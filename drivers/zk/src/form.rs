@@ -47,10 +47,9 @@ pub fn choose(records: &[u8], hints: &Hints) -> Result<Form, Unclear> {
     let quotient = hints.count.map(|count| count as usize).filter(|count| *count > 0);
     let quotient = quotient.filter(|count| records.len().is_multiple_of(*count)).map(|count| records.len() / count);
     let mut candidates = vec![Form::A8, Form::B8, Form::Number16, Form::Text(40), Form::Text(49)];
-    if let Some(size @ 40..=LONGEST) = quotient {
+    if let Some(size @ (41..=48 | 50..=LONGEST)) = quotient {
         candidates.push(Form::Text(size as u8));
     }
-    candidates.dedup();
     let mut scores: Vec<(u32, Form)> = candidates
         .into_iter()
         .filter(|form| !records.is_empty() && records.len().is_multiple_of(form.size()))
@@ -67,7 +66,7 @@ pub fn choose(records: &[u8], hints: &Hints) -> Result<Form, Unclear> {
     let unclear =
         Unclear { bytes: records.len(), count: hints.count.map_or("unknown".into(), |count| count.to_string()) };
     let Some((best, form)) = best.filter(|(best, _)| *best >= CLEAR) else { return Err(unclear) };
-    let next = scores.iter().skip(1).find(|(_, other)| *other != form).map_or(0, |(next, _)| *next);
+    let next = scores.get(1).map_or(0, |(next, _)| *next);
     if best >= next + AHEAD || Some(form) == hints.known { Ok(form) } else { Err(unclear) }
 }
 

@@ -4,8 +4,8 @@
 //! events only make it fast. See README.md beside this crate for models and menus.
 //!
 //! Bytes and records, pure, each usable from a fuzz target: [`frame`], [`record`], [`form`], [`event`], [`user`],
-//! [`sizes`], [`time`], [`commkey`]. A connected terminal: `transport` (whole packets), `session` (questions and
-//! answers), `download` (bulk reads). What is done with it: `serve`, `reconcile`, `booking`, `timekeeping`, `jobs`.
+//! [`sizes`], [`time`], [`commkey`]. A connected terminal: `transport` (whole packets), `login`, `session`
+//! (questions and answers), `download` (bulk reads). What is done with it: `serve`, `reconcile`, `booking`, `timekeeping`, `jobs`.
 //!
 //! Never sent, whatever happens: [`command::never`].
 
@@ -20,6 +20,7 @@ pub mod form;
 pub mod frame;
 mod identity;
 mod jobs;
+mod login;
 mod reconcile;
 pub mod record;
 mod serve;

@@ -7,8 +7,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, info};
 
 use crate::{
-    command::{ATTENDANCE, ask, meaning, reply},
-    commkey,
+    command::{ATTENDANCE, ask, reply},
     frame::Packet,
     settings::Settings,
     transport::{Wire, WireError},
@@ -17,29 +16,26 @@ use crate::{
 /// Reply ids run from 0 to one below this.
 const REPLY_IDS: u16 = 0xffff;
 /// Asked again so often when an answer is damaged, or lost on UDP.
-const ATTEMPTS: u32 = 3;
+pub(crate) const ATTEMPTS: u32 = 3;
 /// Answers to questions that nobody asked, in a row, until the terminal is given up.
 const STRAYS: u32 = 3;
 /// Events kept while something else is going on. More than that is a flood; the log tells the rest.
 const EVENTS: usize = 4096;
-/// The tick of the key's scramble; any would do.
-const TICK: u8 = 50;
 
 /// A connection with a session of its own. Whoever opens it calls [`Session::exit`] in the end: a terminal that was left
 /// without a word keeps its only place taken for a while.
 #[derive(Debug)]
 pub(crate) struct Session {
-    wire: Wire,
+    pub(crate) wire: Wire,
     peer: String,
     patience: Duration,
-    key: Option<u32>,
+    pub(crate) key: Option<u32>,
     tolerate_checksum: bool,
     loose_reply_ids: bool,
-    id: u16,
-    next_reply: u16,
-    logged_in: bool,
-    key_used: bool,
-    registered: bool,
+    pub(crate) id: u16,
+    pub(crate) next_reply: u16,
+    pub(crate) key_used: bool,
+    pub(crate) registered: bool,
     logged_in_again: bool,
     strays: u32,
     damaged: u64,
@@ -82,7 +78,6 @@ impl Session {
             loose_reply_ids: settings.loose_reply_ids,
             id: 0,
             next_reply: 0,
-            logged_in: false,
             key_used: false,
             registered: false,
             logged_in_again: false,
@@ -110,49 +105,6 @@ impl Session {
     /// Whether the terminal asked for a key and took ours.
     pub(crate) fn key_used(&self) -> bool {
         self.key_used
-    }
-
-    /// Logs in. See [`DriverError`] for what a failure leads to.
-    pub(crate) async fn login(&mut self) -> Result<(), DriverError> {
-        (self.id, self.next_reply, self.logged_in) = (0, 0, false);
-        let first = match self.exchange(ask::CONNECT, &[], ATTEMPTS).await {
-            Err(DriverError::Unreachable { peer, source }) if is_hangup(&source) => {
-                let reason = "it closed the connection before it said a word: it may serve another client";
-                return Err(DriverError::Busy { peer, reason: reason.into() });
-            }
-            other => other?,
-        };
-        self.id = first.session;
-        match (first.command, self.key) {
-            (reply::OK, key) => {
-                if key.is_some_and(|key| key != 0) {
-                    info!("comm key not used, the terminal asks for none");
-                }
-                self.key_used = false;
-            }
-            (reply::UNAUTH, None) => {
-                return Err(self.refused(
-                    "it wants a comm key: put the one of its menu Comm. > PC connection > Comm key into a file and name that \
-                     file as comm_key_file",
-                ));
-            }
-            (reply::UNAUTH, Some(key)) => {
-                let answer = self.exchange(ask::AUTH, &commkey::scramble(key, self.id, TICK), ATTEMPTS).await?;
-                match answer.command {
-                    reply::OK => self.key_used = key != 0,
-                    reply::UNAUTH => {
-                        return Err(self.refused(
-                            "the comm key is wrong: compare the file of comm_key_file with the terminal's menu \
-                             Comm. > PC connection > Comm key",
-                        ));
-                    }
-                    other => return Err(self.busy(format!("it answered {} to the comm key", meaning(other)))),
-                }
-            }
-            (other, _) => return Err(self.busy(format!("it answered {} to the login", meaning(other)))),
-        }
-        self.logged_in = true;
-        Ok(())
     }
 
     /// Asks and waits for the answer, which may be a refusal. Logs in again, once in a session, when the terminal has
@@ -190,33 +142,7 @@ impl Session {
         self.exchange_within(command, data, attempts, patience).await
     }
 
-    /// Asks to be told of punches as they happen; the answer's code when that is refused.
-    pub(crate) async fn register(&mut self) -> Result<Result<(), u16>, DriverError> {
-        // A terminal that somebody left disabled serves nobody and has no events; on others this does nothing.
-        self.request(ask::ENABLE, &[]).await?;
-        let answer = self.request(ask::EVENT, &u32::from(ATTENDANCE).to_le_bytes()).await?;
-        self.registered = answer.command == reply::OK;
-        Ok(if self.registered { Ok(()) } else { Err(answer.command) })
-    }
-
-    /// Says good-bye, and waits a little for the terminal to take note. What else it still says is of no interest.
-    pub(crate) async fn exit(mut self, patience: Duration) {
-        let leave = async {
-            let asked = self.send(ask::EXIT, &[]).await?;
-            loop {
-                let inner = self.wire.receive().await.map_err(|error| self.lost(error))?;
-                if Packet::decode(&inner).is_ok_and(|(packet, _)| packet.reply == asked) {
-                    return Ok::<_, DriverError>(());
-                }
-            }
-        };
-        match timeout(patience, leave).await {
-            Ok(Ok(())) => debug!("session closed"),
-            Ok(Err(_)) | Err(_) => debug!("terminal did not confirm the end of the session"),
-        }
-    }
-
-    async fn exchange(&mut self, command: u16, data: &[u8], attempts: u32) -> Result<Packet, DriverError> {
+    pub(crate) async fn exchange(&mut self, command: u16, data: &[u8], attempts: u32) -> Result<Packet, DriverError> {
         self.exchange_within(command, data, attempts, self.patience).await
     }
 
@@ -346,7 +272,7 @@ impl Session {
         DriverError::Refused { peer: self.peer.clone(), reason: reason.into() }
     }
 
-    fn lost(&self, error: WireError) -> DriverError {
+    pub(crate) fn lost(&self, error: WireError) -> DriverError {
         lost(&self.peer, error)
     }
 }
@@ -364,9 +290,4 @@ fn lost(peer: &str, error: WireError) -> DriverError {
 
 fn timed_out(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, what.to_owned())
-}
-
-fn is_hangup(error: &io::Error) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
-    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
 }
