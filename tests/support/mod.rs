@@ -3,6 +3,7 @@
 
 pub mod broker;
 pub mod certs;
+pub mod daemon;
 pub mod double;
 pub mod hostile;
 pub mod line;

@@ -48,10 +48,9 @@ impl Subscriber {
                 ready.send_replace(true);
                 while let Ok(event) = connection.event().await {
                     if let Event::Arrived(message) = event {
-                        let mut seen = keep.lock().unwrap();
-                        seen.take(message);
-                        counter
-                            .send_replace(seen.messages.len() + seen.documents.values().map(Vec::len).sum::<usize>());
+                        // Let go of it before the counter wakes those who look into it: they hold the counter then.
+                        let count = keep.lock().unwrap().take(message);
+                        counter.send_replace(count);
                     }
                 }
             }
@@ -98,17 +97,23 @@ impl Drop for Subscriber {
 }
 
 impl Seen {
-    fn take(&mut self, message: Message) {
+    /// Keeps a message; how many there are now.
+    fn take(&mut self, message: Message) -> usize {
         let suffix = message.topic.splitn(5, '/').nth(4).unwrap().to_owned();
         let value: Value = serde_json::from_slice(&message.payload).unwrap_or(Value::Null);
         if !suffix.starts_with("punch/") {
             self.documents.entry(suffix).or_default().push(value);
-            return;
+            return self.count();
         }
         let terminal = value["subject"].as_str().unwrap().to_owned();
         for punch in value["data"]["punches"].as_array().unwrap() {
             self.punches.insert((terminal.clone(), punch["seq"].as_u64().unwrap()));
         }
         self.messages.push(value);
+        self.count()
+    }
+
+    fn count(&self) -> usize {
+        self.messages.len() + self.documents.values().map(Vec::len).sum::<usize>()
     }
 }
