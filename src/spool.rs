@@ -46,6 +46,7 @@ mod committer;
 mod delivery;
 mod disk;
 mod draft;
+mod export;
 mod group;
 mod index;
 mod intake;
@@ -89,11 +90,12 @@ use self::{
 };
 pub use self::{
     board::Committed,
+    export::{Export, Exported, RawRecord, export},
     outbox::SpoolOutbox,
     recent::Filter,
     recovery::OpenError,
     status::{CommitTimes, Finding, FindingKind, LedgerStatus, Queue, SpoolStatus, SpoolTrouble},
-    verify::{Export, Fault, LedgerReport, VerifyReport, export, verify},
+    verify::{Fault, LedgerReport, VerifyReport, verify},
 };
 use crate::ledger::{Entry, Ledger};
 

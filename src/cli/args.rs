@@ -245,7 +245,7 @@ pub struct DiskArgs {
 pub struct VerifyArgs {
     #[command(flatten)]
     pub disk: DiskArgs,
-    /// Print JSON, one object a ledger
+    /// Print the report as JSON
     #[arg(long)]
     pub json: bool,
 }
