@@ -20,6 +20,7 @@ use crate::ledger::{Entry, Ledger};
 
 /// One thing of a store.
 #[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "nearly all of them are punches")]
 pub enum Exported {
     Punch(Arc<Ledger>, Entry),
     SetAside(RawRecord),
