@@ -12,7 +12,7 @@ use std::{
 use async_trait::async_trait;
 use tokio::{sync::Notify, time::timeout};
 
-use crate::{Batch, Gateway, Holdings, NotStored, Punch, PunchId, Report, SetAside, Stored};
+use crate::{Batch, Gateway, Holdings, NotStored, Punch, PunchId, Report, SetAside, Stored, Stranger};
 
 /// Stands behind the door in tests. Clone it to look in while a driver runs.
 #[derive(Clone, Default)]
@@ -33,8 +33,10 @@ struct Held {
     set_aside: Vec<(String, SetAside)>,
     cursors: HashMap<(String, String), Vec<u8>>,
     reports: Vec<(String, Report)>,
+    strangers: Vec<Stranger>,
     twins: usize,
     puts: usize,
+    refusals: usize,
     slow: Duration,
 }
 
@@ -52,6 +54,11 @@ impl FakeGateway {
         self.held().reports.iter().filter(|(name, _)| name == terminal).map(|(_, report)| report.clone()).collect()
     }
 
+    /// Who asked to be served and was not in the config.
+    pub fn strangers(&self) -> Vec<Stranger> {
+        self.held().strangers.clone()
+    }
+
     /// Twins dropped so far.
     pub fn twins(&self) -> usize {
         self.held().twins
@@ -60,6 +67,11 @@ impl FakeGateway {
     /// Calls of `put` that were answered with `Ok`.
     pub fn puts(&self) -> usize {
         self.held().puts
+    }
+
+    /// Calls of `put` that were refused because the disk was full.
+    pub fn refusals(&self) -> usize {
+        self.held().refusals
     }
 
     /// From now on the disk is full, or has room again.
@@ -108,6 +120,8 @@ impl Gateway for FakeGateway {
             tokio::time::sleep(slow).await;
         }
         if self.0.full.load(Ordering::SeqCst) {
+            self.held().refusals += 1;
+            self.0.changed.notify_waiters();
             return Err(NotStored::DiskFull);
         }
         let mut stored = Stored::default();
@@ -154,6 +168,11 @@ impl Gateway for FakeGateway {
 
     fn report(&self, terminal: &str, report: Report) {
         self.held().reports.push((terminal.to_owned(), report));
+        self.0.changed.notify_waiters();
+    }
+
+    fn stranger(&self, stranger: Stranger) {
+        self.held().strangers.push(stranger);
         self.0.changed.notify_waiters();
     }
 

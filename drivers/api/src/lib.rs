@@ -11,6 +11,7 @@
 //! The one rule above all: a driver lets its terminal forget a punch only after [`Store::put`] has returned `Ok`.
 
 mod address;
+pub mod contract;
 mod door;
 mod driver;
 mod error;
@@ -31,7 +32,7 @@ pub use punch::{
     Batch, Clock, ClockSource, Direction, DirectionMark, Flag, Mark, Origin, Punch, Raw, SetAside, Stored, Verify,
     VerifyMark,
 };
-pub use report::{Holdings, Report, Trouble};
+pub use report::{Holdings, Report, Stranger, Trouble};
 pub use section::{Period, Problem, Problems, Secret, Section};
 
 /// Reexported so that drivers and gateway agree on one version.

@@ -1,0 +1,158 @@
+//! Terminals that push over HTTP (ZKTeco ADMS, also called iclock): attendance and security dialect.
+//!
+//! The terminal is the client. It starts with a handshake that brings it its options, posts its records, and asks every
+//! few seconds whether there is something to do. Its serial number in every request is all that says who it is.
+//! `README.md` beside this says how terminals are set up and what is not supported.
+//!
+//! A request's way: [`listener`] (place, TLS) -> [`wire`] (mends heads, deadlines) -> hyper -> [`server`] (who asks,
+//! may it) -> [`uploads`] (tables) -> [`punches`] (bytes to records, pure) -> the store; and only when the store has said
+//! that all of it is on disk, `OK` goes back, and the terminal may forget.
+//!
+//! What is asked of terminals: [`errands`] (jobs and comparisons) -> [`queue`] -> the answer to the terminal's next poll.
+
+mod attlog;
+mod body;
+mod codes;
+mod commands;
+mod crowd;
+mod cursor;
+mod errands;
+mod feed;
+mod gaps;
+mod handshake;
+mod head;
+mod lines;
+mod listener;
+mod mask;
+mod name;
+mod network;
+mod operlog;
+mod options;
+mod punches;
+mod queue;
+mod rtlog;
+mod runs;
+mod server;
+mod settings;
+#[cfg(feature = "sim")]
+pub mod sim;
+mod skew;
+mod strangers;
+mod target;
+mod terminal;
+mod tls;
+mod uploads;
+mod when;
+mod wire;
+
+use std::{sync::Arc, time::Duration};
+
+use driver_api::{
+    Delivery, Driver, DriverError, JobFailed, Kind, Line, Link, Problems, Section, TerminalBlock, async_trait,
+};
+use jiff::Timestamp;
+use tokio::{
+    net::TcpListener,
+    task::JoinSet,
+    time::{MissedTickBehavior, interval, sleep},
+};
+use tracing::{debug, error, info, warn};
+
+use crate::{
+    crowd::Crowd,
+    server::Server,
+    settings::{Settings, TerminalSettings},
+    terminal::Terminal,
+};
+
+pub const KIND: Kind = Kind {
+    name: "zk-push",
+    title: "ZKTeco terminals that push over HTTP (ADMS), attendance and security",
+    delivery: Delivery::Acked,
+    operations: &["reconcile", "info", "users", "time-set", "restart", "unlock"],
+    plan,
+};
+
+/// Memory that bodies may take, all together.
+const BODIES: usize = 32 << 20;
+
+fn plan(section: Section, blocks: Vec<TerminalBlock>, problems: &mut Problems) -> Vec<Line> {
+    let settings = settings::settings(section, problems);
+    let terminals = settings::terminals(blocks, problems);
+    let names = terminals.iter().map(|terminal| terminal.name.clone()).collect();
+    let key = format!("zk-push {}", settings.listen);
+    vec![Line { key, terminals: names, driver: Arc::new(Push { settings, terminals }) }]
+}
+
+/// One listener with all its terminals.
+struct Push {
+    settings: Settings,
+    terminals: Vec<TerminalSettings>,
+}
+
+#[async_trait]
+impl Driver for Push {
+    async fn run(&self, link: Link) -> Result<(), DriverError> {
+        let listen = self.settings.listen;
+        let tls = match &self.settings.tls {
+            None => None,
+            // Read anew at each run: certificates are renewed while we run.
+            Some(files) => {
+                Some(tls::acceptor(files).map_err(|reason| DriverError::Refused { peer: listen.to_string(), reason })?)
+            }
+        };
+        let door = TcpListener::bind(listen)
+            .await
+            .map_err(|source| DriverError::Unreachable { peer: format!("our own port {listen}"), source })?;
+        let server = Arc::new(self.server(link).await);
+        info!(%listen, terminals = self.terminals.len(), tls = tls.is_some(), "listening for terminals");
+        let mut connections = JoinSet::new(); // dropped with us, and every connection with it
+        let mut ticks = interval(Duration::from_secs(1));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            tokio::select! {
+                () = server.link.closing() => return Ok(()),
+                arrival = door.accept() => match arrival {
+                    Ok((stream, peer)) => {
+                        connections.spawn(listener::connection(server.clone(), stream, peer, tls.clone()));
+                    }
+                    Err(error) => {
+                        // Too many open files, mostly: those that are open will end.
+                        warn!(%error, "a connection was not accepted");
+                        sleep(Duration::from_millis(100)).await;
+                    }
+                },
+                Some(ended) = connections.join_next() => if let Err(error) = ended {
+                    error!(%error, "a connection's task panicked");
+                },
+                job = server.link.next_job() => {
+                    let terminal = server.terminals.values().find(|terminal| terminal.settings.name == job.terminal);
+                    debug!(terminal = job.terminal, operation = %job.operation, "job came");
+                    match terminal {
+                        Some(terminal) => terminal.job(job, Timestamp::now()),
+                        None => job.done(Err(JobFailed::NotConnected)),
+                    }
+                }
+                _ = ticks.tick() => {
+                    let now = Timestamp::now();
+                    server.terminals.values().for_each(|terminal| terminal.tick(now));
+                }
+            }
+        }
+    }
+}
+
+impl Push {
+    async fn server(&self, link: Link) -> Server {
+        let mut terminals = std::collections::HashMap::new();
+        for settings in &self.terminals {
+            let Some(handle) = link.terminal(&settings.name) else { continue };
+            let store = handle.store(&settings.serial);
+            let terminal = Terminal::load(settings.clone(), store, &self.settings).await;
+            terminals.insert(settings.serial.clone(), terminal);
+        }
+        let Settings { connections, connections_per_peer, .. } = self.settings;
+        let crowd = Crowd::new(connections, connections_per_peer, BODIES);
+        Server { settings: self.settings.clone(), terminals, strangers: Default::default(), crowd, link }
+    }
+}

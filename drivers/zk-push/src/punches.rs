@@ -1,0 +1,147 @@
+//! From the bytes of an upload to what is stored: punches, and what could not become one, raw and with its reason.
+
+use driver_api::{Batch, Clock, ClockSource, Flag, Origin, Punch, SetAside};
+use encoding_rs::Encoding;
+use jiff::{Timestamp, ToSpan, civil::DateTime, tz::TimeZone};
+
+use crate::{
+    attlog,
+    codes::{self, VerifyTable},
+    lines::lines,
+    mask::masked,
+    name,
+    rtlog::{self, Verdict},
+    runs::Runs,
+    skew, when,
+};
+
+/// How this terminal's bytes are to be read, at this moment.
+#[derive(Debug, Clone)]
+pub(crate) struct Reading {
+    pub table: VerifyTable,
+    pub fallback: &'static Encoding,
+    pub zone: TimeZone,
+    pub now: Timestamp,
+}
+
+/// What one piece of an upload holds.
+#[derive(Debug, Default)]
+pub(crate) struct Taken {
+    pub batch: Batch,
+    /// Lines that are not empty: all of them are taken, whatever became of them.
+    pub lines: usize,
+    /// Lines that are no punch and whose meaning is known.
+    pub others: usize,
+}
+
+/// Lines of ATTLOG.
+pub(crate) fn attendance(piece: &[u8], runs: &mut Runs, reading: &Reading) -> Taken {
+    let mut taken = Taken::default();
+    for line in lines(piece) {
+        taken.lines += 1;
+        match attlog::entry(line) {
+            Ok(entry) => taken.batch.punches.push(Punch {
+                person: name::decode(entry.pin, reading.fallback),
+                local: entry.local,
+                zone: entry.zone(),
+                direction: codes::direction(codes::raw(entry.status)),
+                verify: codes::verify(codes::raw(entry.verify), reading.table),
+                work_code: work_code(entry.work_code),
+                native: None,
+                nth: runs.nth(entry.local, entry.pin, entry.status, entry.verify),
+                origin: Origin::Backfill,
+                clock: Clock::UNKNOWN,
+                flags: Vec::new(),
+            }),
+            Err(reason) => taken.aside(line, reason),
+        }
+    }
+    taken.finish(reading)
+}
+
+/// Rows of `rtlog` and `transaction`.
+pub(crate) fn events(piece: &[u8], table: &str, runs: &mut Runs, reading: &Reading) -> Taken {
+    let mut taken = Taken::default();
+    for row in lines(piece) {
+        taken.lines += 1;
+        let event = rtlog::event(rtlog::without_table(row, table));
+        match event.verdict() {
+            Verdict::Punch { pin, local, index } => taken.batch.punches.push(Punch {
+                person: name::decode(pin, reading.fallback),
+                local,
+                zone: None,
+                direction: codes::passage(codes::raw(event.passage)),
+                verify: codes::verify(codes::raw(event.verify), VerifyTable::Newer),
+                work_code: None,
+                native: index.map(str::to_owned),
+                // The index tells it from all others: the same index at the same second is the same event.
+                nth: if index.is_some() { 1 } else { runs.nth(local, pin, event.passage, event.verify) },
+                origin: Origin::Backfill,
+                clock: Clock::UNKNOWN,
+                flags: Vec::new(),
+            }),
+            Verdict::NoPunch => taken.others += 1,
+            Verdict::Aside(reason) => taken.aside(row, reason),
+        }
+    }
+    taken.finish(reading)
+}
+
+impl Taken {
+    /// A whole body that nobody here understands.
+    pub(crate) fn raw(body: &[u8], reason: &str) -> Self {
+        let mut taken = Self::default();
+        if !body.is_empty() {
+            taken.lines = 1;
+            taken.aside(body, reason);
+        }
+        taken
+    }
+
+    fn aside(&mut self, raw: &[u8], reason: &str) {
+        // Equal rubbish is kept once: it is there to be looked at, not to be counted.
+        let raw = masked(raw, SetAside::LIMIT);
+        self.batch.set_aside.push(SetAside { raw, reason: reason.to_owned(), nth: 1 });
+    }
+
+    /// The latest time among the punches.
+    pub(crate) fn newest(&self) -> Option<DateTime> {
+        self.batch.punches.iter().map(|punch| punch.local).max()
+    }
+
+    fn finish(mut self, reading: &Reading) -> Self {
+        let now = when::now_in(&reading.zone, reading.now);
+        let tomorrow = now.checked_add(1.day()).unwrap_or(DateTime::MAX);
+        // Few records that have just happened are live; all others were kept for us.
+        let few = self.batch.punches.len() <= skew::LIVE;
+        for punch in &mut self.batch.punches {
+            if punch.local.year() <= 2000 {
+                punch.flags.push(Flag::ClockUnset);
+            }
+            if punch.local > tomorrow {
+                punch.flags.push(Flag::Future);
+            }
+            if punch.nth > 1 {
+                punch.flags.push(Flag::DuplicateSecond);
+            }
+            let zone = punch.zone.as_ref().unwrap_or(&reading.zone);
+            let ahead = ahead(punch.local, zone, reading.now).filter(|ahead| few && ahead.abs() <= skew::JUST_NOW);
+            if let Some(ahead) = ahead {
+                punch.origin = Origin::Live;
+                punch.clock = Clock { skew_ms: Some(ahead), err_ms: Some(skew::ERROR), how: ClockSource::Arrival };
+            }
+        }
+        self
+    }
+}
+
+/// How far a wall time lies ahead of our time, in milliseconds.
+pub(crate) fn ahead(local: DateTime, zone: &TimeZone, now: Timestamp) -> Option<i64> {
+    let at = zone.to_timestamp(local).ok()?;
+    Some(at.as_millisecond() - now.as_millisecond())
+}
+
+fn work_code(field: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(field.trim_ascii());
+    (!text.is_empty()).then(|| text.chars().take(32).collect())
+}

@@ -1,0 +1,282 @@
+//! One request: who asks, whether it may, and the answer.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Arc, Mutex},
+    time::{Instant, SystemTime},
+};
+
+use bytes::Bytes;
+use driver_api::Link;
+use http_body_util::Full;
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::Incoming,
+    header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, DATE, HeaderValue},
+};
+use jiff::{Timestamp, tz::TimeZone};
+use tracing::{Instrument, debug, info_span, warn};
+
+use crate::{
+    body::{Ended, Upload},
+    commands::{self, Outcome},
+    crowd::{Crowd, Place},
+    handshake,
+    lines::number,
+    options,
+    settings::{Dialect, Settings},
+    strangers::Strangers,
+    target::{self, BadSerial, Endpoint, Query},
+    terminal::{Admission, Terminal},
+    uploads::{Receiving, Refused, SHORT},
+    when,
+    wire::Surplus,
+};
+
+/// What all connections share.
+pub(crate) struct Server {
+    pub settings: Settings,
+    pub terminals: HashMap<String, Terminal>,
+    pub strangers: Mutex<Strangers>,
+    pub crowd: Arc<Crowd>,
+    pub link: Link,
+}
+
+/// The request did not happen: no answer, and the connection goes.
+#[derive(Debug)]
+pub(crate) struct NoAnswer;
+
+impl std::fmt::Display for NoAnswer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the request did not arrive whole")
+    }
+}
+
+impl std::error::Error for NoAnswer {}
+
+struct Reply {
+    status: StatusCode,
+    text: String,
+}
+
+impl Reply {
+    fn ok(text: impl Into<String>) -> Self {
+        Self { status: StatusCode::OK, text: text.into() }
+    }
+
+    /// An error; its text never starts with `OK`, which some firmwares take for "delivered".
+    fn no(status: StatusCode, why: &str) -> Self {
+        Self { status, text: format!("ERR {why}\n") }
+    }
+}
+
+impl Server {
+    /// Answers one request of one connection.
+    pub(crate) async fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: IpAddr,
+        place: &Place,
+        surplus: &Surplus,
+    ) -> Result<Response<Full<Bytes>>, NoAnswer> {
+        let (head, body) = request.into_parts();
+        let upload = Upload::new(body, self.settings.body_limit, &self.crowd);
+        let query = Query(head.uri.query().unwrap_or(""));
+        let reply = match query.serial() {
+            Err(bad) => {
+                debug!(%peer, ?bad, "a request without a serial number that could be one");
+                upload.refuse().await;
+                let why = if bad == BadSerial::Missing { "no serial number" } else { "bad serial number" };
+                Reply::no(StatusCode::BAD_REQUEST, why)
+            }
+            Ok(serial) => match self.terminals.get(&*serial) {
+                None => self.refuse_stranger(&serial, head.uri.path(), peer, upload).await,
+                Some(terminal) => {
+                    let span = info_span!("terminal", terminal = terminal.settings.name);
+                    let asked = Asked { method: &head.method, path: head.uri.path(), query, peer, place, surplus };
+                    self.serve(terminal, asked, upload).instrument(span).await?
+                }
+            },
+        };
+        Ok(self.response(reply, surplus))
+    }
+
+    fn response(&self, reply: Reply, surplus: &Surplus) -> Response<Full<Bytes>> {
+        let close = surplus.seen() || reply.status != StatusCode::OK;
+        let mut response = Response::new(Full::new(Bytes::from(reply.text)));
+        *response.status_mut() = reply.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if close {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        // Terminals set their clocks by this, so a clock that is not known to be right is not shown.
+        if self.link.clock_trusted()
+            && let Ok(date) = HeaderValue::from_str(&httpdate::fmt_http_date(SystemTime::now()))
+        {
+            headers.insert(DATE, date);
+        }
+        response
+    }
+
+    async fn refuse_stranger(&self, serial: &str, path: &str, peer: IpAddr, upload: Upload) -> Reply {
+        let news = self.strangers.lock().expect("nobody panics while holding this").note(serial, peer, Instant::now());
+        if let Some(stranger) = news {
+            warn!(%peer, serial, times = stranger.times, "a terminal that is not in the config was refused");
+            self.link.stranger(stranger);
+        }
+        upload.refuse().await;
+        let registry = target::endpoint(path) == Some(Endpoint::Registry);
+        Reply::no(if registry { StatusCode::NOT_ACCEPTABLE } else { StatusCode::FORBIDDEN }, "not accepted")
+    }
+
+    async fn serve(&self, terminal: &Terminal, asked: Asked<'_>, mut upload: Upload) -> Result<Reply, NoAnswer> {
+        let admission = terminal.admit(asked.peer, Instant::now());
+        if admission == Admission::Refused {
+            upload.refuse().await;
+            return Ok(Reply::no(StatusCode::FORBIDDEN, "not accepted"));
+        }
+        let Some(endpoint) = target::endpoint(asked.path) else {
+            upload.refuse().await;
+            return Ok(Reply::no(StatusCode::NOT_FOUND, "no such address"));
+        };
+        if !self.link.clock_trusted() {
+            upload.refuse().await;
+            return Ok(Reply::no(StatusCode::SERVICE_UNAVAILABLE, "our clock is not set"));
+        }
+        terminal.seen(Instant::now());
+        let done = self.endpoint(terminal, endpoint, &asked, admission, &mut upload).await;
+        let reply = match done {
+            Ok(reply) => reply,
+            Err(Refused::Body(Ended::Cut)) => {
+                debug!("a request ended before it was whole");
+                return Err(NoAnswer);
+            }
+            Err(Refused::Body(Ended::TooLong)) => {
+                let table = asked.query.get("table").unwrap_or_default();
+                warn!(bytes = upload.total(), ?table, "a body over the limit was refused");
+                let why = format!("an upload is longer than body_limit_mib allows: {} bytes and more", upload.total());
+                terminal.report(driver_api::Report::FailedRead { why });
+                Reply::no(StatusCode::PAYLOAD_TOO_LARGE, "too long")
+            }
+            Err(Refused::Body(Ended::NoRoom)) => {
+                upload.refuse().await;
+                Reply::no(StatusCode::SERVICE_UNAVAILABLE, "busy")
+            }
+            Err(Refused::NotStored(error)) => {
+                warn!(%error, "an upload was not stored");
+                upload.refuse().await;
+                Reply::no(StatusCode::SERVICE_UNAVAILABLE, "not stored")
+            }
+        };
+        terminal.save().await;
+        asked.place.waited_for();
+        Ok(reply)
+    }
+
+    async fn endpoint(
+        &self,
+        terminal: &Terminal,
+        endpoint: Endpoint,
+        asked: &Asked<'_>,
+        admission: Admission,
+        upload: &mut Upload,
+    ) -> Result<Reply, Refused> {
+        let (query, now) = (asked.query, Timestamp::now());
+        let Asked { place, surplus, .. } = *asked;
+        let receiving = Receiving { terminal, query, place, surplus, now };
+        let post = asked.method == Method::POST;
+        Ok(match endpoint {
+            Endpoint::Cdata if post => {
+                let _uploading = terminal.upload(asked.peer, Instant::now());
+                if query.get("table").is_some_and(|table| table.eq_ignore_ascii_case("rtlog")) {
+                    terminal.speaks(Dialect::Security);
+                }
+                Reply::ok(receiving.cdata(upload).await?)
+            }
+            Endpoint::Fdata => Reply::ok(receiving.dropped("attphoto", upload).await?),
+            Endpoint::QueryData => Reply::ok(receiving.querydata(upload).await?),
+            Endpoint::Cdata => Reply::ok(self.start(terminal, query, now)),
+            Endpoint::Registry => {
+                let body = upload.first(SHORT).await?;
+                terminal.speaks(Dialect::Security);
+                terminal.about(&options::about(&body, terminal.encoding()));
+                Reply::ok(format!("RegistryCode={}\n", handshake::registry_code(&terminal.settings.serial)))
+            }
+            Endpoint::Push => {
+                upload.first(0).await?;
+                terminal.speaks(Dialect::Security);
+                Reply::ok(terminal.offer(&self.settings, now, |offer| handshake::security(offer, false)))
+            }
+            Endpoint::GetRequest => {
+                upload.first(0).await?;
+                if let Some(info) = query.get("INFO") {
+                    terminal.about(&options::info(&info));
+                }
+                let commands = terminal.poll(admission == Admission::Served, now);
+                Reply::ok(if commands.is_empty() { "OK".to_owned() } else { commands })
+            }
+            Endpoint::DeviceCmd => {
+                let body = upload.first(SHORT).await?;
+                results(terminal, &body, query, now);
+                Reply::ok("OK")
+            }
+            Endpoint::Ping => {
+                upload.first(0).await?;
+                Reply::ok("OK")
+            }
+            Endpoint::RtData => {
+                upload.first(0).await?;
+                let utc = when::to_vendor_seconds(TimeZone::UTC.to_datetime(now)).unwrap_or(0);
+                let zone = when::iso_offset(terminal.zone().to_offset(now), "");
+                Reply::ok(format!("DateTime={utc},ServerTZ={zone}\n"))
+            }
+            Endpoint::Exchange => {
+                upload.first(0).await?;
+                terminal.inner().cursor.exchange_tried = true;
+                Reply::no(StatusCode::NOT_FOUND, "no exchange of keys")
+            }
+        })
+    }
+
+    /// `GET cdata`: a start, a question for the time, or one of the odd ones.
+    fn start(&self, terminal: &Terminal, query: Query<'_>, now: Timestamp) -> String {
+        if query.get("type").is_some_and(|kind| kind.eq_ignore_ascii_case("time")) {
+            let offset = terminal.zone().to_offset(now);
+            let wall = terminal.wall(now).strftime("%Y-%m-%dT%H:%M:%S").to_string();
+            return format!("Time={wall}{}\n", when::iso_offset(offset, ":"));
+        }
+        if query.get("options").is_none() && (query.get("table").is_some() || query.get("type").is_some()) {
+            return "OK".to_owned();
+        }
+        terminal.handshake(query, &self.settings, now)
+    }
+}
+
+/// Results of commands; some documents show them in the query.
+fn results(terminal: &Terminal, body: &[u8], query: Query<'_>, now: Timestamp) {
+    let outcomes = commands::outcomes(body);
+    if outcomes.is_empty() {
+        let told = |key| query.get(key).and_then(|text| number(text.as_bytes()));
+        if let (Some(id), Some(code)) = (told("ID"), told("Return")) {
+            let id = u64::try_from(id).unwrap_or(0);
+            terminal.outcome(&Outcome { id, code, sum: None, more: body }, now);
+        }
+    }
+    for outcome in outcomes {
+        terminal.outcome(&outcome, now);
+    }
+}
+
+/// One request's head and its connection.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    method: &'a Method,
+    path: &'a str,
+    query: Query<'a>,
+    peer: IpAddr,
+    place: &'a Place,
+    surplus: &'a Surplus,
+}

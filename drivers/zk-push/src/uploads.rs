@@ -1,0 +1,283 @@
+//! What terminals post: each table read in its own way, made durable, and only then acknowledged.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use driver_api::{NotStored, Origin, Trouble};
+use jiff::Timestamp;
+use tracing::{debug, info, warn};
+
+use crate::{
+    body::{Ended, Upload},
+    crowd::Place,
+    errands::Packet,
+    feed::Feed,
+    lines::lines,
+    operlog::{self, Line, Meaning},
+    options, punches,
+    punches::Taken,
+    runs::Runs,
+    skew,
+    target::Query,
+    terminal::Terminal,
+    wire::Surplus,
+};
+
+/// Of options, results and the like no more than this is looked at.
+pub(crate) const SHORT: usize = 256 << 10;
+
+/// Why an upload is not acknowledged.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    Body(Ended),
+    NotStored(NotStored),
+}
+
+impl From<Ended> for Refused {
+    fn from(ended: Ended) -> Self {
+        Self::Body(ended)
+    }
+}
+
+impl From<NotStored> for Refused {
+    fn from(error: NotStored) -> Self {
+        Self::NotStored(error)
+    }
+}
+
+/// One upload at work.
+pub(crate) struct Receiving<'a> {
+    pub terminal: &'a Terminal,
+    pub query: Query<'a>,
+    pub place: &'a Place,
+    pub surplus: &'a Surplus,
+    pub now: Timestamp,
+}
+
+/// What is done with the lines of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Table {
+    Attendance,
+    Events,
+    Users,
+    /// Counted and dropped: templates, photos, states.
+    Dropped,
+}
+
+impl Receiving<'_> {
+    /// `POST cdata`: the answer.
+    pub(crate) async fn cdata(&self, upload: &mut Upload) -> Result<String, Refused> {
+        let table = self.query.get("table").unwrap_or_default().to_ascii_lowercase();
+        let stamp = self.query.get("Stamp").or_else(|| self.query.get("OpStamp"));
+        let counted = |lines: usize| format!("OK: {lines}");
+        let reply = match &*table {
+            "attlog" => counted(self.rows(Table::Attendance, "", upload).await?),
+            "operlog" | "userinfo" | "user" => counted(self.rows(Table::Users, "", upload).await?),
+            "rtlog" => {
+                self.rows(Table::Events, "rtlog", upload).await?;
+                "OK".to_owned()
+            }
+            "tabledata" => {
+                let name = self.query.get("tablename").unwrap_or_default().to_ascii_lowercase();
+                self.table(&name, upload).await?
+            }
+            "transaction" => self.table("transaction", upload).await?,
+            "options" => {
+                let body = upload.first(SHORT).await?;
+                self.terminal.about(&options::about(&body, self.terminal.encoding()));
+                "OK".to_owned() // a counted answer made a unit repeat it for ever
+            }
+            "attphoto" | "rtstate" => self.dropped(&table, upload).await?,
+            "biodata" | "fingertmp" | "face" | "fvein" | "templatev10" | "facetmpv10" | "biophoto" | "userpic"
+            | "idcard" | "errorlog" | "workcode" => counted(self.rows(Table::Dropped, "", upload).await?),
+            "selfservicedata" | "remoteatt" => self.dropped(&table, upload).await?,
+            "" if self.query.get("type").is_some() || self.query.get("AuthType").is_some() => {
+                self.dropped("", upload).await?
+            }
+            _ => self.unknown(&table, upload).await?,
+        };
+        if let Some(stamp) = stamp
+            && matches!(&*table, "attlog" | "operlog")
+        {
+            self.terminal.inner().cursor.stamp(&table.to_ascii_uppercase(), &stamp);
+        }
+        Ok(reply)
+    }
+
+    /// `POST querydata`: the answer to a command of ours, in packets.
+    pub(crate) async fn querydata(&self, upload: &mut Upload) -> Result<String, Refused> {
+        let number = |key| self.query.get(key).and_then(|text| text.parse::<u64>().ok());
+        let name = self.query.get("tablename").unwrap_or_default().to_ascii_lowercase();
+        let options = self.query.get("type").is_some_and(|kind| kind.eq_ignore_ascii_case("options"));
+        let (reply, body) = if options {
+            let body = upload.first(SHORT).await?;
+            ("OK".to_owned(), body)
+        } else {
+            (self.table(&name, upload).await?, Vec::new())
+        };
+        let packet = Packet {
+            id: number("cmdid"),
+            table: if options { "options" } else { &name },
+            count: number("packcnt").unwrap_or(1),
+            index: number("packidx").unwrap_or(1),
+            options: &body,
+        };
+        self.terminal.packet(&packet, self.now);
+        Ok(reply)
+    }
+
+    /// Photos and what else holds no lines: counted and dropped.
+    pub(crate) async fn dropped(&self, what: &str, upload: &mut Upload) -> Result<String, Refused> {
+        while upload.next(0).await?.is_some() {}
+        if what != "rtstate" {
+            count_dropped(what, 1);
+        }
+        Ok("OK".to_owned())
+    }
+
+    /// A table of a security terminal. A bare `OK` makes it repeat for ever: it wants name and count.
+    async fn table(&self, name: &str, upload: &mut Upload) -> Result<String, Refused> {
+        let kind = match name {
+            "transaction" => Table::Events,
+            "user" => Table::Users,
+            _ => Table::Dropped,
+        };
+        // Some may compress; nobody says how. What cannot be read is kept for somebody who can.
+        let packed = self.query.get("datafmt").is_some_and(|form| form == "3");
+        let rows = if packed && kind == Table::Events {
+            let body = upload.first(SHORT).await?;
+            self.store(Taken::raw(&body, "the rows are packed in a form that nobody describes")).await?;
+            1
+        } else {
+            self.rows(kind, name, upload).await?
+        };
+        let count = self.query.get("count").and_then(|count| count.parse::<u64>().ok()).unwrap_or(rows as u64);
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        let fits = (1..=32).contains(&name.len()) && name.bytes().all(plain);
+        Ok(if fits { format!("{name}={count}") } else { format!("OK: {count}") })
+    }
+
+    /// A table that we have not heard of: kept, so that somebody can look at it, and acknowledged, so that it ends.
+    async fn unknown(&self, table: &str, upload: &mut Upload) -> Result<String, Refused> {
+        let body = upload.first(SHORT).await?;
+        let table: String = table.chars().filter(|c| !c.is_control()).take(32).collect();
+        warn!(?table, bytes = upload.total(), "an unknown table came");
+        self.store(Taken::raw(&body, &format!("the table {table:?} is unknown"))).await?;
+        Ok("OK".to_owned())
+    }
+
+    /// All lines of a body, piece by piece; how many there were. When this returns, all of them are on disk.
+    async fn rows(&self, kind: Table, name: &str, upload: &mut Upload) -> Result<usize, Refused> {
+        let (mut feed, mut runs, mut count) = (Feed::default(), Runs::default(), 0);
+        while let Some(bytes) = upload.next(feed.held()).await? {
+            feed.push(&bytes);
+            if let Some(piece) = feed.piece() {
+                count += self.piece(kind, name, &piece, &mut runs).await?;
+            }
+        }
+        let mut last = feed.finish();
+        if self.surplus.seen() && !last.ends_with(b"\n") && kind != Table::Dropped {
+            // More came than was announced: the last line was cut anywhere, and half a line is no record.
+            let cut = last.split_off(memchr::memrchr(b'\n', &last).map_or(0, |end| end + 1));
+            if !cut.trim_ascii().is_empty() {
+                count += 1;
+                self.store(Taken::raw(&cut, "the line was cut: the body was longer than its Content-Length")).await?;
+            }
+        }
+        Ok(count + self.piece(kind, name, &last, &mut runs).await?)
+    }
+
+    async fn piece(&self, kind: Table, name: &str, piece: &[u8], runs: &mut Runs) -> Result<usize, NotStored> {
+        let taken = match kind {
+            Table::Attendance => punches::attendance(piece, runs, &self.terminal.reading(self.now)),
+            Table::Events => punches::events(piece, name, runs, &self.terminal.reading(self.now)),
+            Table::Users => return Ok(self.operations(piece, name)),
+            Table::Dropped => {
+                let count = lines(piece).count();
+                count_dropped("rows", count);
+                return Ok(count);
+            }
+        };
+        let count = taken.lines;
+        self.store(taken).await?;
+        Ok(count)
+    }
+
+    /// What was done at the terminal, and users. Nothing of it is stored.
+    fn operations(&self, piece: &[u8], table: &str) -> usize {
+        let terminal = self.terminal.store.terminal();
+        let (mut count, mut dropped, mut users) = (0, 0, Vec::new());
+        for line in lines(piece) {
+            count += 1;
+            match operlog::line(crate::rtlog::without_table(line, table)) {
+                Line::Operation(operation) => match operation.meaning() {
+                    Meaning::LogDeleted(what) => {
+                        warn!(what, code = operation.code, "a log was deleted at the terminal");
+                        terminal.trouble(Trouble::LogShrank, what);
+                    }
+                    Meaning::Alarm(what) => warn!(what, code = operation.code, "terminal alarmed"),
+                    Meaning::Changed(what) => info!(what, code = operation.code, "terminal was changed"),
+                    Meaning::Ordinary => debug!(code = operation.code, "terminal was operated"),
+                },
+                Line::User { pin } => users.push(pin),
+                Line::Dropped => dropped += 1,
+            }
+        }
+        self.terminal.users(users.into_iter());
+        count_dropped("templates", dropped);
+        count
+    }
+
+    /// Makes it durable, and learns from it. Nothing is acknowledged unless this returns `Ok`.
+    async fn store(&self, mut taken: Taken) -> Result<(), NotStored> {
+        let terminal = self.terminal;
+        if taken.batch.punches.is_empty() && taken.batch.set_aside.is_empty() {
+            return Ok(());
+        }
+        let wall = terminal.wall(self.now);
+        let asked = {
+            let inner = terminal.inner();
+            let comparison = inner.errands.comparison.as_ref();
+            let mut asked = Vec::new();
+            if let Some(comparison) = comparison {
+                for punch in &mut taken.batch.punches {
+                    if comparison.asks_for(punch.local) {
+                        punch.origin = if punch.origin == Origin::Live { Origin::Live } else { Origin::Reread };
+                        asked.push(punch.local);
+                    }
+                }
+            }
+            asked
+        };
+        let newest = taken.newest();
+        let few = taken.lines <= skew::LIVE && asked.is_empty();
+        let aside = taken.batch.set_aside.last().map(|aside| aside.reason.clone());
+        self.place.waits();
+        let stored = terminal.store.put(taken.batch).await?;
+        self.place.waited_for();
+        debug!(new = stored.new, twins = stored.twins, aside = stored.set_aside, "upload stored");
+        {
+            let mut inner = terminal.inner();
+            if let Some(comparison) = &mut inner.errands.comparison {
+                asked.into_iter().for_each(|local| comparison.received(local));
+            }
+            inner.latest = inner.latest.max(newest.filter(|newest| *newest <= wall));
+        }
+        if let Some(reason) = aside {
+            terminal.store.terminal().trouble(Trouble::RecordsSetAside, reason);
+        }
+        if few && let Some(ahead) = newest.and_then(|newest| punches::ahead(newest, terminal.zone(), self.now)) {
+            terminal.clock(ahead);
+        }
+        Ok(())
+    }
+}
+
+/// Templates and photos that came and were thrown away, since this process started.
+static DROPPED: AtomicU64 = AtomicU64::new(0);
+
+fn count_dropped(what: &str, count: usize) {
+    if count > 0 {
+        let total = DROPPED.fetch_add(count as u64, Ordering::Relaxed) + count as u64;
+        debug!(what, count, total, "biometric or other data counted and dropped");
+    }
+}
