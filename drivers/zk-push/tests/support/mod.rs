@@ -135,6 +135,11 @@ impl Server {
     }
 }
 
+/// Beside the 19 characters of a time, an ordinary record.
+pub(crate) fn record(person: &str, time: &str) -> String {
+    format!("{person}\t{time}\t0\t1\t0\t0\t0\n")
+}
+
 /// Status and body of an answer; 0 where none came.
 pub(crate) fn split(answer: &str) -> (u16, String) {
     let Some((head, body)) = answer.split_once("\r\n\r\n") else { return (0, String::new()) };
