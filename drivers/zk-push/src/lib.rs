@@ -38,6 +38,7 @@ mod settings;
 pub mod sim;
 mod skew;
 mod strangers;
+mod tabledata;
 mod target;
 mod terminal;
 mod tls;

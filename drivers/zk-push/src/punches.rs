@@ -12,7 +12,9 @@ use crate::{
     name,
     rtlog::{self, Verdict},
     runs::Runs,
-    skew, when,
+    skew,
+    tabledata::without_table,
+    when,
 };
 
 /// How this terminal's bytes are to be read, at this moment.
@@ -64,7 +66,7 @@ pub(crate) fn events(piece: &[u8], table: &str, runs: &mut Runs, reading: &Readi
     let mut taken = Taken::default();
     for row in lines(piece) {
         taken.lines += 1;
-        let event = rtlog::event(rtlog::without_table(row, table));
+        let event = rtlog::event(without_table(row, table));
         match event.verdict() {
             Verdict::Punch { pin, local, index } => taken.batch.punches.push(Punch {
                 person: name::decode(pin, reading.fallback),

@@ -87,21 +87,13 @@ impl<'a> Event<'a> {
     }
 }
 
-/// A row of a table without the table's name in front: `transaction pin=1<TAB>...`.
-pub(crate) fn without_table<'a>(row: &'a [u8], table: &str) -> &'a [u8] {
-    let name = row.get(..table.len()).filter(|name| name.eq_ignore_ascii_case(table.as_bytes()));
-    match name {
-        Some(_) if row.get(table.len()) == Some(&b' ') => row[table.len() + 1..].trim_ascii_start(),
-        _ => row,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use jiff::civil::date;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::tabledata::without_table;
 
     const SAMPLE: &str = "time=2026-02-23 14:13:48\tpin=2\tcardno=0\teventaddr=1\tevent=3\tinoutstatus=0\tverifytype=15\t\
                           index=140\tsitecode=0\tlinkid=0\tmaskflag=0\ttemperature=0\tconvtemperature=0";

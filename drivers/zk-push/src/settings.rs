@@ -107,7 +107,10 @@ pub(crate) fn settings(mut section: Section, problems: &mut Problems) -> Setting
                 key: section.key(missing),
                 value: String::new(),
                 why: format!("{there} is there, and the one is no use without the other"),
-                mend: format!("add a line: {missing} = \"/etc/punchgate/push...\""),
+                mend: format!(
+                    "add a line: {missing} = \"/etc/punchgate/push.{}\"",
+                    if cert.is_some() { "key" } else { "pem" }
+                ),
             });
             None
         }

@@ -59,6 +59,8 @@ pub(crate) struct Inner {
     /// Where uploads come from at this moment.
     uploading: Vec<IpAddr>,
     cloned: Option<Instant>,
+    /// Templates, photos and the like that came and were thrown away, since this run began.
+    pub(crate) dropped: u64,
 }
 
 /// Whether a request may be served.
@@ -88,6 +90,7 @@ impl Terminal {
             offset: None,
             uploading: Vec::new(),
             cloned: None,
+            dropped: 0,
         };
         let away_after = (listener.poll * 3).max(Duration::from_secs(90));
         Self { settings, store, inner: Mutex::new(inner), away_after }

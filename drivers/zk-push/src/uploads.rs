@@ -1,7 +1,5 @@
 //! What terminals post: each table read in its own way, made durable, and only then acknowledged.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use driver_api::{NotStored, Origin, Trouble};
 use jiff::Timestamp;
 use tracing::{debug, info, warn};
@@ -16,7 +14,7 @@ use crate::{
     options, punches,
     punches::Taken,
     runs::Runs,
-    skew,
+    skew, tabledata,
     target::Query,
     terminal::Terminal,
     wire::Surplus,
@@ -58,6 +56,9 @@ pub(crate) struct Receiving<'a> {
 enum Table {
     Attendance,
     Events,
+    /// What was done at the terminal, with users, templates and photos in between.
+    Operations,
+    /// Users of a security terminal.
     Users,
     /// Counted and dropped: templates, photos, states.
     Dropped,
@@ -71,7 +72,7 @@ impl Receiving<'_> {
         let counted = |lines: usize| format!("OK: {lines}");
         let reply = match &*table {
             "attlog" => counted(self.rows(Table::Attendance, "", upload).await?),
-            "operlog" | "userinfo" | "user" => counted(self.rows(Table::Users, "", upload).await?),
+            "operlog" | "userinfo" | "user" => counted(self.rows(Table::Operations, "", upload).await?),
             "rtlog" => {
                 self.rows(Table::Events, "rtlog", upload).await?;
                 "OK".to_owned()
@@ -129,7 +130,7 @@ impl Receiving<'_> {
     pub(crate) async fn dropped(&self, what: &str, upload: &mut Upload) -> Result<String, Refused> {
         while upload.next(0).await?.is_some() {}
         if what != "rtstate" {
-            count_dropped(what, 1);
+            self.count_dropped(what, 1);
         }
         Ok("OK".to_owned())
     }
@@ -190,10 +191,14 @@ impl Receiving<'_> {
         let taken = match kind {
             Table::Attendance => punches::attendance(piece, runs, &self.terminal.reading(self.now)),
             Table::Events => punches::events(piece, name, runs, &self.terminal.reading(self.now)),
-            Table::Users => return Ok(self.operations(piece, name)),
+            Table::Operations => return Ok(self.operations(piece)),
+            Table::Users => {
+                self.terminal.users(lines(piece).filter_map(tabledata::user));
+                return Ok(lines(piece).count());
+            }
             Table::Dropped => {
                 let count = lines(piece).count();
-                count_dropped("rows", count);
+                self.count_dropped("rows", count);
                 return Ok(count);
             }
         };
@@ -203,12 +208,12 @@ impl Receiving<'_> {
     }
 
     /// What was done at the terminal, and users. Nothing of it is stored.
-    fn operations(&self, piece: &[u8], table: &str) -> usize {
+    fn operations(&self, piece: &[u8]) -> usize {
         let terminal = self.terminal.store.terminal();
         let (mut count, mut dropped, mut users) = (0, 0, Vec::new());
         for line in lines(piece) {
             count += 1;
-            match operlog::line(crate::rtlog::without_table(line, table)) {
+            match operlog::line(line) {
                 Line::Operation(operation) => match operation.meaning() {
                     Meaning::LogDeleted(what) => {
                         warn!(what, code = operation.code, "a log was deleted at the terminal");
@@ -223,7 +228,7 @@ impl Receiving<'_> {
             }
         }
         self.terminal.users(users.into_iter());
-        count_dropped("templates", dropped);
+        self.count_dropped("templates", dropped);
         count
     }
 
@@ -270,14 +275,16 @@ impl Receiving<'_> {
         }
         Ok(())
     }
-}
 
-/// Templates and photos that came and were thrown away, since this process started.
-static DROPPED: AtomicU64 = AtomicU64::new(0);
-
-fn count_dropped(what: &str, count: usize) {
-    if count > 0 {
-        let total = DROPPED.fetch_add(count as u64, Ordering::Relaxed) + count as u64;
-        debug!(what, count, total, "biometric or other data counted and dropped");
+    /// Templates and photos are counted and dropped: nothing of them is kept anywhere.
+    fn count_dropped(&self, what: &str, count: usize) {
+        if count > 0 {
+            let total = {
+                let mut inner = self.terminal.inner();
+                inner.dropped += count as u64;
+                inner.dropped
+            };
+            debug!(what, count, total, "biometric or other data counted and dropped");
+        }
     }
 }

@@ -104,10 +104,11 @@ impl Log {
         }
     }
 
-    /// A handshake told to go on behind this many records.
+    /// A handshake told to go on behind this many records: those in front are said to have arrived.
     pub(super) fn resume(&mut self, from: usize) {
         for (place, kept) in self.records.iter_mut().enumerate() {
             kept.waiting = place >= from;
+            kept.acknowledged |= place < from;
         }
     }
 }
