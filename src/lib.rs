@@ -11,8 +11,18 @@
 //!  0   driver_api   driver_zk ...                   known by drivers.rs alone; they know no sled, no MQTT, no config file
 //! ```
 
+pub mod cli;
+pub mod config;
+pub mod console;
 pub mod courier;
+pub mod drivers;
+pub mod gateway;
+pub mod health;
 pub mod ledger;
+pub mod logging;
 pub mod mqtt;
 pub mod outbox;
 pub mod spool;
+pub mod status;
+pub mod supervisor;
+pub mod wire;

@@ -29,6 +29,8 @@ pub struct Punch {
 
 /// A value mapped from a vendor's code, beside that code: models differ, so the code always travels along.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "{T}Mark"))]
 pub struct Mark<T> {
     pub value: T,
     pub raw: Option<Raw>,

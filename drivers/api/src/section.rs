@@ -39,6 +39,8 @@ pub struct Problems {
     pub errors: Vec<Problem>,
     /// It works, but somebody should know.
     pub warnings: Vec<Problem>,
+    /// Every key that finished sections know, as named in messages: a test holds the example config to them.
+    pub keys: BTreeSet<String>,
 }
 
 /// One table of the config. Each key is taken once, by the part that understands it; what is left over at
@@ -97,8 +99,7 @@ impl Section {
             return Some(());
         }
         self.known.insert(key);
-        let (why, mend) = ("it is missing".into(), format!("add a line: {key} = {example}"));
-        problems.errors.push(Problem { key: self.key(key), value: String::new(), why, mend });
+        self.missing(problems, key, "it is missing", format!("add a line: {key} = {example}"));
         None
     }
 
@@ -110,6 +111,7 @@ impl Section {
         problems: &mut Problems,
         check: impl FnOnce(T) -> Result<U, (String, String)>,
     ) -> Option<U> {
+        self.known.insert(key); // also when it is absent
         let value = self.table.get(key).cloned()?;
         match check(self.take(key, example, problems)?) {
             Ok(checked) => Some(checked),
@@ -120,11 +122,22 @@ impl Section {
         }
     }
 
+    /// Takes a key that must be there, with a check of its own: `Err((why, mend))`.
+    pub fn require_checked<T: DeserializeOwned, U>(
+        &mut self,
+        key: &'static str,
+        example: &str,
+        problems: &mut Problems,
+        check: impl FnOnce(T) -> Result<U, (String, String)>,
+    ) -> Option<U> {
+        self.must_have(key, example, problems)?;
+        self.take_checked(key, example, problems, check)
+    }
+
     /// Takes the address of a terminal; it must be there. `port` is the protocol's own.
     pub fn address(&mut self, port: Option<u16>, problems: &mut Problems) -> Option<Address> {
         const EXAMPLE: &str = "\"tcp://192.0.2.10:4370\"";
-        self.must_have("address", EXAMPLE, problems)?;
-        self.take_checked("address", EXAMPLE, problems, |text: String| Address::parse(&text, port))
+        self.require_checked("address", EXAMPLE, problems, |text: String| Address::parse(&text, port))
     }
 
     /// Takes the path of a file. `credential:NAME` is a credential that systemd hands over; a relative path starts where
@@ -150,17 +163,14 @@ impl Section {
 
     /// Takes the path of a file with a secret, and reads it; line ends behind it are left out.
     pub fn secret(&mut self, key: &'static str, example: &str, problems: &mut Problems) -> Option<Secret> {
+        self.known.insert(key); // also when it is absent
         let value = self.table.get(key).cloned()?;
         let path = self.path(key, example, problems)?;
         if let Ok(meta) = fs::metadata(&path) {
             use std::os::unix::fs::MetadataExt;
             if meta.mode() & 0o007 != 0 {
-                problems.warnings.push(Problem {
-                    key: self.key(key),
-                    value: value.to_string(),
-                    why: "everybody on this machine can read that secret".into(),
-                    mend: format!("chmod o-rwx {}", path.display()),
-                });
+                let why = "everybody on this machine can read that secret".into();
+                self.odd(problems, key, &value, why, format!("chmod o-rwx {}", path.display()));
             }
         }
         match fs::read_to_string(&path) {
@@ -175,7 +185,23 @@ impl Section {
 
     /// Adds a problem about a key that was taken already.
     pub fn wrong(&self, problems: &mut Problems, key: &str, value: &Value, why: String, mend: String) {
-        problems.errors.push(Problem { key: self.key(key), value: value.to_string(), why, mend });
+        problems.errors.push(Problem { key: self.key(key), value: shown(value), why, mend });
+    }
+
+    /// Adds that a key should be there, seen what else is.
+    pub fn missing(&self, problems: &mut Problems, key: &str, why: impl Into<String>, mend: impl Into<String>) {
+        let (why, mend) = (why.into(), mend.into());
+        problems.errors.push(Problem { key: self.key(key), value: String::new(), why, mend });
+    }
+
+    /// Adds a warning about a key that was taken already.
+    pub fn odd(&self, problems: &mut Problems, key: &str, value: &Value, why: String, mend: String) {
+        problems.warnings.push(Problem { key: self.key(key), value: shown(value), why, mend });
+    }
+
+    /// What stands at a key that was not taken yet.
+    pub fn look(&self, key: &str) -> Option<&Value> {
+        self.table.get(key)
     }
 
     /// Takes a value as it stands.
@@ -186,6 +212,7 @@ impl Section {
 
     /// Whatever nobody took is unknown.
     pub fn finish(self, problems: &mut Problems) {
+        problems.keys.extend(self.known.iter().map(|known| self.key(known)));
         for (key, value) in &self.table {
             let near = self
                 .known
@@ -202,6 +229,15 @@ impl Section {
             };
             self.wrong(problems, key, value, "there is no such key".into(), mend);
         }
+    }
+}
+
+/// A value in a message: whole tables would hide the message.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Table(_) => "{...}".into(),
+        Value::Array(list) if list.iter().any(Value::is_table) => "[{...}]".into(),
+        _ => value.to_string(),
     }
 }
 

@@ -1,1 +1,116 @@
+//! ZKTeco terminals that speak the standalone protocol (TCP or UDP, port 4370).
+//!
+//! The gateway dials the terminal, logs in, registers for live punches and reads the stored log. **The log is the truth**;
+//! events only make it fast. See README.md beside this crate for models and menus.
+//!
+//! Bytes and records, pure, each usable from a fuzz target: [`frame`], [`record`], [`form`], [`event`], [`user`],
+//! [`sizes`], [`time`], [`commkey`]. A connected terminal: `transport` (whole packets), `session` (questions and
+//! answers), `download` (bulk reads). What is done with it: `serve`, `reconcile`, `booking`, `timekeeping`, `jobs`.
+//!
+//! Never sent, whatever happens: [`command::never`].
 
+mod booking;
+mod clock;
+pub mod command;
+pub mod commkey;
+mod cursor;
+mod download;
+pub mod event;
+pub mod form;
+pub mod frame;
+mod identity;
+mod jobs;
+mod reconcile;
+pub mod record;
+mod serve;
+mod session;
+mod settings;
+#[cfg(feature = "sim")]
+pub mod sim;
+pub mod sizes;
+pub mod time;
+mod timekeeping;
+mod transport;
+pub mod user;
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use driver_api::{
+    Address, Delivery, Driver, DriverError, Kind, Line, Link, Problems, Section, TerminalBlock, async_trait,
+};
+use jiff::tz::TimeZone;
+
+use crate::{
+    download::{CHUNK_TCP, CHUNK_UDP, Manner},
+    serve::Serving,
+    session::Session,
+    settings::{Defaults, Settings},
+};
+
+/// This driver's entry in the gateway's list.
+pub const KIND: Kind = Kind {
+    name: "zk",
+    title: "ZKTeco terminals, standalone protocol (port 4370)",
+    delivery: Delivery::Logged,
+    operations: jobs::OPERATIONS,
+    plan,
+};
+
+/// Good-bye to a terminal takes this long at most; the whole of closing must stay under a second.
+const GOOD_BYE: Duration = Duration::from_millis(600);
+
+fn plan(section: Section, blocks: Vec<TerminalBlock>, problems: &mut Problems) -> Vec<Line> {
+    let defaults = Defaults::take(section, problems);
+    blocks
+        .into_iter()
+        .filter_map(|TerminalBlock { name, zone, section }| {
+            let settings = Settings::take(section, defaults, problems)?;
+            let chunk = if matches!(settings.address, Address::Udp { .. }) { CHUNK_UDP } else { CHUNK_TCP };
+            let manner = Mutex::new(Manner { chunk, legacy: false });
+            let driver: Arc<dyn Driver> = Arc::new(Zk { settings, zone, manner });
+            Some(Line { key: name.clone(), terminals: vec![name], driver })
+        })
+        .collect()
+}
+
+/// One terminal.
+struct Zk {
+    settings: Settings,
+    zone: TimeZone,
+    /// Learnt in one session and a help in the next; nothing is lost with it.
+    manner: Mutex<Manner>,
+}
+
+#[async_trait]
+impl Driver for Zk {
+    async fn run(&self, link: Link) -> Result<(), DriverError> {
+        let mut session = tokio::select! {
+            () = link.closing() => return Ok(()),
+            session = Session::open(&self.settings) => session?,
+        };
+        // Whatever is going on is dropped when it is time to leave: what is not stored is still in the terminal's log.
+        let ended = tokio::select! {
+            () = link.closing() => Ok(()),
+            error = self.serve(&link, &mut session) => Err(error),
+        };
+        session.exit(GOOD_BYE).await;
+        ended
+    }
+}
+
+impl Zk {
+    async fn serve(&self, link: &Link, session: &mut Session) -> DriverError {
+        let serving = Serving::begin(&self.settings, &self.zone, &self.manner, link, session).await;
+        let ended = match serving {
+            Ok(mut serving) => serving.run().await,
+            Err(error) => return error,
+        };
+        match ended {
+            Err(error) => error,
+            Ok(never) => match never {},
+        }
+    }
+}

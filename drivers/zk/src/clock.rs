@@ -1,0 +1,154 @@
+//! How far a terminal's clock is off, and whether it may be set. Pure: the caller asks the terminal.
+
+use std::time::Duration;
+
+use driver_api::{Clock, ClockSource};
+use jiff::{SignedDuration, Timestamp, civil::DateTime, tz::TimeZone};
+
+/// What is known of a terminal's skew: it lies between two bounds, in milliseconds; positive is ahead.
+///
+/// A terminal tells whole seconds, so one question leaves a second of doubt. Questions asked at odd moments each leave
+/// another second, and the truth lies in all of them: the bounds close in without a single extra question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Skew {
+    low: i64,
+    high: i64,
+}
+
+impl Skew {
+    /// From one question: asked at `before`, answered at `after` by our clock, and what the terminal said.
+    pub(crate) fn sample(before: Timestamp, after: Timestamp, terminal: DateTime, zone: &TimeZone) -> Option<Self> {
+        // Where clocks are put back a wall time happens twice; the one meant is the one nearer to now.
+        let twice = zone.to_ambiguous_zoned(terminal);
+        let (earlier, later) = (twice.clone().earlier().ok()?.timestamp(), twice.later().ok()?.timestamp());
+        let distance = |instant: Timestamp| instant.duration_since(after).abs();
+        let said = if distance(earlier) <= distance(later) { earlier } else { later };
+        let low = said.duration_since(after);
+        let high = said.duration_since(before) + SignedDuration::from_secs(1);
+        Some(Self { low: i64::try_from(low.as_millis()).ok()?, high: i64::try_from(high.as_millis()).ok()? })
+    }
+
+    /// Both are true; or the newer alone, when a clock was set in between.
+    pub(crate) fn and(self, newer: Self) -> Self {
+        let both = Self { low: self.low.max(newer.low), high: self.high.min(newer.high) };
+        if both.low <= both.high { both } else { newer }
+    }
+
+    pub(crate) fn middle_ms(self) -> i64 {
+        self.low + (self.high - self.low) / 2
+    }
+
+    pub(crate) fn error_ms(self) -> i64 {
+        (self.high - self.low + 1) / 2
+    }
+
+    pub(crate) fn as_clock(self) -> Clock {
+        Clock { skew_ms: Some(self.middle_ms()), err_ms: Some(self.error_ms()), how: ClockSource::Probed }
+    }
+
+    /// Whether it is certainly off by more than `limit`.
+    pub(crate) fn exceeds(self, limit: Duration) -> bool {
+        let limit = i64::try_from(limit.as_millis()).unwrap_or(i64::MAX);
+        self.low > limit || self.high < -limit
+    }
+
+    pub(crate) fn is_ahead(self) -> bool {
+        self.low > 0
+    }
+
+    /// For people.
+    pub(crate) fn words(self) -> String {
+        let middle = self.middle_ms();
+        let seconds = middle.unsigned_abs() / 1000;
+        let side = if middle > 0 { "ahead" } else { "behind" };
+        let far = match seconds {
+            0..120 => format!("{seconds} s"),
+            120..7200 => format!("{} min", seconds / 60),
+            7200..172_800 => format!("{} h", seconds / 3600),
+            _ => format!("{} days", seconds / 86_400),
+        };
+        let hour = if (3540..=3660).contains(&seconds) { ": summer time, or another zone?" } else { "" };
+        format!("its clock is {far} {side}{hour}")
+    }
+}
+
+/// Why a terminal's clock is not set, although it is off.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NotSet {
+    /// Punches after the step would carry times that the log has passed already: their order would be lost, and two
+    /// punches of one person could become one.
+    #[error("it is not put back before {until}, the time of the last punch in its log")]
+    PunchesAhead { until: DateTime },
+    #[error("our own clock is not to be trusted at the moment")]
+    OurClock,
+}
+
+/// Whether the clock may be set to `ours` now. `latest` is the newest time in the log; times beyond the terminal's own clock
+/// stem from an earlier, worse one, and are no reason.
+pub(crate) fn may_set(
+    skew: Skew,
+    ours: DateTime,
+    terminals: DateTime,
+    latest: Option<DateTime>,
+    trusted: bool,
+) -> Result<(), NotSet> {
+    if !trusted {
+        return Err(NotSet::OurClock);
+    }
+    match latest.filter(|latest| *latest <= terminals) {
+        Some(until) if skew.is_ahead() && ours <= until => Err(NotSet::PunchesAhead { until }),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn one_question_leaves_a_second_and_the_round_trip_of_doubt() {
+        let (before, after) = (at("2026-11-20T00:58:31.100Z"), at("2026-11-20T00:58:31.300Z"));
+        let skew = Skew::sample(before, after, date(2026, 11, 20).at(0, 58, 41, 0), &TimeZone::UTC).unwrap();
+        assert_eq!((skew.low, skew.high), (9_700, 10_900));
+        assert_eq!((skew.middle_ms(), skew.error_ms()), (10_300, 600));
+        assert!(skew.exceeds(Duration::from_secs(9)) && !skew.exceeds(Duration::from_secs(10)));
+    }
+
+    #[test]
+    fn more_questions_close_in_on_the_truth() {
+        let first = Skew { low: -600, high: 500 };
+        assert_eq!(first.and(Skew { low: -100, high: 1000 }), Skew { low: -100, high: 500 });
+        assert_eq!(first.and(Skew { low: 9000, high: 10_100 }), Skew { low: 9000, high: 10_100 });
+    }
+
+    #[test]
+    fn a_wall_time_that_happens_twice_is_the_one_near_now() {
+        let zone = TimeZone::get("Europe/Berlin").unwrap();
+        let terminal = date(2026, 10, 25).at(2, 30, 0, 0);
+        for now in ["2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z"] {
+            let skew = Skew::sample(at(now), at(now), terminal, &zone).unwrap();
+            assert_eq!(skew.middle_ms(), 500, "{now}");
+        }
+    }
+
+    #[test]
+    fn a_clock_is_not_put_back_over_punches() {
+        let day = date(2026, 11, 20);
+        let (ours, terminals) = (day.at(8, 0, 0, 0), day.at(9, 0, 0, 0));
+        let ahead = Skew { low: 3_599_500, high: 3_600_500 };
+        let until = day.at(8, 30, 0, 0);
+        assert_eq!(may_set(ahead, ours, terminals, Some(until), true), Err(NotSet::PunchesAhead { until }));
+        assert_eq!(may_set(ahead, ours, terminals, Some(day.at(7, 59, 59, 0)), true), Ok(()));
+        assert_eq!(may_set(ahead, ours, terminals, Some(date(2063, 1, 1).at(0, 0, 0, 0)), true), Ok(()));
+        assert_eq!(may_set(ahead, ours, terminals, None, true), Ok(()));
+        assert_eq!(may_set(ahead, ours, terminals, None, false), Err(NotSet::OurClock));
+        let behind = Skew { low: -3_600_500, high: -3_599_500 };
+        assert_eq!(may_set(behind, terminals, ours, Some(ours), true), Ok(()));
+    }
+}

@@ -1,0 +1,120 @@
+//! What the driver remembers of the last complete read of a log. It saves work and proves little, so it is checked
+//! against the log and the ledger before it is used, and anything may happen to it.
+
+use driver_api::Holdings;
+use jiff::civil::DateTime;
+use serde::{Deserialize, Serialize};
+
+use crate::record::Form;
+
+/// Saved as JSON after the punches that it speaks of are stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Cursor {
+    /// Records in the log, as read.
+    pub(crate) records: u64,
+    /// Records in the log by the terminal's count just before that read.
+    pub(crate) told: u64,
+    pub(crate) form: Form,
+    /// Over all those records.
+    all: u64,
+    /// Over the last of them.
+    last: u64,
+    /// The newest time among them.
+    pub(crate) latest: Option<DateTime>,
+}
+
+/// How a log compares with the cursor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Compared {
+    /// It begins with all that was read before.
+    Grown { known: usize },
+    /// The beginning is gone, the end of what was read before is still there: a full log overwrites its oldest.
+    Wrapped,
+    /// Something else: cleared, replaced, or shorter than before.
+    Other,
+}
+
+impl Cursor {
+    pub(crate) fn of(records: &[u8], form: Form, told: u64, latest: Option<DateTime>) -> Self {
+        let last = records.chunks_exact(form.size()).next_back().map_or(0, hash);
+        Self { records: (records.len() / form.size()) as u64, told, form, all: hash(records), last, latest }
+    }
+
+    pub(crate) fn parse(saved: &[u8]) -> Option<Self> {
+        serde_json::from_slice(saved).ok()
+    }
+
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("numbers and a date always make JSON")
+    }
+
+    /// Whether the ledger can hold all that this cursor speaks of. A ledger that was begun anew holds less.
+    pub(crate) fn is_believable(&self, holdings: &Holdings) -> bool {
+        holdings.punches + holdings.set_aside >= self.records
+    }
+
+    pub(crate) fn compare(&self, records: &[u8], form: Form) -> Compared {
+        let size = form.size();
+        let known = usize::try_from(self.records).unwrap_or(usize::MAX);
+        if form == self.form {
+            let before = known.checked_mul(size).and_then(|length| records.get(..length));
+            if before.is_some_and(|before| hash(before) == self.all) {
+                return Compared::Grown { known };
+            }
+            if records.len() / size >= known && records.chunks_exact(size).any(|record| hash(record) == self.last) {
+                return Compared::Wrapped;
+            }
+        }
+        Compared::Other
+    }
+}
+
+/// FNV-1a, over eight bytes at a time; it must stay the same between versions, and need not resist anybody: a terminal
+/// that wants to hide its own punches need not show them.
+fn hash(bytes: &[u8]) -> u64 {
+    let step = |hash: u64, word: u64| (hash ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(29);
+    let mut words = bytes.chunks_exact(8);
+    let mut hash = words.by_ref().fold(0xcbf2_9ce4_8422_2325 ^ bytes.len() as u64, |hash, word| {
+        step(hash, u64::from_le_bytes(word.try_into().expect("chunks are of eight bytes")))
+    });
+    for byte in words.remainder() {
+        hash = step(hash, u64::from(*byte));
+    }
+    hash
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log(numbers: impl IntoIterator<Item = u8>) -> Vec<u8> {
+        numbers.into_iter().flat_map(|number| [number; 16]).collect()
+    }
+
+    #[test]
+    fn a_log_that_grew_is_known_by_its_beginning() {
+        let cursor = Cursor::of(&log(1..=5), Form::Number16, 5, None);
+        assert_eq!(cursor.compare(&log(1..=5), Form::Number16), Compared::Grown { known: 5 });
+        assert_eq!(cursor.compare(&log(1..=9), Form::Number16), Compared::Grown { known: 5 });
+        assert_eq!(cursor.compare(&log(2..=7), Form::Number16), Compared::Wrapped);
+        assert_eq!(cursor.compare(&log(2..=5), Form::Number16), Compared::Other);
+        assert_eq!(cursor.compare(&log(11..=19), Form::Number16), Compared::Other);
+        assert_eq!(cursor.compare(&log(1..=5), Form::A8), Compared::Other);
+        assert_eq!(cursor.compare(&[], Form::Number16), Compared::Other);
+    }
+
+    #[test]
+    fn a_cursor_reads_back_what_it_wrote_and_nothing_else() {
+        let cursor = Cursor::of(&log(1..=5), Form::Text(40), 5, Some(jiff::civil::date(2026, 1, 2).at(3, 4, 5, 0)));
+        assert_eq!(Cursor::parse(&cursor.to_bytes()), Some(cursor));
+        assert_eq!(Cursor::parse(b"{\"records\":1}"), None);
+        assert_eq!(Cursor::parse(&[0xff; 9]), None);
+    }
+
+    #[test]
+    fn a_ledger_that_was_begun_anew_disproves_a_cursor() {
+        let cursor = Cursor::of(&log(1..=5), Form::Number16, 5, None);
+        assert!(cursor.is_believable(&Holdings { punches: 4, set_aside: 1, latest: None }));
+        assert!(!cursor.is_believable(&Holdings { punches: 4, set_aside: 0, latest: None }));
+    }
+}

@@ -1,0 +1,372 @@
+//! One login at a terminal: questions and their answers, with the events in between.
+
+use std::{collections::VecDeque, io, time::Duration};
+
+use driver_api::DriverError;
+use tokio::time::{Instant, timeout, timeout_at};
+use tracing::{debug, info};
+
+use crate::{
+    command::{ATTENDANCE, ask, meaning, reply},
+    commkey,
+    frame::Packet,
+    settings::Settings,
+    transport::{Wire, WireError},
+};
+
+/// Reply ids run from 0 to one below this.
+const REPLY_IDS: u16 = 0xffff;
+/// Asked again so often when an answer is damaged, or lost on UDP.
+const ATTEMPTS: u32 = 3;
+/// Answers to questions that nobody asked, in a row, until the terminal is given up.
+const STRAYS: u32 = 3;
+/// Events kept while something else is going on. More than that is a flood; the log tells the rest.
+const EVENTS: usize = 4096;
+/// The tick of the key's scramble; any would do.
+const TICK: u8 = 50;
+
+/// A connection with a session of its own. Whoever opens it calls [`Session::exit`] in the end: a terminal that was left
+/// without a word keeps its only place taken for a while.
+#[derive(Debug)]
+pub(crate) struct Session {
+    wire: Wire,
+    peer: String,
+    patience: Duration,
+    key: Option<u32>,
+    tolerate_checksum: bool,
+    loose_reply_ids: bool,
+    id: u16,
+    next_reply: u16,
+    logged_in: bool,
+    key_used: bool,
+    registered: bool,
+    logged_in_again: bool,
+    strays: u32,
+    damaged: u64,
+    /// Data of attendance events with their arrival, acknowledged and not yet booked.
+    pub(crate) events: VecDeque<(Instant, Vec<u8>)>,
+    /// Set when an event could not be kept or believed: the log must be read.
+    pub(crate) missed: bool,
+}
+
+/// What came of waiting for an answer.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Packet(Packet),
+    /// Something came that may have been the answer, and its checksum fails.
+    Damaged,
+    Silence,
+}
+
+enum Sorted {
+    Event,
+    Damaged,
+    Answer(Packet),
+}
+
+impl Session {
+    /// Connects, and says nothing yet.
+    pub(crate) async fn open(settings: &Settings) -> Result<Self, DriverError> {
+        let peer = settings.address.to_string();
+        let wire = match timeout(settings.timeout, Wire::open(&settings.address)).await {
+            Ok(Ok(wire)) => wire,
+            Ok(Err(source)) => return Err(DriverError::Unreachable { peer, source }),
+            Err(_) => return Err(DriverError::Unreachable { peer, source: timed_out("no connection") }),
+        };
+        Ok(Self {
+            wire,
+            peer,
+            patience: settings.timeout,
+            key: settings.comm_key,
+            tolerate_checksum: settings.tolerate_checksum,
+            loose_reply_ids: settings.loose_reply_ids,
+            id: 0,
+            next_reply: 0,
+            logged_in: false,
+            key_used: false,
+            registered: false,
+            logged_in_again: false,
+            strays: 0,
+            damaged: 0,
+            events: VecDeque::new(),
+            missed: false,
+        })
+    }
+
+    pub(crate) fn is_udp(&self) -> bool {
+        self.wire.is_udp()
+    }
+
+    /// How long a plain answer may take.
+    pub(crate) fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// Packets whose checksum failed so far.
+    pub(crate) fn damaged(&self) -> u64 {
+        self.damaged
+    }
+
+    /// Whether the terminal asked for a key and took ours.
+    pub(crate) fn key_used(&self) -> bool {
+        self.key_used
+    }
+
+    /// Logs in. See [`DriverError`] for what a failure leads to.
+    pub(crate) async fn login(&mut self) -> Result<(), DriverError> {
+        (self.id, self.next_reply, self.logged_in) = (0, 0, false);
+        let first = match self.exchange(ask::CONNECT, &[], ATTEMPTS).await {
+            Err(DriverError::Unreachable { peer, source }) if is_hangup(&source) => {
+                let reason = "it closed the connection before it said a word: it may serve another client";
+                return Err(DriverError::Busy { peer, reason: reason.into() });
+            }
+            other => other?,
+        };
+        self.id = first.session;
+        match (first.command, self.key) {
+            (reply::OK, key) => {
+                if key.is_some_and(|key| key != 0) {
+                    info!("comm key not used, the terminal asks for none");
+                }
+                self.key_used = false;
+            }
+            (reply::UNAUTH, None) => {
+                return Err(self.refused(
+                    "it wants a comm key: put the one of its menu Comm. > PC connection > Comm key into a file and name that \
+                     file as comm_key_file",
+                ));
+            }
+            (reply::UNAUTH, Some(key)) => {
+                let answer = self.exchange(ask::AUTH, &commkey::scramble(key, self.id, TICK), ATTEMPTS).await?;
+                match answer.command {
+                    reply::OK => self.key_used = key != 0,
+                    reply::UNAUTH => {
+                        return Err(self.refused(
+                            "the comm key is wrong: compare the file of comm_key_file with the terminal's menu \
+                             Comm. > PC connection > Comm key",
+                        ));
+                    }
+                    other => return Err(self.busy(format!("it answered {} to the comm key", meaning(other)))),
+                }
+            }
+            (other, _) => return Err(self.busy(format!("it answered {} to the login", meaning(other)))),
+        }
+        self.logged_in = true;
+        Ok(())
+    }
+
+    /// Asks and waits for the answer, which may be a refusal. Logs in again, once in a session, when the terminal has
+    /// forgotten us.
+    pub(crate) async fn request(&mut self, command: u16, data: &[u8]) -> Result<Packet, DriverError> {
+        self.request_within(command, data, ATTEMPTS, self.patience).await
+    }
+
+    /// Asks a single time: for what must not be done twice.
+    pub(crate) async fn request_once(&mut self, command: u16, data: &[u8]) -> Result<Packet, DriverError> {
+        self.request_within(command, data, 1, self.patience).await
+    }
+
+    pub(crate) async fn request_within(
+        &mut self,
+        command: u16,
+        data: &[u8],
+        attempts: u32,
+        patience: Duration,
+    ) -> Result<Packet, DriverError> {
+        let answer = self.exchange_within(command, data, attempts, patience).await?;
+        if answer.command != reply::UNAUTH {
+            return Ok(answer);
+        }
+        if self.logged_in_again {
+            return Err(self.garbled("it forgets the login again and again"));
+        }
+        info!("terminal forgot the login");
+        self.logged_in_again = true;
+        self.login().await?;
+        if self.registered {
+            self.exchange(ask::EVENT, &u32::from(ATTENDANCE).to_le_bytes(), ATTEMPTS).await?;
+            self.missed = true;
+        }
+        self.exchange_within(command, data, attempts, patience).await
+    }
+
+    /// Asks to be told of punches as they happen; the answer's code when that is refused.
+    pub(crate) async fn register(&mut self) -> Result<Result<(), u16>, DriverError> {
+        // A terminal that somebody left disabled serves nobody and has no events; on others this does nothing.
+        self.request(ask::ENABLE, &[]).await?;
+        let answer = self.request(ask::EVENT, &u32::from(ATTENDANCE).to_le_bytes()).await?;
+        self.registered = answer.command == reply::OK;
+        Ok(if self.registered { Ok(()) } else { Err(answer.command) })
+    }
+
+    /// Says good-bye, and waits a little for the terminal to take note. What else it still says is of no interest.
+    pub(crate) async fn exit(mut self, patience: Duration) {
+        let leave = async {
+            let asked = self.send(ask::EXIT, &[]).await?;
+            loop {
+                let inner = self.wire.receive().await.map_err(|error| self.lost(error))?;
+                if Packet::decode(&inner).is_ok_and(|(packet, _)| packet.reply == asked) {
+                    return Ok::<_, DriverError>(());
+                }
+            }
+        };
+        match timeout(patience, leave).await {
+            Ok(Ok(())) => debug!("session closed"),
+            Ok(Err(_)) | Err(_) => debug!("terminal did not confirm the end of the session"),
+        }
+    }
+
+    async fn exchange(&mut self, command: u16, data: &[u8], attempts: u32) -> Result<Packet, DriverError> {
+        self.exchange_within(command, data, attempts, self.patience).await
+    }
+
+    async fn exchange_within(
+        &mut self,
+        command: u16,
+        data: &[u8],
+        attempts: u32,
+        patience: Duration,
+    ) -> Result<Packet, DriverError> {
+        // A datagram may be lost on its way, so on UDP the patience is divided among several questions.
+        let patience = if self.is_udp() && attempts > 1 { patience / 2 } else { patience };
+        let mut trouble = "it asked for the same again and again";
+        for attempt in 1..=attempts {
+            let asked = self.send(command, data).await?;
+            match self.answer(asked, Instant::now() + patience).await? {
+                Answer::Packet(packet) if packet.command == reply::RETRY => {}
+                Answer::Packet(packet) => return Ok(packet),
+                Answer::Damaged => {
+                    trouble =
+                        "checksums failed again and again; if this terminal is known for it, set tolerate_checksum"
+                }
+                Answer::Silence if self.is_udp() && attempt < attempts => {}
+                Answer::Silence => return Err(self.silent(&format!("no answer to command {command}"))),
+            }
+        }
+        Err(self.garbled(trouble))
+    }
+
+    /// Sends a question; its reply id.
+    pub(crate) async fn send(&mut self, command: u16, data: &[u8]) -> Result<u16, DriverError> {
+        let asked = self.next_reply;
+        self.next_reply = (asked + 1) % REPLY_IDS;
+        self.transmit(&Packet::new(command, self.id, asked, data)).await?;
+        Ok(asked)
+    }
+
+    async fn transmit(&mut self, packet: &Packet) -> Result<(), DriverError> {
+        match timeout(self.patience, self.wire.send(&packet.encode())).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(self.lost(error.into())),
+            Err(_) => Err(self.silent("it takes no more bytes")),
+        }
+    }
+
+    /// Waits for a packet that answers the question with this reply id. Events are put aside on the way, late answers to
+    /// older questions dropped.
+    pub(crate) async fn answer(&mut self, asked: u16, deadline: Instant) -> Result<Answer, DriverError> {
+        loop {
+            let inner = match timeout_at(deadline, self.wire.receive()).await {
+                Err(_) => return Ok(Answer::Silence),
+                Ok(received) => received.map_err(|error| self.lost(error))?,
+            };
+            let packet = match self.sort(&inner).await? {
+                Sorted::Event => continue,
+                Sorted::Damaged => return Ok(Answer::Damaged),
+                Sorted::Answer(packet) => packet,
+            };
+            if packet.reply == asked || self.loose_reply_ids {
+                self.strays = 0;
+                return Ok(Answer::Packet(packet));
+            }
+            let age = (u32::from(asked) + u32::from(REPLY_IDS) - u32::from(packet.reply)) % u32::from(REPLY_IDS);
+            debug!(age, command = packet.command, "answer to another question dropped");
+            if age > u32::from(REPLY_IDS) / 2 {
+                self.strays += 1;
+                if self.strays >= STRAYS {
+                    let hint = "it answers with other reply ids than ours; if it always does, set loose_reply_ids";
+                    return Err(self.garbled(hint));
+                }
+            }
+        }
+    }
+
+    /// Waits for the terminal to say something unasked. Safe to drop in a `select!`; then call [`Session::note`].
+    pub(crate) async fn unasked(&mut self) -> Result<Vec<u8>, DriverError> {
+        self.wire.receive().await.map_err(|error| lost(&self.peer, error))
+    }
+
+    /// Takes note of a packet from [`Session::unasked`].
+    pub(crate) async fn note(&mut self, inner: &[u8]) -> Result<(), DriverError> {
+        if let Sorted::Answer(packet) = self.sort(inner).await? {
+            debug!(command = packet.command, "answer dropped that nobody waits for");
+        }
+        Ok(())
+    }
+
+    async fn sort(&mut self, inner: &[u8]) -> Result<Sorted, DriverError> {
+        let (packet, sound) = Packet::decode(inner).map_err(|error| self.garbled(error))?;
+        if sound.is_err() {
+            self.damaged += 1;
+            if !self.tolerate_checksum {
+                // Nothing in it can be believed, not even what it is. If it was an event, the log has the punch.
+                self.missed |= packet.command == ask::EVENT;
+                return Ok(Sorted::Damaged);
+            }
+        }
+        if packet.command != ask::EVENT {
+            return Ok(Sorted::Answer(packet));
+        }
+        if packet.session & ATTENDANCE != 0 {
+            if self.events.len() < EVENTS {
+                self.events.push_back((Instant::now(), packet.data));
+            } else {
+                self.missed = true;
+            }
+        }
+        // Acknowledged at once, before it is on disk: this acknowledgement only asks for the next event. The terminal
+        // forgets nothing by it, its log keeps the punch, and the log is read when we fail to store this one.
+        self.transmit(&Packet::new(reply::OK, self.id, 0, [])).await?;
+        Ok(Sorted::Event)
+    }
+
+    pub(crate) fn silent(&self, what: &str) -> DriverError {
+        DriverError::Unreachable { peer: self.peer.clone(), source: timed_out(what) }
+    }
+
+    pub(crate) fn garbled(&self, what: impl ToString) -> DriverError {
+        DriverError::Garbled { peer: self.peer.clone(), what: what.to_string() }
+    }
+
+    pub(crate) fn busy(&self, reason: impl Into<String>) -> DriverError {
+        DriverError::Busy { peer: self.peer.clone(), reason: reason.into() }
+    }
+
+    pub(crate) fn refused(&self, reason: impl Into<String>) -> DriverError {
+        DriverError::Refused { peer: self.peer.clone(), reason: reason.into() }
+    }
+
+    fn lost(&self, error: WireError) -> DriverError {
+        lost(&self.peer, error)
+    }
+}
+
+fn lost(peer: &str, error: WireError) -> DriverError {
+    let peer = peer.to_owned();
+    match error {
+        WireError::Io(source) => DriverError::Unreachable { peer, source },
+        WireError::Closed | WireError::ClosedInside => {
+            DriverError::Unreachable { peer, source: io::Error::new(io::ErrorKind::UnexpectedEof, error.to_string()) }
+        }
+        WireError::Frame(error) => DriverError::Garbled { peer, what: error.to_string() },
+    }
+}
+
+fn timed_out(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, what.to_owned())
+}
+
+fn is_hangup(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
+}

@@ -1,0 +1,155 @@
+//! The terminal's user list, as far as a gateway may know it: numbers. Names, cards and passwords stay where they are.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::record::{Unreadable, person};
+
+/// One entry of the list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// The terminal's internal number, given again to others after a deletion.
+    pub uid: u16,
+    /// The printed id: what the person is known by.
+    pub id: String,
+    /// Bit 0: disabled; the rest a level, 0 for users and 14 for super administrators.
+    pub privilege: u8,
+}
+
+/// Bytes of one entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Width {
+    /// 28 bytes with a numeric id.
+    Short,
+    /// 72 bytes with an id of text.
+    Long,
+}
+
+/// The list fits neither width.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{bytes} bytes are no list of users in entries of 28 or 72 bytes")]
+pub struct NoWidth {
+    pub bytes: usize,
+}
+
+impl Width {
+    pub fn size(self) -> usize {
+        match self {
+            Self::Short => 28,
+            Self::Long => 72,
+        }
+    }
+
+    /// Reads one entry of [`Width::size`] bytes.
+    pub fn decode(self, raw: &[u8]) -> Result<User, Unreadable> {
+        if raw.len() != self.size() {
+            return Err(Unreadable::Size);
+        }
+        let id = match self {
+            Self::Short => u32::from_le_bytes([raw[24], raw[25], raw[26], raw[27]]).to_string(),
+            Self::Long => person(&raw[48..])?.to_owned(),
+        };
+        Ok(User { uid: u16::from_le_bytes([raw[0], raw[1]]), id, privilege: raw[2] })
+    }
+
+    /// Finds the width of a list: by the terminal's count of users where that divides it, else by what its entries look
+    /// like (504 bytes are 18 short or 7 long ones).
+    pub fn of(list: &[u8], count: Option<u32>) -> Result<Self, NoWidth> {
+        let fits: Vec<Self> = [Self::Long, Self::Short]
+            .into_iter()
+            .filter(|width| !list.is_empty() && list.len().is_multiple_of(width.size()))
+            .collect();
+        let told = fits.iter().find(|width| count.is_some_and(|count| list.len() == count as usize * width.size()));
+        let sound = |width: &Self| {
+            let mut seen = HashSet::new();
+            list.chunks_exact(width.size())
+                .all(|raw| width.decode(raw).is_ok_and(|user| user.uid != 0 && user.id != "0" && seen.insert(user.uid)))
+        };
+        told.filter(|width| fits.len() == 1 || sound(width))
+            .or_else(|| fits.iter().find(|width| sound(width)))
+            .copied()
+            .ok_or(NoWidth { bytes: list.len() })
+    }
+}
+
+/// Reads a whole list. Entries that cannot be read are left out: they name nobody.
+pub fn decode(list: &[u8], count: Option<u32>) -> Result<Vec<User>, NoWidth> {
+    if list.is_empty() {
+        return Ok(Vec::new());
+    }
+    let width = Width::of(list, count)?;
+    Ok(list.chunks_exact(width.size()).filter_map(|raw| width.decode(raw).ok()).collect())
+}
+
+/// Explains the numbers in records.
+#[derive(Debug, Clone, Default)]
+pub struct People {
+    printed: HashSet<u32>,
+    by_uid: HashMap<u32, String>,
+}
+
+impl People {
+    pub fn new(users: impl IntoIterator<Item = User>) -> Self {
+        let mut people = Self::default();
+        for user in users {
+            // `007` is not the number 7: only ids that read as the number reads count as printed numbers.
+            if let Some(number) = user.id.parse().ok().filter(|number: &u32| number.to_string() == user.id) {
+                people.printed.insert(number);
+            }
+            people.by_uid.insert(user.uid.into(), user.id);
+        }
+        people
+    }
+
+    /// The person behind a number: who has it as printed id, else who has it as internal number, else nobody known.
+    pub fn find(&self, number: u32) -> Option<String> {
+        if self.printed.contains(&number) {
+            return Some(number.to_string());
+        }
+        self.by_uid.get(&number).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(uid: u16, id: &str) -> User {
+        User { uid, id: id.into(), privilege: 0 }
+    }
+
+    #[test]
+    fn a_number_is_a_printed_id_first_and_an_internal_number_second() {
+        let people = People::new([user(1, "5"), user(5, "1005"), user(7, "007")]);
+        assert_eq!(people.find(5).as_deref(), Some("5"));
+        assert_eq!(people.find(1).as_deref(), Some("5"));
+        assert_eq!(people.find(7).as_deref(), Some("007"));
+        assert_eq!(people.find(1005).as_deref(), Some("1005"));
+        assert_eq!(people.find(9), None);
+    }
+
+    fn long(uid: u16, id: &str) -> Vec<u8> {
+        let mut raw = vec![0; 72];
+        raw[..2].copy_from_slice(&uid.to_le_bytes());
+        raw[48..48 + id.len()].copy_from_slice(id.as_bytes());
+        raw
+    }
+
+    fn short(uid: u16, id: u32) -> Vec<u8> {
+        let mut raw = vec![0; 28];
+        raw[..2].copy_from_slice(&uid.to_le_bytes());
+        raw[24..].copy_from_slice(&id.to_le_bytes());
+        raw
+    }
+
+    #[test]
+    fn five_hundred_and_four_bytes_are_seven_long_or_eighteen_short_entries() {
+        let seven: Vec<u8> = (1..=7).flat_map(|uid| long(uid, "12")).collect();
+        let eighteen: Vec<u8> = (1..=18).flat_map(|uid| short(uid, 1000 + u32::from(uid))).collect();
+        for count in [None, Some(3), Some(7), Some(18)] {
+            assert_eq!(decode(&seven, count).unwrap().len(), 7, "{count:?}");
+            assert_eq!(decode(&eighteen, count).unwrap().len(), 18, "{count:?}");
+        }
+        assert_eq!(decode(&[1; 30], None), Err(NoWidth { bytes: 30 }));
+        assert_eq!(decode(&[], Some(4)), Ok(Vec::new()));
+    }
+}

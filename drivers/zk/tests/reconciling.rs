@@ -1,0 +1,162 @@
+//! When the log is read, and what is made of it.
+
+mod support;
+
+use driver_api::{Operation, Origin, Report, Trouble};
+use driver_zk::{command::ask, record::Form, sim::Model};
+use support::Site;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_whose_count_has_not_moved_is_not_read_again() {
+    let site = Site::with(Model::default(), "reconcile = \"100ms\"", |terminal| terminal.fill(200)).await;
+    site.until_stored(200).await;
+    site.until("several comparisons", |site| site.commands(ask::SIZES) > 5).await;
+    assert_eq!(site.commands(ask::BUFFER), 1);
+    site.terminal.cut();
+    site.until("several comparisons after a reconnect", |site| site.commands(ask::SIZES) > 10).await;
+    assert_eq!(site.commands(ask::BUFFER), 1);
+    site.running.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_punch_whose_event_was_lost_is_found_in_the_log() {
+    let site = Site::with(Model::default(), "reconcile = \"200ms\"", |terminal| terminal.fill(50)).await;
+    site.until_stored(50).await;
+    site.until_settled().await;
+    site.terminal.punch_unheard("77");
+    site.until_stored(51).await;
+    assert_eq!(site.punches()[50].origin, Origin::Reread);
+    assert!(site.until_troubled(Trouble::NoLiveEvents).await.contains("1 punches"));
+    site.terminal.punch("78");
+    site.until_relieved(Trouble::NoLiveEvents).await;
+    assert_eq!(site.gateway().twins(), 0, "what the cursor knows was stored again");
+    site.running.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn punches_made_while_we_were_away_are_caught_up() {
+    let site = Site::with(Model::default(), "", |terminal| terminal.fill(50)).await;
+    site.until_settled().await;
+    site.terminal.reboot();
+    site.terminal.punch("77");
+    site.terminal.punch("78");
+    site.terminal.cut();
+    // A reboot is found by the heartbeat; here a job finds it first.
+    assert!(site.ask(Operation::Reconcile { from: None, to: None }).await.is_err());
+    site.until_stored(52).await;
+    assert!(site.punches()[50..].iter().all(|punch| punch.origin == Origin::Backfill));
+    site.running.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_count_of_zero_proves_nothing() {
+    let site = Site::with(Model::of(Form::Text(49)), "reconcile = \"200ms\"", |terminal| {
+        terminal.fill(40);
+        terminal.claim_records(Some(0));
+    })
+    .await;
+    site.until_stored(40).await;
+    site.terminal.punch_unheard("77");
+    site.until_stored(41).await;
+    site.running.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_count_that_stands_still_while_people_punch_is_not_believed() {
+    let site = Site::with(Model::default(), "reconcile = \"200ms\"", |terminal| {
+        terminal.fill(40);
+        terminal.claim_records(Some(40));
+    })
+    .await;
+    site.until_settled().await;
+    site.terminal.punch_unheard("77");
+    site.terminal.punch("78");
+    site.until_stored(42).await;
+    site.running.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cleared_log_is_told_and_its_new_punches_are_stored() {
+    let site = Site::with(Model::default(), "reconcile = \"200ms\"", |terminal| terminal.fill(40)).await;
+    site.until_settled().await;
+    site.terminal.clear_log();
+    site.terminal.punch_unheard("77");
+    site.until_stored(41).await;
+    let cause = site.until_troubled(Trouble::LogShrank).await;
+    assert!(cause.starts_with("40 records were in its log, now there are 1"), "{cause}");
+    site.running.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_set_aside_are_told_until_what_comes_next_can_be_read() {
+    let site = Site::with(Model::default(), "reconcile = \"200ms\"", |terminal| {
+        terminal.fill(20);
+        terminal.append_raw(&[0xff; 40]);
+    })
+    .await;
+    site.until_stored(20).await;
+    assert!(site.until_troubled(Trouble::RecordsSetAside).await.starts_with("1 records"));
+    site.terminal.punch_unheard("77");
+    site.until_stored(21).await;
+    site.until_relieved(Trouble::RecordsSetAside).await;
+    site.running.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_log_that_overwrites_its_oldest_is_read_although_its_count_stands() {
+    let model = Model { capacity: 40, ..Model::default() };
+    let site = Site::with(model, "reconcile = \"200ms\"", |terminal| terminal.fill(40)).await;
+    site.until_settled().await;
+    assert!(site.until_troubled(Trouble::LogNearlyFull).await.starts_with("40 of 40"));
+    site.terminal.overwrite(2);
+    site.terminal.punch_unheard("77");
+    site.terminal.punch_unheard("78");
+    site.until_stored(42).await;
+    assert_eq!(site.trouble(Trouble::LogShrank), None);
+    site.running.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forced_comparison_reads_what_lies_between_its_times() {
+    let site = Site::with(Model::default(), "", |terminal| terminal.fill(100)).await;
+    site.until_settled().await;
+    let (from, to) = (site.punches()[10].local, site.punches()[19].local);
+    let outcome = site.ask(Operation::Reconcile { from: Some(from), to: Some(to) }).await.unwrap();
+    assert_eq!(outcome, serde_json::json!({ "records": 100, "new": 0, "twins": 10, "set_aside": 0 }));
+    let outcome = site.ask(Operation::Reconcile { from: None, to: None }).await.unwrap();
+    assert_eq!(outcome["twins"], 100);
+    assert_eq!(site.commands(ask::BUFFER), 3);
+    site.running.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_terminal_holds_is_reported() {
+    let site = Site::with(Model { sizes: 80, ..Model::default() }, "", |terminal| {
+        terminal.fill(5);
+        terminal.add_user(1, "1", "Ana");
+    })
+    .await;
+    let counts = Report::Counts { records: Some(5), capacity: Some(100_000), users: Some(1) };
+    site.until_reported("its counts", |report| *report == counts).await;
+    let identity = Report::Identity {
+        serial: "CEXA204060001".into(),
+        model: "F18".into(),
+        firmware: "Ver 6.60 Apr 26 2016".into(),
+        platform: "ZMM210_TFT".into(),
+    };
+    site.until_reported("who it is", |report| *report == identity).await;
+    site.until_reported("the round trip", |report| matches!(report, Report::RoundTrip { .. })).await;
+    site.until_reported("no gaps", |report| *report == Report::Gaps { missing: 0 }).await;
+    site.running.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_live_events_the_log_alone_brings_everything() {
+    let site = Site::with(Model::default(), "live = false\nreconcile = \"200ms\"", |_| {}).await;
+    site.until("it is served", |site| site.commands(ask::SIZES) > 0).await;
+    site.terminal.punch("77");
+    site.until_stored(1).await;
+    assert_eq!(site.punches()[0].origin, Origin::Backfill);
+    assert_eq!(site.commands(ask::EVENT), 0);
+    site.running.close().await;
+}

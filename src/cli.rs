@@ -1,0 +1,52 @@
+//! The command line: what an installer, a support engineer or a script asks of this machine's gateway.
+//!
+//! `run` and `demo` need the whole gateway and are started by `main.rs`; everything else is done here.
+
+mod args;
+mod ask;
+mod check;
+mod exit;
+mod journal;
+mod out;
+mod papers;
+mod table;
+#[cfg(test)]
+mod tests;
+mod words;
+
+use std::io::{self, Write};
+
+pub use args::{Cli, Command, DemoArgs, LogArgs, RunArgs};
+pub use exit::{CONFIG, FAILED, Failure, OK, UNREACHABLE, USAGE};
+pub use papers::markdown;
+
+use args::JournalCommand;
+use out::Out;
+
+/// Does what was asked, and tells the exit code. `run` and `demo` never come here.
+pub fn run(command: Command) -> Result<u8, Failure> {
+    let mut out = Out::stdout();
+    let done = match command {
+        Command::Run(_) | Command::Demo(_) => Err(Failure::failed("main starts the gateway itself", "")),
+        Command::Check(args) => check::check(&args, &mut out),
+        Command::Status(args) => ask::status(&args, &mut out),
+        Command::Terminals(args) => ask::terminals(&args, &mut out),
+        Command::Punches(args) => ask::punches(&args, &mut out),
+        Command::Conditions(args) => ask::conditions(&args, &mut out),
+        Command::Reconcile(args) => ask::reconcile(&args, &mut out),
+        Command::Journal { command: JournalCommand::Verify(args) } => journal::verify_command(&args, &mut out),
+        Command::Journal { command: JournalCommand::Export(args) } => journal::export_command(&args, &mut out),
+        Command::Completions { shell } => papers::completions(shell, &mut out),
+        Command::Man { dir } => papers::man(&dir),
+    };
+    done.and_then(|code| out.flush().map(|()| code).map_err(Failure::from))
+}
+
+/// Tells on stderr why it failed; what it was told, the exit code says again.
+pub fn tell(failure: &Failure) -> u8 {
+    if let Some(words) = failure.words() {
+        // If nobody can read it, there is still the exit code.
+        let _ = writeln!(io::stderr(), "{words}");
+    }
+    failure.code()
+}

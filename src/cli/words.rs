@@ -1,0 +1,84 @@
+//! Times and sizes in words, and back.
+
+use driver_api::Period;
+use jiff::{
+    Timestamp,
+    civil::{Date, DateTime},
+    tz::TimeZone,
+};
+
+/// `3 d 4 h`, `5 min`, `12 s`: the two largest units.
+pub(super) fn lasting(seconds: u64) -> String {
+    let units = [("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)];
+    let first = units.iter().position(|(_, unit)| seconds >= *unit).unwrap_or(3);
+    let mut words = format!("{} {}", seconds / units[first].1, units[first].0);
+    if let Some((name, unit)) = units.get(first + 1) {
+        let rest = seconds % units[first].1 / unit;
+        if rest > 0 {
+            words += &format!(" {rest} {name}");
+        }
+    }
+    words
+}
+
+/// How long ago; what lies ahead is now.
+pub(super) fn ago(then: Timestamp, now: Timestamp) -> String {
+    lasting(u64::try_from(now.as_second() - then.as_second()).unwrap_or(0))
+}
+
+/// `3.1 MiB`
+pub(super) fn bytes(count: u64) -> String {
+    let units = ["KiB", "MiB", "GiB", "TiB"];
+    let mut shown = count as f64;
+    let mut unit = "B";
+    for next in units {
+        if shown < 1024.0 {
+            break;
+        }
+        shown /= 1024.0;
+        unit = next;
+    }
+    if unit == "B" { format!("{count} B") } else { format!("{shown:.1} {unit}") }
+}
+
+/// `12,480`
+pub(super) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// `+840 ms`, `-3 s`, `+26 y`: how far a terminal's clock is ahead.
+pub(super) fn skew(ms: i64) -> String {
+    let sign = if ms < 0 { '-' } else { '+' };
+    match ms.unsigned_abs() {
+        size @ ..10_000 => format!("{sign}{size} ms"),
+        size => format!("{sign}{}", lasting(size / 1000)),
+    }
+}
+
+/// Reads an instant: a length of time back from now, an instant, or a date or wall time of this machine.
+pub(super) fn instant(text: &str) -> Result<Timestamp, String> {
+    let mend = || "write 2h, 3d, 2026-11-20, 2026-11-20T08:00 or 2026-11-20T00:00:00Z".to_owned();
+    if let Some(Period(back)) = Period::parse(text) {
+        return Timestamp::now().checked_sub(back).map_err(|_| mend());
+    }
+    if let Ok(instant) = text.parse::<Timestamp>() {
+        return Ok(instant);
+    }
+    let wall =
+        text.parse::<DateTime>().or_else(|_| text.parse::<Date>().map(|date| date.to_datetime(Default::default())));
+    let wall = wall.map_err(|_| mend())?;
+    wall.to_zoned(TimeZone::system()).map(|zoned| zoned.timestamp()).map_err(|_| mend())
+}
+
+/// An instant as this machine's wall shows it.
+pub(super) fn wall(instant: Timestamp) -> String {
+    instant.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+}

@@ -1,0 +1,193 @@
+//! The gateway: builds the parts, joins them, closes them.
+
+mod desk;
+mod door;
+
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::Mutex,
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::{
+    config::{self, Config},
+    console::Console,
+    courier::{Board, Courier, Inbox},
+    drivers::DRIVERS,
+    health::{Code, Health},
+    mqtt,
+    spool::Spool,
+    status::{self, Sources},
+    supervisor::Supervisor,
+    wire::{self, suffix},
+};
+use desk::FrontDesk;
+use door::Door;
+
+/// The destination that the courier serves.
+const MQTT: &str = "mqtt";
+/// Everything is closed in this time after SIGTERM, or given up: the journal holds it.
+const DRAIN: Duration = Duration::from_secs(4);
+const EVERY: Duration = Duration::from_secs(60);
+const WATCHDOG: Duration = Duration::from_secs(5);
+
+/// Runs until SIGTERM or SIGINT.
+pub async fn run(config: Config, path: PathBuf) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let settings = config.spool.clone();
+    let spool = tokio::task::spawn_blocking(move || Spool::open(&settings)).await?.context("cannot open the store")?;
+    let health = Health::default();
+    let door = Arc::new(Door::new(spool.clone(), health.clone()));
+    door.set_zones(&config.terminals);
+    let mut supervisor = Supervisor::new(door.clone(), health.clone());
+
+    let client = Arc::new(mqtt::Client::new(config.mqtt.clone()));
+    let outbox = Box::new(spool.outbox(MQTT));
+    let (courier, board, link) = Courier::new(config.courier.clone(), outbox, client, Inbox::default());
+    board.state(wire::GatewayState::Starting, None);
+    let sources = Sources {
+        tenant: config.gateway.tenant.clone(),
+        gateway: config.gateway.id.clone(),
+        started,
+        health: health.clone(),
+        spool: spool.clone(),
+        link: link.clone(),
+    };
+    board.set(suffix::BIRTH, wire::json(&status::birth(&sources)));
+    let leaving = CancellationToken::new();
+    let courier = tokio::spawn(courier.run(leaving.clone(), DRAIN));
+
+    let console = Console::open(&config.gateway.socket).await.context("cannot open the local socket")?;
+    supervisor.apply(config.lines).await;
+    let supervisor = Arc::new(Mutex::new(supervisor));
+    let desk = Arc::new(FrontDesk::new(sources.clone(), supervisor.clone()));
+    let console_closing = CancellationToken::new();
+    tokio::spawn(console.run(desk, console_closing.clone()));
+    let publisher = tokio::spawn(publish(sources.clone(), board.clone()));
+    let watchdog = tokio::spawn(watch_over(sources.clone()));
+
+    tell_systemd(&[sd_notify::NotifyState::Ready]);
+    info!(gateway = config.gateway.id, version = env!("CARGO_PKG_VERSION"), "gateway started");
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    loop {
+        tokio::select! {
+            _ = hangup.recv() => reload(&path, &door, &supervisor, &health).await,
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+        }
+    }
+
+    tell_systemd(&[sd_notify::NotifyState::Stopping]);
+    info!("gateway closing");
+    let stopped = std::mem::replace(&mut *supervisor.lock().await, Supervisor::new(door, health));
+    stopped.stop().await;
+    publisher.abort();
+    leaving.cancel();
+    if timeout(DRAIN + Duration::from_secs(1), courier).await.is_err() {
+        warn!("the broker did not take everything in time; it is sent after the next start");
+    }
+    watchdog.abort();
+    console_closing.cancel();
+    spool.close().await;
+    Ok(())
+}
+
+/// Reads the config again: terminals that did not change are not disturbed, a bad file changes nothing.
+async fn reload(path: &std::path::Path, door: &Door, supervisor: &Mutex<Supervisor>, health: &Health) {
+    match config::load(path, DRIVERS) {
+        Ok(config) => {
+            door.set_zones(&config.terminals);
+            let applied = supervisor.lock().await.apply(config.lines).await;
+            health.clear(Code::ConfigRejected, None);
+            info!(
+                started = applied.started,
+                stopped = applied.stopped,
+                untouched = applied.untouched,
+                "config reloaded"
+            );
+        }
+        Err(rejected) => {
+            error!(problems = %rejected, "new config was not used");
+            health.raise(Code::ConfigRejected, None, rejected.to_string());
+        }
+    }
+}
+
+/// Publishes health on change and every minute.
+async fn publish(sources: Sources, board: Board) {
+    let mut changes = sources.health.changes();
+    let mut link = sources.link.clone();
+    let mut spool = sources.spool.changes();
+    let mut known: Vec<String> = Vec::new();
+    loop {
+        status::judge(&sources);
+        let (state, reason) = status::state(&sources);
+        board.state(state, reason);
+        board.set(suffix::BIRTH, wire::json(&status::birth(&sources)));
+        board.set(suffix::HEALTH, status::gateway(&sources).document());
+        let terminals = status::terminals(&sources);
+        for gone in known.iter().filter(|name| !terminals.iter().any(|(there, _)| there == *name)) {
+            board.clear(&suffix::terminal_health(gone));
+        }
+        known = terminals.iter().map(|(name, _)| name.clone()).collect();
+        for (name, document) in terminals {
+            board.set(&suffix::terminal_health(&name), document.document());
+        }
+        let headline = status::headline(&sources);
+        tell_systemd(&[sd_notify::NotifyState::Status(&headline)]);
+        let was = link.borrow_and_update().state;
+        let link_changed = async {
+            // The sender lives as long as the courier; without it nothing changes any more.
+            while link.changed().await.is_ok() {
+                if link.borrow_and_update().state != was {
+                    return;
+                }
+            }
+            std::future::pending().await
+        };
+        tokio::select! {
+            _ = changes.changed() => {}
+            _ = spool.changed() => {}
+            () = link_changed => {}
+            () = sources.health.ripened(EVERY) => {}
+        }
+        // Bounded: what changes in bunches is published once.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+/// Pings systemd's watchdog only while the store and the courier make progress.
+async fn watch_over(sources: Sources) {
+    let mut beat = 0;
+    loop {
+        tokio::time::sleep(WATCHDOG).await;
+        let now = sources.link.borrow().beat;
+        let store = timeout(
+            WATCHDOG,
+            tokio::task::spawn_blocking({
+                let spool = sources.spool.clone();
+                move || spool.troubles()
+            }),
+        );
+        if now != beat && store.await.is_ok() {
+            tell_systemd(&[sd_notify::NotifyState::Watchdog]);
+        }
+        beat = now;
+    }
+}
+
+fn tell_systemd(news: &[sd_notify::NotifyState<'_>]) {
+    // Without systemd there is nobody to tell.
+    let _ = sd_notify::notify(news);
+}

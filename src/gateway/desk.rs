@@ -1,0 +1,85 @@
+//! Answers the local command line.
+
+use std::sync::Arc;
+
+use driver_api::{Operation, async_trait};
+use tokio::sync::{Mutex, broadcast};
+
+use crate::{
+    console::{ConditionLine, Desk, Failed, PunchFilter, PunchLine, Status, TerminalLine},
+    spool::Filter,
+    status::{self, Sources},
+    supervisor::Supervisor,
+};
+
+pub(super) struct FrontDesk {
+    sources: Sources,
+    supervisor: Arc<Mutex<Supervisor>>,
+    live: broadcast::Sender<PunchLine>,
+}
+
+impl FrontDesk {
+    pub(super) fn new(sources: Sources, supervisor: Arc<Mutex<Supervisor>>) -> Self {
+        let (live, _) = broadcast::channel(1024);
+        let (mut committed, follow) = (sources.spool.subscribe(), live.clone());
+        tokio::spawn(async move {
+            loop {
+                match committed.recv().await {
+                    // Nobody follows just now.
+                    Ok(one) => _ = follow.send(PunchLine::of(&one.ledger, &one.entry, false)),
+                    Err(broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(broadcast::error::RecvError::Closed) => return,
+                }
+            }
+        });
+        Self { sources, supervisor, live }
+    }
+}
+
+#[async_trait]
+impl Desk for FrontDesk {
+    async fn status(&self) -> Status {
+        status::lines::status(&self.sources)
+    }
+
+    async fn terminals(&self) -> Vec<TerminalLine> {
+        status::lines::terminals(&self.sources)
+    }
+
+    async fn conditions(&self) -> Vec<ConditionLine> {
+        status::lines::conditions(&self.sources)
+    }
+
+    async fn punches(&self, filter: &PunchFilter) -> Result<Vec<PunchLine>, Failed> {
+        let PunchFilter { terminal, person, since, limit } = filter.clone();
+        let found = self.sources.spool.recent(Filter { terminal, person, since, limit }).await;
+        let found = found.map_err(|error| Failed {
+            why: format!("the journal cannot be read: {error}"),
+            mend: "look at punchgate conditions".into(),
+        })?;
+        let ledgers = self.sources.spool.status().ledgers;
+        let through = |ledger: &crate::ledger::Ledger| {
+            let known = ledgers.iter().find(|status| *status.ledger == *ledger);
+            known.and_then(|status| status.confirmed_through.first()).map_or(0, |(_, through)| *through)
+        };
+        Ok(found
+            .iter()
+            .rev()
+            .map(|(ledger, entry)| PunchLine::of(ledger, entry, entry.seq <= through(ledger)))
+            .collect())
+    }
+
+    fn live(&self) -> broadcast::Receiver<PunchLine> {
+        self.live.subscribe()
+    }
+
+    async fn reconcile(&self, terminal: &str) -> Result<serde_json::Value, Failed> {
+        let failed = |error: driver_api::JobFailed| Failed {
+            why: error.to_string(),
+            mend: format!("see punchgate terminals, and its driver's page for what {terminal} can do"),
+        };
+        let operation = Operation::Reconcile { from: None, to: None };
+        let asked = self.supervisor.lock().await.ask(terminal, operation).map_err(failed)?;
+        asked.await.map_err(failed)
+    }
+}

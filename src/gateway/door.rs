@@ -1,0 +1,69 @@
+//! The gateway's side of the door that drivers see.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
+
+use driver_api::{Batch, Gateway, Holdings, NotStored, Report, Stored, async_trait};
+use jiff::{Timestamp, tz::TimeZone};
+
+use crate::{config::TerminalSettings, health::Health, spool::Spool};
+
+/// A build knows that no present moment lies before it.
+const BUILT_AFTER: i64 = 1_763_000_000;
+
+pub(super) struct Door {
+    spool: Spool,
+    health: Health,
+    zones: Mutex<HashMap<String, TimeZone>>,
+}
+
+impl Door {
+    pub(super) fn new(spool: Spool, health: Health) -> Self {
+        Self { spool, health, zones: Mutex::default() }
+    }
+
+    pub(super) fn set_zones(&self, terminals: &[TerminalSettings]) {
+        let zones = terminals.iter().map(|terminal| (terminal.name.clone(), terminal.zone.clone())).collect();
+        *self.zones.lock().unwrap_or_else(PoisonError::into_inner) = zones;
+    }
+
+    fn zone(&self, terminal: &str) -> TimeZone {
+        let zones = self.zones.lock().unwrap_or_else(PoisonError::into_inner);
+        zones.get(terminal).cloned().unwrap_or(TimeZone::UTC)
+    }
+}
+
+#[async_trait]
+impl Gateway for Door {
+    async fn put(&self, terminal: &str, serial: &str, batch: Batch) -> Result<Stored, NotStored> {
+        let zone = self.zone(terminal);
+        let latest = batch.punches.iter().map(|punch| punch.local).max();
+        let stored = self.spool.commit(terminal, serial, &zone, batch).await?;
+        if let Some(at) = latest.and_then(|local| zone.to_ambiguous_timestamp(local).compatible().ok()) {
+            self.health.punched(terminal, at);
+        }
+        Ok(stored)
+    }
+
+    async fn load_cursor(&self, terminal: &str, serial: &str) -> Option<Vec<u8>> {
+        self.spool.load_cursor(terminal, serial)
+    }
+
+    async fn save_cursor(&self, terminal: &str, serial: &str, cursor: Vec<u8>) -> Result<(), NotStored> {
+        self.spool.save_cursor(terminal, serial, &cursor)
+    }
+
+    async fn holdings(&self, terminal: &str, serial: &str) -> Holdings {
+        self.spool.holdings(terminal, serial)
+    }
+
+    fn report(&self, terminal: &str, report: Report) {
+        self.health.report(terminal, report);
+    }
+
+    fn clock_trusted(&self) -> bool {
+        Timestamp::now().as_second() > BUILT_AFTER
+    }
+}

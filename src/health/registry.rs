@@ -1,0 +1,262 @@
+//! The registry of conditions: every code there is, with its severity and its words.
+
+use std::time::Duration;
+
+/// How bad it is for the people who want to punch. Ordered: worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Severity {
+    /// Punches are refused or may be lost.
+    High,
+    /// Punches are safe but late, or one terminal is not served.
+    Medium,
+    /// Somebody should look at it some day.
+    Low,
+}
+
+impl Severity {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::High => "high",
+            Self::Medium => "medium",
+            Self::Low => "low",
+        }
+    }
+}
+
+/// The same words in both languages of the product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Words {
+    pub en: &'static str,
+    pub zh: &'static str,
+}
+
+/// What a code means.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ConditionKind {
+    /// As it stands in topics, logs and docs; never changes its meaning.
+    pub code: &'static str,
+    pub severity: Severity,
+    pub title: Words,
+    /// What it means for the people.
+    pub text: Words,
+    /// What to do.
+    pub mend: Words,
+    /// How long it must last to be shown.
+    pub shown_after: Duration,
+    /// While one of these is raised (for the same subject or the gateway), this is only its consequence and is not shown.
+    pub explained_by: &'static [Code],
+}
+
+/// Declares the codes: one block a condition, and nothing about a condition anywhere else.
+macro_rules! conditions {
+    ($($name:ident = $code:literal, $severity:ident, after $seconds:literal s, explained by [$($by:ident),*] {
+        title: $title_en:literal / $title_zh:literal,
+        text: $text_en:literal / $text_zh:literal,
+        mend: $mend_en:literal / $mend_zh:literal,
+    })*) => {
+        /// Every condition there is.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Code { $($name),* }
+
+        impl Code {
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// What it means.
+            pub fn kind(self) -> &'static ConditionKind {
+                match self {
+                    $(Self::$name => {
+                        const KIND: ConditionKind = ConditionKind {
+                            code: $code,
+                            severity: Severity::$severity,
+                            title: Words { en: $title_en, zh: $title_zh },
+                            text: Words { en: $text_en, zh: $text_zh },
+                            mend: Words { en: $mend_en, zh: $mend_zh },
+                            shown_after: Duration::from_secs($seconds),
+                            explained_by: &[$(Code::$by),*],
+                        };
+                        &KIND
+                    })*
+                }
+            }
+        }
+    };
+}
+
+impl Code {
+    /// Those that say why a terminal is not served; at most one of them holds for a terminal.
+    pub const UNSERVED: &'static [Self] =
+        &[Self::TerminalOffline, Self::TerminalBusy, Self::TerminalRefuses, Self::TerminalGarbled, Self::DriverFailed];
+}
+
+conditions! {
+    DiskFull = "disk-full", High, after 0 s, explained by [] {
+        title: "Disk full" / "磁盘已满",
+        text: "New punches are refused: terminals keep them in their own logs, and readers without a log lose them."
+            / "新的打卡被拒绝接收：考勤机会保留在自身记录中，没有记录功能的读卡器会丢失打卡。",
+        mend: "Make room on the disk that holds state_dir; the gateway goes on by itself."
+            / "请清理 state_dir 所在磁盘的空间；网关会自动恢复。",
+    }
+    DiskFailed = "disk-failed", High, after 0 s, explained by [] {
+        title: "Disk does not take punches" / "磁盘无法写入打卡",
+        text: "Writing or syncing the journal failed, so nothing is acknowledged: terminals keep their punches."
+            / "日志写入或同步失败，因此不会确认任何打卡：考勤机会保留打卡记录。",
+        mend: "Look at the kernel log for the disk (journalctl -k); replace the disk if errors go on."
+            / "请查看内核日志中的磁盘错误（journalctl -k）；若持续出错请更换磁盘。",
+    }
+    DiskNearlyFull = "disk-nearly-full", Medium, after 10 s, explained by [DiskFull] {
+        title: "Disk nearly full" / "磁盘即将写满",
+        text: "When the disk is full, new punches are refused." / "磁盘写满后，新的打卡将被拒绝接收。",
+        mend: "Make room on the disk that holds state_dir, or shorten spool.retention."
+            / "请清理 state_dir 所在磁盘，或缩短 spool.retention。",
+    }
+    JournalDamaged = "journal-damaged", High, after 0 s, explained by [] {
+        title: "Journal damaged" / "日志损坏",
+        text: "Records on the disk do not match their checksums. They were set aside; everything around them is in use."
+            / "磁盘上的部分记录校验不符，已隔离保存；其余记录正常使用。",
+        mend: "Run punchgate journal verify to see what is missing; terminals with a log bring it again: punchgate reconcile."
+            / "运行 punchgate journal verify 查看缺失内容；有记录功能的考勤机可重新读取：punchgate reconcile。",
+    }
+    IndexRebuilt = "index-rebuilt", Low, after 0 s, explained by [] {
+        title: "Index rebuilt" / "索引已重建",
+        text: "The index did not match the journal and was made anew from it. No punch is lost; some may be sent twice."
+            / "索引与日志不一致，已根据日志重建。打卡不会丢失，个别打卡可能重复发送。",
+        mend: "Nothing to do once; if it comes back, check the disk and the power supply."
+            / "偶发无需处理；若反复出现，请检查磁盘和供电。",
+    }
+    BrokerUnreachable = "broker-unreachable", Medium, after 10 s, explained by [] {
+        title: "Broker unreachable" / "无法连接消息服务器",
+        text: "Punches are safe on this gateway's disk and are sent when the broker is back."
+            / "打卡已安全保存在网关磁盘上，服务器恢复后自动发送。",
+        mend: "Check the network and the broker; the cause says how far we came." / "请检查网络和服务器；原因中说明了连接到哪一步。",
+    }
+    BrokerRefuses = "broker-refuses", Medium, after 0 s, explained by [] {
+        title: "Broker refuses us" / "消息服务器拒绝连接",
+        text: "Punches are safe on this gateway's disk, but the broker does not take them."
+            / "打卡已安全保存在网关磁盘上，但服务器不接收。",
+        mend: "Check certificate, password and the broker's access rules; the cause gives its answer."
+            / "请检查证书、密码和服务器的访问规则；原因中有服务器的答复。",
+    }
+    PunchUnsendable = "punch-unsendable", High, after 0 s, explained by [] {
+        title: "Punch cannot be sent" / "有打卡无法发送",
+        text: "A punch is larger than the broker allows. It stays on this gateway's disk; the others are sent."
+            / "某条打卡超过服务器允许的大小，保留在网关磁盘上；其余打卡正常发送。",
+        mend: "Raise the broker's maximum packet size." / "请调大服务器的最大报文长度。",
+    }
+    CertificateExpires = "certificate-expires", Medium, after 0 s, explained by [] {
+        title: "Certificate about to end" / "证书即将到期",
+        text: "When it has ended, the broker will not let this gateway in." / "证书到期后，服务器将拒绝本网关连接。",
+        mend: "Put a new certificate in place; it is read at the next connection." / "请更换证书；下次连接时自动读取。",
+    }
+    ConfigRejected = "config-rejected", Medium, after 0 s, explained by [] {
+        title: "New config not used" / "新配置未生效",
+        text: "The config file was changed but has problems: the gateway goes on with the former one."
+            / "配置文件已修改但存在问题：网关继续使用原配置。",
+        mend: "Run punchgate check, mend what it says, and reload." / "运行 punchgate check，按提示修改后重新加载。",
+    }
+    ClockNotTrusted = "gateway-clock-not-trusted", Medium, after 0 s, explained by [] {
+        title: "Gateway clock not to be believed" / "网关时钟不可信",
+        text: "The gateway's clock is before the time of its own records: terminals are not set by it."
+            / "网关时钟早于自身已有记录的时间：不会用它校准考勤机。",
+        mend: "Let the gateway reach a time server (timedatectl), or replace its clock battery."
+            / "请让网关连接时间服务器（timedatectl），或更换时钟电池。",
+    }
+    TerminalOffline = "terminal-offline", Medium, after 20 s, explained by [] {
+        title: "Terminal offline" / "考勤机离线",
+        text: "People can punch; their punches arrive when the terminal is back, as far as it keeps a log."
+            / "员工仍可打卡；考勤机恢复后，其保存的打卡会补传。",
+        mend: "Check its power, its cable and its address." / "请检查其电源、网线和地址。",
+    }
+    TerminalBusy = "terminal-busy", Medium, after 20 s, explained by [] {
+        title: "Terminal busy with another client" / "考勤机被其他程序占用",
+        text: "Most terminals serve one program at a time: punches arrive when it is free."
+            / "多数考勤机一次只能服务一个程序：空闲后打卡会补传。",
+        mend: "Close the other attendance software that is connected to it." / "请关闭连接该考勤机的其他考勤软件。",
+    }
+    TerminalRefuses = "terminal-refuses", Medium, after 0 s, explained by [] {
+        title: "Terminal refuses us" / "考勤机拒绝连接",
+        text: "It was reached but does not let us in: its punches stay in its log." / "已连接但不允许访问：打卡保留在其记录中。",
+        mend: "Compare its communication key with comm_key_file; see the cause." / "请核对其通讯密码与 comm_key_file；详见原因。",
+    }
+    TerminalGarbled = "terminal-garbled", Medium, after 20 s, explained by [] {
+        title: "Terminal does not speak its protocol" / "考勤机通讯异常",
+        text: "Its answers make no sense: nothing of them is used, its punches stay in its log."
+            / "其应答无法识别：不予采用，打卡保留在其记录中。",
+        mend: "Check address, port and driver; a bad line or a wrong device answers like this."
+            / "请检查地址、端口和驱动；线路不良或设备不对会出现此情况。",
+    }
+    DriverFailed = "driver-failed", High, after 0 s, explained by [] {
+        title: "Driver failed" / "驱动程序故障",
+        text: "The driver of this terminal stopped with a fault of its own and is started again."
+            / "该考勤机的驱动程序发生内部故障，正在重新启动。",
+        mend: "Send the cause to support: it is a fault of the gateway." / "请将原因发给技术支持：这是网关的缺陷。",
+    }
+    TerminalWrongSerial = "terminal-wrong-serial", High, after 0 s, explained by [] {
+        title: "Another terminal at this address" / "此地址是另一台考勤机",
+        text: "The serial number is not the configured one: its punches are not taken." / "序列号与配置不符：不接收其打卡。",
+        mend: "Correct the address, or the serial in the config if the terminal was replaced."
+            / "请更正地址；若已更换考勤机，请修改配置中的序列号。",
+    }
+    TerminalClockOff = "terminal-clock-off", Medium, after 0 s, explained by [TerminalClockUnset] {
+        title: "Terminal clock off" / "考勤机时钟不准",
+        text: "Its punches carry wrong times; the measured difference travels with each of them."
+            / "其打卡时间不准；每条打卡都附带测得的偏差。",
+        mend: "Set its clock, or allow set_clock = true." / "请校准其时钟，或设置 set_clock = true。",
+    }
+    TerminalClockUnset = "terminal-clock-unset", High, after 0 s, explained by [] {
+        title: "Terminal clock never set" / "考勤机时钟未设置",
+        text: "Its date is that of a factory or an empty battery: its punches carry useless times."
+            / "其日期为出厂值或电池耗尽：打卡时间无效。",
+        mend: "Set its clock; replace its battery." / "请设置其时钟并更换电池。",
+    }
+    TerminalLogNearlyFull = "terminal-log-nearly-full", Medium, after 0 s, explained by [] {
+        title: "Terminal log nearly full" / "考勤机记录即将存满",
+        text: "When it is full, it stops recording or overwrites its oldest punches."
+            / "存满后将停止记录或覆盖最早的打卡。",
+        mend: "Make sure that everything is delivered, then clear its log at the terminal."
+            / "确认全部打卡已送达后，在考勤机上清除记录。",
+    }
+    TerminalLogShrank = "terminal-log-shrank", Medium, after 0 s, explained by [] {
+        title: "Terminal log shrank" / "考勤机记录减少",
+        text: "It holds fewer records than before: somebody cleared it, it was reset, or it wrapped."
+            / "其记录比之前少：可能被清除、复位或循环覆盖。",
+        mend: "Ask who cleared it; punches that were read before are safe here." / "请确认是谁清除的；此前已读取的打卡在此安全保存。",
+    }
+    TerminalLogUnreadable = "terminal-log-unreadable", High, after 0 s, explained by [] {
+        title: "Terminal log cannot be read" / "无法读取考勤机记录",
+        text: "It is connected but does not give its log: only live punches arrive." / "已连接但不提供记录：只能收到实时打卡。",
+        mend: "Look at its device type setting (time attendance, not access control); see the cause."
+            / "请查看其设备类型设置（考勤而非门禁）；详见原因。",
+    }
+    TerminalRecordsSetAside = "terminal-records-set-aside", Low, after 0 s, explained by [] {
+        title: "Records set aside" / "有记录被搁置",
+        text: "Some of its records make no punch (no date, no person). They are kept raw with their reason."
+            / "部分记录不能构成打卡（无日期或人员），已按原样保存并注明原因。",
+        mend: "Look at them with punchgate journal export --set-aside." / "用 punchgate journal export --set-aside 查看。",
+    }
+    TerminalUnsafeKey = "terminal-unsafe-key", Low, after 0 s, explained by [] {
+        title: "Terminal has no key" / "考勤机未设密码",
+        text: "Anybody on its network can read and change it." / "同一网络中的任何人都可读取和修改它。",
+        mend: "Set a communication key at the terminal and in comm_key_file." / "请在考勤机上设置通讯密码并写入 comm_key_file。",
+    }
+    TerminalLineNoisy = "terminal-line-noisy", Low, after 0 s, explained by [] {
+        title: "Bad line to the terminal" / "考勤机线路不良",
+        text: "Checksums fail; what fails is not used and is asked again." / "校验失败的数据不予采用并重新读取。",
+        mend: "Check cable, plugs and termination." / "请检查线缆、接头和终端电阻。",
+    }
+    TerminalNoLiveEvents = "terminal-no-live-events", Low, after 0 s, explained by [] {
+        title: "No live punches from the terminal" / "考勤机不上报实时打卡",
+        text: "Punches arrive late, with each comparison of its log." / "打卡会延迟，在每次核对记录时到达。",
+        mend: "Close other software connected to it; shorten reconcile." / "请关闭连接它的其他软件；缩短 reconcile 间隔。",
+    }
+    TerminalUnknown = "terminal-unknown", Medium, after 0 s, explained by [] {
+        title: "Unknown terminal asks to be served" / "未知考勤机请求接入",
+        text: "Its serial number is not in the config: its punches stay in its log." / "其序列号不在配置中：打卡保留在其记录中。",
+        mend: "If it is yours, add the block given in the cause and reload." / "若属于您，请添加原因中给出的配置并重新加载。",
+    }
+    TerminalAddressChanged = "terminal-address-changed", Medium, after 0 s, explained by [] {
+        title: "Terminal speaks from another address" / "考勤机地址变化",
+        text: "The same serial number comes from a new address: a moved terminal, or a false one."
+            / "同一序列号来自新地址：可能已移动，也可能是冒充。",
+        mend: "Find out which; then change its address in the config." / "请核实后修改配置中的地址。",
+    }
+}

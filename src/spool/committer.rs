@@ -1,0 +1,456 @@
+//! The committer: the one thread that writes the journal. Whoever waits when it looks up shares one group, one write and
+//! one fdatasync; whoever comes meanwhile shares the next.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, mpsc},
+    time::{Duration, Instant},
+};
+
+use driver_api::{NotStored, Origin, Stored};
+use tokio::sync::oneshot;
+
+use super::{
+    board::{Board, Committed},
+    catalogue::{Catalogue, LedgerState},
+    draft::{Commit, Draft, Lookup, Waiter},
+    group::Group,
+    index::{Applied, Index, IndexError, Writes},
+    intake,
+    journal::{Journal, JournalError},
+    lock::Lock,
+    ranges::Ranges,
+    record::{ConfirmedRecord, LedgerRecord, Record, ZoneNames},
+    recovery,
+    seen::Seen,
+    status::{FindingKind, SpoolTrouble},
+};
+
+pub(super) enum Request {
+    Commit(Box<Commit>),
+    /// Something was confirmed, and nothing had been before.
+    Confirmed,
+    /// Ledgers or destinations changed in memory.
+    Changed,
+    /// Write everything down and end.
+    Close(oneshot::Sender<()>),
+    /// End at once, as if the power had gone.
+    Abandon,
+}
+
+pub(super) struct Committer {
+    pub(super) board: Arc<Board>,
+    pub(super) journal: Journal,
+    pub(super) seen: Seen,
+    pub(super) lock: Lock,
+    pub(super) requests: mpsc::Receiver<Request>,
+    group: Group,
+    zones: ZoneNames,
+    /// Since when something waits to be told to the journal, and to the index.
+    confirmed_since: Option<Instant>,
+    unindexed_since: Option<Instant>,
+    /// A trouble of the disk that may be over any moment.
+    retry: bool,
+    /// When to try to build the index again.
+    rebuild_at: Option<Instant>,
+}
+
+/// A group is closed when so many bytes wait.
+const GROUP_BYTES: usize = 512 << 10;
+/// Confirmations wait so long for a group to ride with.
+const CONFIRM_DELAY: Duration = Duration::from_secs(1);
+/// The index is written after so long, or so many ids: what a kill -9 costs at the next start is reading those again.
+const INDEX_DELAY: Duration = Duration::from_secs(2);
+const INDEX_IDS: usize = 16_384;
+const RETRY: Duration = Duration::from_secs(1);
+const REBUILD_RETRY: Duration = Duration::from_secs(10);
+
+enum Ending {
+    Closed(oneshot::Sender<()>),
+    Abandoned,
+}
+
+impl Committer {
+    pub(super) fn new(
+        board: Arc<Board>,
+        journal: Journal,
+        seen: Seen,
+        lock: Lock,
+        requests: mpsc::Receiver<Request>,
+    ) -> Self {
+        let group = Group::new(board.seed());
+        Self {
+            board,
+            journal,
+            seen,
+            lock,
+            requests,
+            group,
+            zones: ZoneNames::default(),
+            confirmed_since: None,
+            unindexed_since: Some(Instant::now()),
+            retry: false,
+            rebuild_at: None,
+        }
+    }
+
+    pub(super) fn run(mut self) {
+        loop {
+            let (commits, ending) = self.wait();
+            if !commits.is_empty() || due(self.confirmed_since, CONFIRM_DELAY) {
+                self.write(commits);
+            } else if self.retry {
+                self.try_again();
+            }
+            if self.rebuild_at.is_some_and(|at| at <= Instant::now()) {
+                self.index_failed(&IndexError::missing());
+            }
+            if self.seen.fresh() >= INDEX_IDS || due(self.unindexed_since, INDEX_DELAY) {
+                self.write_index();
+            }
+            match ending {
+                None => {}
+                Some(Ending::Abandoned) => return,
+                Some(Ending::Closed(answer)) => {
+                    self.close();
+                    // Whoever asked may have stopped waiting.
+                    let _ = answer.send(());
+                    return;
+                }
+            }
+        }
+    }
+
+    /// All that waits now, as far as one group takes it; or nothing, when something else is due.
+    fn wait(&mut self) -> (Vec<Commit>, Option<Ending>) {
+        let due = |since: Option<Instant>, delay: Duration| {
+            since.map(|since| (since + delay).saturating_duration_since(Instant::now()))
+        };
+        let retry = self.retry.then_some(RETRY);
+        let rebuild = self.rebuild_at.map(|at| at.saturating_duration_since(Instant::now()));
+        let dues = [due(self.confirmed_since, CONFIRM_DELAY), due(self.unindexed_since, INDEX_DELAY), retry, rebuild];
+        let mut next = match dues.into_iter().flatten().min() {
+            None => self.requests.recv().ok(),
+            Some(limit) => self.requests.recv_timeout(limit).ok(),
+        };
+        let (mut commits, mut bytes) = (Vec::new(), 0);
+        while let Some(request) = next {
+            match request {
+                Request::Commit(commit) => {
+                    bytes += weight(&commit);
+                    commits.push(*commit);
+                }
+                Request::Confirmed => {
+                    self.confirmed_since.get_or_insert_with(Instant::now);
+                    self.unindexed_since.get_or_insert_with(Instant::now);
+                }
+                Request::Changed => {
+                    self.unindexed_since.get_or_insert_with(Instant::now);
+                }
+                Request::Close(answer) => return (commits, Some(Ending::Closed(answer))),
+                Request::Abandon => return (Vec::new(), Some(Ending::Abandoned)),
+            }
+            next = if bytes < GROUP_BYTES { self.requests.try_recv().ok() } else { None };
+        }
+        (commits, None)
+    }
+
+    /// One group: these commits, and what else waits for the journal.
+    fn write(&mut self, commits: Vec<Commit>) {
+        let mut draft = match self.draft(commits) {
+            Ok(draft) => draft,
+            Err(error) => return self.index_failed(&error),
+        };
+        let confirmed = self.take_confirmed();
+        if draft.group.is_empty() && confirmed.is_empty() {
+            return self.answer(draft.waiters, Ok(()));
+        }
+        match self.append(&draft, &confirmed) {
+            Ok(()) => {
+                self.works_again();
+                let entries = std::mem::take(&mut draft.entries);
+                let waiters = std::mem::take(&mut draft.waiters);
+                let indexed = self.settle(draft);
+                self.hand_on(entries);
+                self.answer(waiters, Ok(()));
+                if let Err(error) = indexed {
+                    self.index_failed(&error);
+                }
+            }
+            Err(error) => {
+                for (destination, pending) in confirmed {
+                    self.board.destination(&destination).state().put_back(pending);
+                }
+                self.confirmed_since.get_or_insert_with(Instant::now);
+                self.fails(&error);
+                self.answer(draft.waiters, Err(not_stored(error)));
+            }
+        }
+    }
+
+    fn draft(&mut self, commits: Vec<Commit>) -> Result<Draft, IndexError> {
+        let board = self.board.clone();
+        let followed = board.committed.receiver_count() > 0;
+        let mut draft = Draft::new(board.seed(), followed);
+        let index = board.index.read().unwrap_or_else(PoisonError::into_inner);
+        let catalogue = board.catalogue();
+        let failed = |commits: &mut dyn Iterator<Item = oneshot::Sender<_>>, error: &IndexError| {
+            for answer in commits {
+                // The driver may have left.
+                let _ = answer.send(Err(NotStored::DiskFailed(error.to_string())));
+            }
+        };
+        let mut commits = commits.into_iter();
+        let Some(index) = &*index else {
+            let error = IndexError::missing();
+            failed(&mut commits.map(|commit| commit.answer), &error);
+            return Err(error);
+        };
+        let mut look = Lookup {
+            catalogue: &catalogue,
+            index,
+            seen: &mut self.seen,
+            zones: &mut self.zones,
+            tenant: &board.tenant,
+            gateway: &board.gateway,
+        };
+        while let Some(commit) = commits.next() {
+            if let Err(error) = draft.add(commit, &mut look) {
+                let waiting = draft.waiters.into_iter().map(|waiter| waiter.answer);
+                failed(&mut waiting.chain(commits.map(|commit| commit.answer)), &error);
+                return Err(error);
+            }
+        }
+        Ok(draft)
+    }
+
+    fn take_confirmed(&mut self) -> Vec<(String, BTreeMap<u32, Ranges>)> {
+        self.confirmed_since = None;
+        let taken = self.board.destinations().into_iter().map(|it| (it.name.clone(), it.state().take_pending()));
+        taken.filter(|(_, pending)| !pending.is_empty()).collect()
+    }
+
+    /// Writes and syncs. Names each ledger before its first two groups in a segment, so that one damaged group does not
+    /// leave a segment's punches without a name.
+    fn append(&mut self, draft: &Draft, confirmed: &[(String, BTreeMap<u32, Ranges>)]) -> Result<(), JournalError> {
+        let names: usize =
+            draft.ledgers.values().map(|it| 160 + it.ledger.terminal.len() + it.ledger.serial.len()).sum();
+        let ranges = confirmed.iter().flat_map(|(name, all)| all.values().map(move |ranges| (name, ranges)));
+        let told: usize = ranges.map(|(name, ranges)| (name.len() + 48) * ranges.iter().count()).sum();
+        let segment = self.journal.prepare(draft.group.bytes() + names + told)?;
+        self.group.clear();
+        for (number, addition) in &draft.ledgers {
+            if addition.named.0 != segment || addition.named.1 < 2 {
+                let (next, head) = addition.first;
+                self.group.push(&Record::Ledger(LedgerRecord::of(*number, &addition.ledger, next, head)));
+            }
+        }
+        self.group.append(&draft.group);
+        for (destination, pending) in confirmed {
+            for (&ledger, ranges) in pending {
+                for (first, last) in ranges.iter() {
+                    self.group.push(&Record::Confirmed(ConfirmedRecord { destination, ledger, first, last }));
+                }
+            }
+        }
+        let at = self.journal.append(&mut self.group)?;
+        let mut catalogue = self.board.catalogue();
+        for (number, addition) in &draft.ledgers {
+            if let Some(begun) = &addition.begun {
+                catalogue.add(LedgerState { ledger: addition.ledger.clone(), ..begun.clone() });
+            }
+            catalogue.advance(*number, &addition.advance);
+            catalogue.name(*number, at.segment);
+        }
+        Ok(())
+    }
+
+    /// The group is durable: remembers its ids.
+    fn settle(&mut self, draft: Draft) -> Result<(), IndexError> {
+        self.unindexed_since.get_or_insert_with(Instant::now);
+        let index = self.board.index.read().unwrap_or_else(PoisonError::into_inner);
+        let index = index.as_ref().ok_or_else(IndexError::missing)?;
+        for (key, id) in draft.ids {
+            self.seen.insert(index, key, id)?;
+        }
+        Ok(())
+    }
+
+    /// Live lanes first, then everybody who reads the journal.
+    fn hand_on(&self, entries: Vec<(u32, crate::ledger::Entry)>) {
+        let followed = self.board.committed.receiver_count() > 0;
+        let taken: Vec<_> = self.board.destinations().into_iter().filter(|it| it.is_taken()).collect();
+        if !entries.is_empty() && (followed || !taken.is_empty()) {
+            let mut ledgers: BTreeMap<u32, Arc<crate::ledger::Ledger>> = BTreeMap::new();
+            {
+                let catalogue = self.board.catalogue();
+                for (number, _) in &entries {
+                    if !ledgers.contains_key(number) {
+                        ledgers.extend(catalogue.get(*number).map(|state| (*number, state.ledger.clone())));
+                    }
+                }
+            }
+            for (number, entry) in entries {
+                let Some(ledger) = ledgers.get(&number) else { continue };
+                if entry.origin == Origin::Live {
+                    taken.iter().for_each(|it| it.send_live(number, ledger, &entry));
+                }
+                if followed {
+                    // The last follower may have left just now.
+                    let _ = self.board.committed.send(Arc::new(Committed { ledger: ledger.clone(), entry }));
+                }
+            }
+        }
+        self.board.end.send_replace(self.journal.end());
+    }
+
+    fn answer(&self, waiters: Vec<Waiter>, done: Result<(), NotStored>) {
+        {
+            let mut gauges = self.board.gauges();
+            for waiter in waiters.iter().filter(|_| done.is_ok()) {
+                gauges.times.add(waiter.since.elapsed());
+                if waiter.stored.twins > 0 {
+                    *gauges.twins.entry(waiter.ledger).or_default() += waiter.stored.twins as u64;
+                }
+            }
+        }
+        for waiter in waiters {
+            let Waiter { answer, stored, .. } = waiter;
+            // The driver may have left; what it stored is stored.
+            let _ = answer.send(done.clone().map(|()| -> Stored { stored }));
+        }
+    }
+
+    fn fails(&mut self, error: &JournalError) {
+        self.retry = true;
+        match error {
+            JournalError::Full(cause) => self.board.trouble(SpoolTrouble::DiskFull, Some(cause.clone())),
+            JournalError::Failed(cause) => self.board.trouble(SpoolTrouble::DiskFailed, Some(cause.clone())),
+        }
+    }
+
+    fn works_again(&mut self) {
+        for at in self.journal.take_damage() {
+            let text = format!("segment {} at byte {}: it does not read back as it was written", at.segment, at.offset);
+            self.board.find(FindingKind::Damage, text);
+        }
+        if std::mem::take(&mut self.retry) {
+            let failed = self.board.gauges().troubles.iter().any(|it| matches!(it, SpoolTrouble::DiskFailed(_)));
+            if failed {
+                let text = "the segment was cut to its last durable byte, read back, and a new one was begun".into();
+                self.board.find(FindingKind::DiskRecovered, text);
+            }
+            self.board.trouble(SpoolTrouble::DiskFull, None);
+            self.board.trouble(SpoolTrouble::DiskFailed, None);
+        }
+    }
+
+    /// Nobody commits, and something was wrong: is it still?
+    fn try_again(&mut self) {
+        match self.journal.prepare(0) {
+            Ok(_) if !self.retry => {}
+            Ok(_) => self.works_again(),
+            Err(error) => self.fails(&error),
+        }
+    }
+
+    /// The index is set aside and built anew. Punches are refused when even that fails, and it is tried again later.
+    fn index_failed(&mut self, error: &IndexError) {
+        if self.rebuild_at.is_some_and(|at| at > Instant::now()) {
+            return;
+        }
+        let limit = self.journal.end();
+        let rebuilt = recovery::rebuild_index(&self.board, &mut self.seen, limit, &error.to_string());
+        match rebuilt.and_then(|()| self.try_write_index()) {
+            Ok(()) => {
+                (self.rebuild_at, self.unindexed_since) = (None, None);
+                self.board.trouble(SpoolTrouble::IndexFailed, None);
+            }
+            Err(cause) => {
+                *self.board.index.write().unwrap_or_else(PoisonError::into_inner) = None;
+                self.rebuild_at = Some(Instant::now() + REBUILD_RETRY);
+                self.board.trouble(SpoolTrouble::IndexFailed, Some(cause.to_string()));
+            }
+        }
+    }
+
+    fn write_index(&mut self) {
+        self.unindexed_since = None;
+        if let Err(error) = self.try_write_index() {
+            self.index_failed(&error);
+        }
+    }
+
+    fn try_write_index(&mut self) -> Result<(), IndexError> {
+        let index = self.board.index.read().unwrap_or_else(PoisonError::into_inner);
+        let index = index.as_ref().ok_or_else(IndexError::missing)?;
+        let applied =
+            Applied::new(self.board.store, self.journal.last(), self.journal.last_group(), self.journal.end());
+        write_index(&self.board, index, &mut self.seen, applied)
+    }
+
+    fn close(&mut self) {
+        if self.board.destinations().iter().any(|it| it.state().is_pending()) {
+            self.write(Vec::new());
+        }
+        self.write_index();
+        let index = self.board.index.write().unwrap_or_else(PoisonError::into_inner).take();
+        let closed = index.is_some_and(|index| index.close().is_ok());
+        // Otherwise the next start reads the journal's end again, or all of it.
+        if closed && let Err(error) = self.lock.closed(&self.board.store) {
+            tracing::warn!(%error, "the store could not be marked as closed");
+        }
+    }
+}
+
+impl Catalogue {
+    /// A segment names this ledger once more.
+    fn name(&mut self, number: u32, segment: u64) {
+        if let Some(state) = self.change(number) {
+            let times = if state.named.0 == segment { state.named.1.saturating_add(1) } else { 1 };
+            state.named = (segment, times);
+        }
+    }
+}
+
+/// Tells the index everything that is new, up to `applied`.
+pub(super) fn write_index(board: &Board, index: &Index, seen: &mut Seen, applied: Applied) -> Result<(), IndexError> {
+    let mut writes = Writes::default();
+    seen.write(&mut writes);
+    let ledgers = {
+        let mut catalogue = board.catalogue();
+        let changed = catalogue.take_changed();
+        changed.iter().filter_map(|number| catalogue.get(*number)).for_each(|state| writes.ledger(state));
+        changed
+    };
+    let destinations = board.destinations();
+    let confirmed: Vec<_> = destinations.iter().map(|it| it.write(&mut writes)).collect();
+    writes.applied(&applied);
+    match index.write(writes) {
+        Ok(()) => {
+            seen.written();
+            Ok(())
+        }
+        Err(error) => {
+            board.catalogue().put_back(ledgers);
+            destinations.iter().zip(confirmed).for_each(|(it, changed)| it.write_again(changed));
+            Err(error)
+        }
+    }
+}
+
+fn due(since: Option<Instant>, delay: Duration) -> bool {
+    since.is_some_and(|since| since.elapsed() >= delay)
+}
+
+fn weight(commit: &Commit) -> usize {
+    let punches: usize = commit.batch.punches.iter().map(intake::weight).sum();
+    punches + commit.batch.set_aside.iter().map(|aside| aside.raw.len() + aside.reason.len()).sum::<usize>()
+}
+
+fn not_stored(error: JournalError) -> NotStored {
+    match error {
+        JournalError::Full(_) => NotStored::DiskFull,
+        JournalError::Failed(cause) => NotStored::DiskFailed(cause),
+    }
+}

@@ -1,0 +1,118 @@
+//! The lock file: one daemon a store; which store it is; and whether it was closed in order.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io,
+    os::unix::fs::{FileExt, OpenOptionsExt},
+    path::Path,
+};
+
+use rustix::fs::FlockOperation;
+use serde::{Deserialize, Serialize};
+
+use super::segment::StoreId;
+
+/// Held as long as the store is open.
+#[derive(Debug)]
+pub(super) struct Lock {
+    file: File,
+}
+
+/// How the store was left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum LeftAs {
+    /// There is no such store yet, or its lock file is gone.
+    Unknown,
+    /// Everything was closed and synced.
+    Closed(StoreId),
+    /// The daemon died, and the kernel that held its writes is still the same: nothing written is lost.
+    Died(StoreId),
+    /// The machine was started anew since: what was not synced may be gone, in any order.
+    Cut(StoreId),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Content {
+    store: String,
+    /// The kernel's boot id while the store is open, or empty.
+    open_in_boot: String,
+}
+
+impl Lock {
+    /// Takes the lock, which does not wait, and tells how the store was left. `WouldBlock`: somebody holds it.
+    pub(super) fn take(journal: &Path) -> io::Result<(Self, LeftAs)> {
+        let path = journal.join("lock");
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        let mut bytes = [0; 512];
+        let long = file.read_at(&mut bytes, 0)?;
+        let content: Option<Content> = serde_json::from_slice(bytes[..long].trim_ascii()).ok();
+        let parsed = content.and_then(|content| Some((parse(&content.store)?, content.open_in_boot)));
+        let left = match parsed {
+            None => LeftAs::Unknown,
+            Some((store, boot)) if boot.is_empty() => LeftAs::Closed(store),
+            Some((store, boot)) if boot == boot_id() => LeftAs::Died(store),
+            Some((store, _)) => LeftAs::Cut(store),
+        };
+        Ok((Self { file }, left))
+    }
+
+    /// From now on the index may be written: durable before it is.
+    pub(super) fn opened(&self, store: &StoreId) -> io::Result<()> {
+        self.write(store, boot_id())
+    }
+
+    /// Everything is synced, the index too.
+    pub(super) fn closed(&self, store: &StoreId) -> io::Result<()> {
+        self.write(store, String::new())
+    }
+
+    fn write(&self, store: &StoreId, open_in_boot: String) -> io::Result<()> {
+        let content = Content { store: data_encoding::HEXLOWER.encode(store), open_in_boot };
+        let mut text = serde_json::to_string(&content)?;
+        // Always of one length and in one sector: torn or not, it is one of the two, or is not read at all.
+        text.push_str(&" ".repeat(255usize.saturating_sub(text.len())));
+        text.push('\n');
+        self.file.write_all_at(text.as_bytes(), 0)?;
+        self.file.sync_all()
+    }
+}
+
+fn parse(store: &str) -> Option<StoreId> {
+    data_encoding::HEXLOWER.decode(store.as_bytes()).ok()?.try_into().ok()
+}
+
+/// The kernel's name for this run of it. Where there is none, each of our starts counts as one.
+fn boot_id() -> String {
+    match fs::read_to_string("/proc/sys/kernel/random/boot_id") {
+        Ok(id) => id.trim().to_owned(),
+        Err(_) => format!("unknown-{}", std::process::id()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_tells_how_it_was_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = [7; 16];
+        let (lock, left) = Lock::take(dir.path()).unwrap();
+        assert_eq!(left, LeftAs::Unknown);
+        lock.opened(&store).unwrap();
+        assert_eq!(Lock::take(dir.path()).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        drop(lock);
+        let (lock, left) = Lock::take(dir.path()).unwrap();
+        assert_eq!(left, LeftAs::Died(store));
+        lock.closed(&store).unwrap();
+        drop(lock);
+        assert_eq!(Lock::take(dir.path()).unwrap().1, LeftAs::Closed(store));
+        let path = dir.path().join("lock");
+        let other = format!("{{\"store\":\"{}\",\"open_in_boot\":\"an earlier one\"}}", "07".repeat(16));
+        fs::write(&path, other).unwrap();
+        assert_eq!(Lock::take(dir.path()).unwrap().1, LeftAs::Cut(store));
+        fs::write(&path, "garbage").unwrap();
+        assert_eq!(Lock::take(dir.path()).unwrap().1, LeftAs::Unknown);
+    }
+}

@@ -1,0 +1,340 @@
+//! The records of the journal: what each holds, and how an [`Entry`] becomes one and comes back.
+//!
+//! A record is a postcard enum: one byte says which, and its layout never changes. A new layout is a new variant at the
+//! end; old ones stay readable for ever. Codes of directions and the like are positions in the lists below, to which
+//! one may only append.
+
+use std::sync::Arc;
+
+use driver_api::{Clock, ClockSource, Direction, Flag, Mark, Origin, PunchId, Raw, Verify};
+use jiff::{Timestamp, civil::DateTime, tz::Offset};
+use serde::{Deserialize, Serialize};
+
+use crate::ledger::{Entry, Head, Ledger};
+
+/// One record, borrowed from the group that holds it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) enum Record<'a> {
+    /// Stands before the first punch of a ledger in each segment, so that every segment can be read alone.
+    #[serde(borrow)]
+    Ledger(LedgerRecord<'a>),
+    #[serde(borrow)]
+    Punch(PunchRecord<'a>),
+    #[serde(borrow)]
+    SetAside(SetAsideRecord<'a>),
+    #[serde(borrow)]
+    Confirmed(ConfirmedRecord<'a>),
+    /// What is left of punches whose segment was retired.
+    #[serde(borrow)]
+    Retired(RetiredRecord<'a>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(super) struct LedgerRecord<'a> {
+    pub(super) number: u32,
+    pub(super) terminal: &'a str,
+    pub(super) serial: &'a str,
+    pub(super) tenant: &'a str,
+    pub(super) gateway: &'a str,
+    pub(super) begun: i64,
+    /// The number of its next punch, and the head before that.
+    pub(super) next: u64,
+    pub(super) head: [u8; 32],
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct PunchRecord<'a> {
+    pub(super) ledger: u32,
+    pub(super) seq: u64,
+    pub(super) prev: [u8; 32],
+    pub(super) id: [u8; 16],
+    person: &'a str,
+    /// Seconds of the terminal's wall since 1970-01-01 00:00:00 of that wall.
+    pub(super) local: i64,
+    /// `utc` minus `local`, in seconds.
+    shift: i64,
+    zone: &'a str,
+    clock: (u8, Option<i64>, Option<i64>),
+    direction: (u8, Option<Code<'a>>),
+    verify: (u8, Option<Code<'a>>),
+    work_code: Option<&'a str>,
+    origin: u8,
+    native: Option<&'a str>,
+    flags: u32,
+    /// Milliseconds since 1970.
+    stored: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+enum Code<'a> {
+    Number(i64),
+    Text(&'a str),
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct SetAsideRecord<'a> {
+    pub(super) ledger: u32,
+    pub(super) id: [u8; 16],
+    pub(super) raw: &'a [u8],
+    pub(super) reason: &'a str,
+    /// Milliseconds since 1970.
+    pub(super) stored: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct ConfirmedRecord<'a> {
+    pub(super) destination: &'a str,
+    pub(super) ledger: u32,
+    pub(super) first: u64,
+    pub(super) last: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct RetiredRecord<'a> {
+    pub(super) ledger: u32,
+    /// The punches that stood here; `first` is 0 where these are records set aside.
+    pub(super) first: u64,
+    pub(super) last: u64,
+    /// The head after `last`.
+    pub(super) head: [u8; 32],
+    /// For each: `local` as a little-endian i64, and the id.
+    pub(super) ids: &'a [u8],
+}
+
+impl RetiredRecord<'_> {
+    const EACH: usize = 24;
+    /// Ids in one record at most: it must fit into 64 KiB.
+    pub(super) const LIMIT: usize = 2048;
+
+    pub(super) fn push(ids: &mut Vec<u8>, local: i64, id: [u8; 16]) {
+        ids.extend_from_slice(&local.to_le_bytes());
+        ids.extend_from_slice(&id);
+    }
+
+    pub(super) fn ids(&self) -> impl Iterator<Item = (i64, PunchId)> + '_ {
+        self.ids.chunks_exact(Self::EACH).map(|each| {
+            let (local, id) = each.split_at(8);
+            let local = i64::from_le_bytes(local.try_into().expect("split at 8"));
+            (local, PunchId(id.try_into().expect("24 less 8 is 16")))
+        })
+    }
+}
+
+/// A record whose checksum is right and whose content is not: written by a newer version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Unreadable;
+
+const DIRECTIONS: [Direction; 7] = [
+    Direction::Unknown,
+    Direction::In,
+    Direction::Out,
+    Direction::BreakOut,
+    Direction::BreakIn,
+    Direction::OvertimeIn,
+    Direction::OvertimeOut,
+];
+const VERIFIES: [Verify; 6] =
+    [Verify::Unknown, Verify::Password, Verify::Finger, Verify::Card, Verify::Face, Verify::Palm];
+const ORIGINS: [Origin; 5] = [Origin::Live, Origin::Backfill, Origin::Reread, Origin::Manual, Origin::Import];
+const CLOCKS: [ClockSource; 3] = [ClockSource::Unknown, ClockSource::Probed, ClockSource::Arrival];
+const FLAGS: [Flag; 8] = [
+    Flag::ClockUnset,
+    Flag::Future,
+    Flag::DuplicateSecond,
+    Flag::UnknownTerminal,
+    Flag::UnknownPerson,
+    Flag::Denied,
+    Flag::AmbiguousTime,
+    Flag::NonexistentTime,
+];
+
+fn code_of<T: PartialEq>(list: &[T], value: &T) -> u8 {
+    list.iter().position(|known| known == value).expect("a test holds every value to be in its list") as u8
+}
+
+fn of_code<T: Copy>(list: &[T], code: u8) -> Result<T, Unreadable> {
+    list.get(usize::from(code)).copied().ok_or(Unreadable)
+}
+
+fn mark_out<'a, T: PartialEq>(list: &[T], mark: &'a Mark<T>) -> (u8, Option<Code<'a>>) {
+    let raw = mark.raw.as_ref().map(|raw| match raw {
+        Raw::Number(number) => Code::Number(*number),
+        Raw::Text(text) => Code::Text(text),
+    });
+    (code_of(list, &mark.value), raw)
+}
+
+fn mark_in<T: Copy>(list: &[T], (value, raw): &(u8, Option<Code<'_>>)) -> Result<Mark<T>, Unreadable> {
+    let raw = raw.as_ref().map(|raw| match raw {
+        Code::Number(number) => Raw::Number(*number),
+        Code::Text(text) => Raw::Text((*text).to_owned()),
+    });
+    Ok(Mark { value: of_code(list, *value)?, raw })
+}
+
+/// Seconds of a wall time since 1970-01-01 00:00:00 of the same wall.
+pub(super) fn wall_seconds(local: DateTime) -> i64 {
+    // Only the very ends of jiff's range are out of reach of a timestamp.
+    Offset::UTC.to_timestamp(local).map_or(if local.year() < 0 { i64::MIN } else { i64::MAX }, Timestamp::as_second)
+}
+
+pub(super) fn wall_time(seconds: i64) -> Result<DateTime, Unreadable> {
+    match seconds {
+        i64::MIN => Ok(DateTime::MIN),
+        i64::MAX => Ok(DateTime::MAX.with().subsec_nanosecond(0).build().map_err(|_| Unreadable)?),
+        _ => Timestamp::from_second(seconds).map(|at| Offset::UTC.to_datetime(at)).map_err(|_| Unreadable),
+    }
+}
+
+impl<'a> PunchRecord<'a> {
+    pub(super) fn of(ledger: u32, entry: &'a Entry) -> Self {
+        let local = wall_seconds(entry.local);
+        Self {
+            ledger,
+            seq: entry.seq,
+            prev: entry.prev.0,
+            id: entry.id.0,
+            person: &entry.person,
+            local,
+            shift: entry.utc.as_second().wrapping_sub(local),
+            zone: &entry.zone,
+            clock: (code_of(&CLOCKS, &entry.clock.how), entry.clock.skew_ms, entry.clock.err_ms),
+            direction: mark_out(&DIRECTIONS, &entry.direction),
+            verify: mark_out(&VERIFIES, &entry.verify),
+            work_code: entry.work_code.as_deref(),
+            origin: code_of(&ORIGINS, &entry.origin),
+            native: entry.native.as_deref(),
+            flags: entry.flags.iter().fold(0, |bits, flag| bits | 1 << code_of(&FLAGS, flag)),
+            stored: entry.stored.as_millisecond(),
+        }
+    }
+
+    /// The entry. `zones` saves making the same name again and again.
+    pub(super) fn entry(&self, zones: &mut ZoneNames) -> Result<Entry, Unreadable> {
+        let (how, skew_ms, err_ms) = self.clock;
+        if self.flags >> FLAGS.len() != 0 {
+            return Err(Unreadable);
+        }
+        Ok(Entry {
+            seq: self.seq,
+            id: PunchId(self.id),
+            prev: Head(self.prev),
+            person: self.person.to_owned(),
+            local: wall_time(self.local)?,
+            zone: zones.get(self.zone),
+            utc: Timestamp::from_second(self.local.wrapping_add(self.shift)).map_err(|_| Unreadable)?,
+            clock: Clock { skew_ms, err_ms, how: of_code(&CLOCKS, how)? },
+            direction: mark_in(&DIRECTIONS, &self.direction)?,
+            verify: mark_in(&VERIFIES, &self.verify)?,
+            work_code: self.work_code.map(str::to_owned),
+            origin: of_code(&ORIGINS, self.origin)?,
+            native: self.native.map(str::to_owned),
+            flags: FLAGS
+                .iter()
+                .enumerate()
+                .filter(|(bit, _)| self.flags >> bit & 1 == 1)
+                .map(|(_, flag)| *flag)
+                .collect(),
+            stored: Timestamp::from_millisecond(self.stored).map_err(|_| Unreadable)?,
+        })
+    }
+
+    pub(super) fn person(&self) -> &'a str {
+        self.person
+    }
+
+    /// Milliseconds since 1970.
+    pub(super) fn stored(&self) -> i64 {
+        self.stored
+    }
+}
+
+impl<'a> LedgerRecord<'a> {
+    pub(super) fn of(number: u32, ledger: &'a Ledger, next: u64, head: Head) -> Self {
+        let Ledger { tenant, gateway, terminal, serial, begun } = ledger;
+        Self { number, terminal, serial, tenant, gateway, begun: *begun, next, head: head.0 }
+    }
+
+    pub(super) fn ledger(&self) -> Ledger {
+        Ledger {
+            tenant: self.tenant.to_owned(),
+            gateway: self.gateway.to_owned(),
+            terminal: self.terminal.to_owned(),
+            serial: self.serial.to_owned(),
+            begun: self.begun,
+        }
+    }
+}
+
+/// Names of zones, each made once.
+#[derive(Debug, Default)]
+pub(super) struct ZoneNames(Vec<Arc<str>>);
+
+impl ZoneNames {
+    pub(super) fn get(&mut self, name: &str) -> Arc<str> {
+        if let Some(known) = self.0.iter().find(|known| &***known == name) {
+            return known.clone();
+        }
+        let new: Arc<str> = name.into();
+        // A site has a handful of zones; a journal with more of them only saves less.
+        if self.0.len() < 32 {
+            self.0.push(new.clone());
+        }
+        new
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+
+    use super::*;
+    use crate::ledger::tests::{entry, ledger};
+
+    #[test]
+    fn an_entry_comes_back_as_it_went() {
+        let mut full = entry(ledger("front-door").origin(), 7, "007");
+        full.clock = Clock { skew_ms: Some(-840), err_ms: Some(120), how: ClockSource::Probed };
+        full.direction.raw = Some(Raw::Text("i\n".into()));
+        full.verify.raw = None;
+        full.work_code = Some("12".into());
+        full.native = Some("4711".into());
+        full.flags = FLAGS.to_vec();
+        for (local, utc) in [
+            (date(2000, 1, 1).at(0, 0, 0, 0), "1999-12-31T16:00:00Z"),
+            (date(-9999, 1, 1).at(0, 0, 0, 0), "2026-01-01T00:00:00Z"),
+            (date(9999, 12, 31).at(23, 59, 59, 0), "2026-01-01T00:00:00Z"),
+        ] {
+            let one = Entry { local, utc: utc.parse().unwrap(), ..full.clone() };
+            let bytes = postcard::to_allocvec(&Record::Punch(PunchRecord::of(3, &one))).unwrap();
+            let Record::Punch(back) = postcard::from_bytes(&bytes).unwrap() else { panic!("a punch") };
+            assert_eq!((back.ledger, back.entry(&mut ZoneNames::default())), (3, Ok(one)));
+        }
+    }
+
+    #[test]
+    fn every_direction_way_and_flag_has_a_code() {
+        // Serialized names are the full list of an enum's values that somebody keeps: a value that is missing here
+        // would make `code_of` panic.
+        for direction in [
+            Direction::In,
+            Direction::Out,
+            Direction::BreakOut,
+            Direction::BreakIn,
+            Direction::OvertimeIn,
+            Direction::OvertimeOut,
+            Direction::Unknown,
+        ] {
+            assert_eq!(of_code(&DIRECTIONS, code_of(&DIRECTIONS, &direction)), Ok(direction));
+        }
+        assert_eq!(of_code(&ORIGINS, ORIGINS.len() as u8), Err(Unreadable));
+    }
+
+    #[test]
+    fn a_record_of_a_newer_version_is_told_not_guessed() {
+        let one = entry(ledger("front-door").origin(), 1, "7");
+        let mut record = PunchRecord::of(1, &one);
+        record.flags = 1 << FLAGS.len();
+        assert_eq!(record.entry(&mut ZoneNames::default()), Err(Unreadable));
+    }
+}

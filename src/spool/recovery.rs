@@ -1,0 +1,423 @@
+//! Opening a store: comparing index and journal, reading what the index missed, and mending what a crash left.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, mpsc},
+};
+
+use super::{
+    SpoolSettings,
+    board::Board,
+    catalogue::{Catalogue, KeptLedger},
+    committer::{Committer, write_index},
+    delivery::Destination,
+    disk::{Disk, create_dir},
+    group::{Group, salvage},
+    index::{Applied, Index, IndexError, Kept},
+    journal::Journal,
+    lock::{LeftAs, Lock},
+    record::{Record, ZoneNames},
+    replay::{Replay, quarantine, set_aside},
+    seen::Seen,
+    segment::{Piece, Position, SegmentHeader, SegmentReader, StoreId, list, seed, segment_path, stub_path},
+    status::FindingKind,
+    walk::{Step, Walk},
+};
+use crate::ledger::Head;
+
+/// Why a store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("{} is in use by another process", .0.display())]
+    InUse(PathBuf),
+    #[error("cannot use {}", .path.display())]
+    Disk { path: PathBuf, source: io::Error },
+    #[error("the index can neither be opened nor built anew: {0}")]
+    Index(String),
+}
+
+/// How long a group of ids may grow during a rebuild before the index gets them.
+const REPLAY_IDS: usize = 16_384;
+
+pub(super) fn open(
+    settings: &SpoolSettings,
+    disk: Arc<dyn Disk>,
+    segment_bytes: u64,
+) -> Result<(Arc<Board>, Committer), OpenError> {
+    let dir = settings.state_dir.join("journal");
+    let failed = |source| OpenError::Disk { path: dir.clone(), source };
+    create_dir(&*disk, &settings.state_dir).and_then(|()| create_dir(&*disk, &dir)).map_err(failed)?;
+    let (lock, left) = Lock::take(&dir).map_err(|source| match source.kind() {
+        io::ErrorKind::WouldBlock => OpenError::InUse(dir.clone()),
+        _ => failed(source),
+    })?;
+    tidy(&*disk, &dir).map_err(failed)?;
+    let (store, headers) = read_headers(&dir, &left).map_err(failed)?;
+    let (requests, inbox) = mpsc::channel();
+    let board = Arc::new(Board::new(settings, disk.clone(), store, requests));
+    for (path, header) in headers {
+        odd_header(&board, &path, header).map_err(failed)?;
+    }
+
+    let mut journal = Journal::new(&dir, disk, store, segment_bytes, settings.min_free_bytes);
+    let mut seen = Seen::default();
+    let index_path = settings.state_dir.join("index");
+    let opened = match &left {
+        _ if !index_path.exists() => Err("there is none".to_owned()),
+        LeftAs::Cut(_) => Err("the machine went down with the store open, and sled does not sync its files".into()),
+        LeftAs::Unknown | LeftAs::Closed(_) | LeftAs::Died(_) => open_index(&index_path),
+    };
+    let trusted = opened.and_then(|(index, kept)| match is_of(&dir, &kept.applied, &store) {
+        Ok(()) => Ok((index, kept)),
+        Err(why) => {
+            // It may know numbers that this journal has lost.
+            if kept.applied.store == store {
+                remember(&mut board.catalogue(), kept.ledgers);
+            }
+            Err(why)
+        }
+    });
+    let ahead: Vec<(u32, u64)> = board.catalogue().iter().map(|state| (state.number, state.next)).collect();
+    *board.catalogue() = Catalogue::default();
+    let fail_index = |error: IndexError| OpenError::Index(error.to_string());
+    let (index, from, group) = match trusted {
+        Ok((index, kept)) => {
+            lock.opened(&store).map_err(failed)?;
+            let (from, group) = (kept.applied.end, kept.applied.group);
+            journal.go_on(kept.applied.last, group, kept.applied.last.segment);
+            restore(&board, kept);
+            (index, from, group)
+        }
+        Err(why) => {
+            let fresh = !index_path.exists() && list(&dir).map_err(failed)?.is_empty();
+            let index = new_index(&board, &index_path, (!fresh).then_some(why)).map_err(fail_index)?;
+            lock.opened(&store).map_err(failed)?;
+            (index, Position::default(), 0)
+        }
+    };
+    catch_up(&board, &mut journal, &index, &mut seen, from, group)?;
+    for (number, next) in ahead {
+        close_if_behind(&board, number, next);
+    }
+    board.end.send_replace(journal.end());
+    *board.index.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(index);
+    Ok((board.clone(), Committer::new(board, journal, seen, lock, inbox)))
+}
+
+/// Builds the index anew while the store is open. What is in memory is right; only the ids are read again.
+pub(super) fn rebuild_index(board: &Board, seen: &mut Seen, limit: Position, why: &str) -> Result<(), IndexError> {
+    let path = board.state_dir.join("index");
+    let mut place = board.index.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+    *place = None; // closes sled before its files are moved
+    let index = new_index(board, &path, Some(why.to_owned()))?;
+    *seen = Seen::default();
+    let mut scratch = Catalogue::default();
+    let mut nowhere = |name: &str| Arc::new(Destination::new(name));
+    let mut walk = Walk::new(&board.journal_dir(), board.seed(), Position::default());
+    loop {
+        let step = walk.next(Some(limit)).map_err(|error| IndexError::journal(&error))?;
+        match step {
+            Step::End { .. } => break,
+            Step::Missing { .. } => {}
+            Step::Group { at } | Step::Damage { at } | Step::Tail { at } => {
+                let mut replay = Replay {
+                    catalogue: &mut scratch,
+                    seen,
+                    index: &index,
+                    destinations: &mut nowhere,
+                    zones: ZoneNames::default(),
+                    orphans: 0,
+                };
+                replay.take(at, walk.records())?;
+            }
+        }
+        if seen.fresh() >= REPLAY_IDS {
+            // Not yet to be believed: it goes nowhere until all of it is written.
+            let nowhere = Applied::new([0; 16], Position::default(), 0, Position::default());
+            write_index(board, &index, seen, nowhere)?;
+        }
+    }
+    board.catalogue().all_changed();
+    board.destinations().iter().for_each(|it| it.write_all_again());
+    *place = Some(index);
+    Ok(())
+}
+
+/// Removes what an interrupted retirement left.
+fn tidy(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
+    let mut removed = false;
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "tmp") {
+            disk.remove(&path)?;
+            removed = true;
+        }
+    }
+    for file in list(dir)?.into_iter().filter(|file| file.retired) {
+        let segment = segment_path(dir, file.number);
+        if segment.exists() {
+            disk.remove(&segment)?;
+            removed = true;
+        }
+    }
+    if removed { disk.sync_dir(dir) } else { Ok(()) }
+}
+
+type OddHeaders = Vec<(PathBuf, Option<SegmentHeader>)>;
+
+/// Which store this is, and the files whose header says otherwise or nothing.
+fn read_headers(dir: &Path, left: &LeftAs) -> io::Result<(StoreId, OddHeaders)> {
+    let mut headers = Vec::new();
+    for file in list(dir)? {
+        headers.push((file.number, file.path.clone(), SegmentHeader::of_file(&file.path)?));
+    }
+    let locked = match left {
+        LeftAs::Unknown => None,
+        LeftAs::Closed(store) | LeftAs::Died(store) | LeftAs::Cut(store) => Some(*store),
+    };
+    let mut stores = headers.iter().filter_map(|(_, _, header)| header.map(|header| header.store));
+    let first = stores.clone().next();
+    let store = match (locked, first) {
+        (Some(locked), first) if first.is_none() || stores.any(|store| store == locked) => locked,
+        (_, Some(first)) => first,
+        (None, None) | (Some(_), None) => rand::random(),
+    };
+    headers
+        .retain(|(number, _, header)| header.is_none_or(|header| header.store != store || header.segment != *number));
+    Ok((store, headers.into_iter().map(|(_, path, header)| (path, header)).collect()))
+}
+
+/// A segment with a damaged header is still ours when its groups are; one of another store is set aside.
+fn odd_header(board: &Board, path: &Path, header: Option<SegmentHeader>) -> io::Result<()> {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let ours =
+        matches!(SegmentReader::open(path, board.seed(), 0)?.next(None)?, Piece::Group { .. } | Piece::Damage { .. });
+    if ours && header.is_none() {
+        board.find(FindingKind::Damage, format!("{name}: its header is damaged; its groups are used"));
+    } else if header.is_some() {
+        let kept = set_aside(&*board.disk, &board.state_dir, path)?;
+        board.find(FindingKind::Damage, format!("{name} is not of this place in this store; it is kept as {kept}"));
+    } else if fs::metadata(path)?.len() > 0 {
+        // Begun and never used: a crash in between. Nothing was in it.
+        let kept = set_aside(&*board.disk, &board.state_dir, path)?;
+        board.find(FindingKind::TornTail, format!("{name} was begun and never used; it is kept as {kept}"));
+    } else {
+        board.disk.remove(path)?;
+    }
+    Ok(())
+}
+
+fn open_index(path: &Path) -> Result<(Index, Kept), String> {
+    let index = Index::open(path).map_err(|error| error.to_string())?;
+    match index.load() {
+        Ok(Some(kept)) => Ok((index, kept)),
+        Ok(None) => Err("it was never written to its end".into()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Whether an index goes to a point that is in this journal.
+fn is_of(dir: &Path, applied: &Applied, store: &StoreId) -> Result<(), String> {
+    if applied.store != *store {
+        return Err("it is of another store, or was not finished".into());
+    }
+    if applied.group == 0 {
+        return Ok(());
+    }
+    let newer = || "it knows more than the journal holds".to_owned();
+    let path = segment_path(dir, applied.last.segment);
+    if !path.exists() && stub_path(dir, applied.last.segment).exists() {
+        return Err("its place in the journal is retired".into());
+    }
+    let mut reader = SegmentReader::open(&path, seed(store), applied.last.offset).map_err(|_| newer())?;
+    match reader.next(None) {
+        Ok(Piece::Group { number, .. }) if number == applied.group => Ok(()),
+        _ => Err(newer()),
+    }
+}
+
+/// Keeps how far an index that is not used knew each ledger.
+fn remember(catalogue: &mut Catalogue, ledgers: Vec<(u32, KeptLedger)>) {
+    ledgers.into_iter().for_each(|(number, ledger)| catalogue.restore(number, ledger));
+}
+
+/// A ledger that somebody may know to a higher number than we do is not used again.
+fn close_if_behind(board: &Board, number: u32, next: u64) {
+    let mut catalogue = board.catalogue();
+    let Some(state) = catalogue.get(number).filter(|state| state.next < next) else { return };
+    let (terminal, ours) = (state.ledger.terminal.clone(), state.next);
+    catalogue.close(number);
+    drop(catalogue);
+    let text =
+        format!("the journal lost punches {ours} to {} of {terminal}: its next punch begins a new ledger", next - 1);
+    board.find(FindingKind::Damage, text);
+}
+
+fn restore(board: &Board, kept: Kept) {
+    remember(&mut board.catalogue(), kept.ledgers);
+    for (name, destination) in kept.destinations {
+        board.destination(&name).state().drained = destination.drained;
+    }
+    for (name, ledger, ranges) in kept.confirmed {
+        board.destination(&name).state().restore(ledger, ranges);
+    }
+}
+
+/// Makes a new index, with the old one set aside when there is a reason.
+fn new_index(board: &Board, path: &Path, why: Option<String>) -> Result<Index, IndexError> {
+    let failed = |error: io::Error| IndexError::journal(&error);
+    if let Some(why) = why {
+        let mut text = format!("the index was built anew from the journal: {why}");
+        if path.exists() {
+            let kept = set_aside(&*board.disk, &board.state_dir, path).map_err(failed)?;
+            text.push_str(&format!("; the old one is kept as {kept}"));
+        }
+        board.find(FindingKind::IndexRebuilt, text);
+    }
+    Index::open(path)
+}
+
+/// Reads the journal from where the index ends, mends its tail, and makes it ready to go on.
+fn catch_up(
+    board: &Board,
+    journal: &mut Journal,
+    index: &Index,
+    seen: &mut Seen,
+    from: Position,
+    group: u64,
+) -> Result<(), OpenError> {
+    let dir = board.journal_dir();
+    let failed = |source| OpenError::Disk { path: board.journal_dir(), source };
+    let failed_index = |error: IndexError| OpenError::Index(error.to_string());
+    let (mut last, mut number) = (journal.last(), group);
+    let mut walk = Walk::after(&dir, board.seed(), from, group);
+    loop {
+        let step = walk.next(None).map_err(failed)?;
+        match step {
+            Step::End { at } => {
+                go_on(board, journal, last, number, at).map_err(failed)?;
+                return Ok(());
+            }
+            Step::Missing { at, first, last } => {
+                let text =
+                    format!("groups {first} to {last} are missing before segment {} byte {}", at.segment, at.offset);
+                board.find(FindingKind::Damage, text);
+                continue;
+            }
+            Step::Tail { at } => {
+                journal.go_on(last, number, at.segment);
+                mend_tail(board, journal, at, walk.bytes())?;
+                // What was kept of it is read next.
+                walk = Walk::after(&dir, board.seed(), at, number);
+                continue;
+            }
+            Step::Damage { at } => report_damage(board, at, walk.bytes()).map_err(failed)?,
+            Step::Group { at } => (last, number) = (at, walk.group()),
+        }
+        let (Step::Group { at } | Step::Damage { at }) = step else { continue };
+        let orphans = {
+            let mut catalogue = board.catalogue();
+            let mut replay = Replay {
+                catalogue: &mut catalogue,
+                seen,
+                index,
+                destinations: &mut |name| board.destination_bare(name),
+                zones: ZoneNames::default(),
+                orphans: 0,
+            };
+            replay.take(at, walk.records()).map_err(failed_index)?;
+            replay.orphans
+        };
+        if orphans > 0 {
+            let text = format!(
+                "segment {} byte {}: {orphans} records of ledgers that nothing names, or of a newer version; they stay where they are",
+                at.segment, at.offset
+            );
+            board.find(FindingKind::Damage, text);
+        }
+        if seen.fresh() >= REPLAY_IDS {
+            write_index(board, index, seen, Applied::new(board.store, last, number, walk.position()))
+                .map_err(failed_index)?;
+        }
+    }
+}
+
+/// The journal goes on behind its last group: in the same segment, when that is the newest and is no stub.
+fn go_on(board: &Board, journal: &mut Journal, last: Position, group: u64, end: Position) -> io::Result<()> {
+    // What is retired was confirmed, even where the confirmation itself is retired too.
+    board.destinations().iter().for_each(|it| drop(board.destination(&it.name)));
+    let Some(newest) = list(&board.journal_dir())?.pop() else {
+        journal.go_on(last, group, 0);
+        return Ok(());
+    };
+    journal.go_on(last, group, newest.number);
+    if newest.number == end.segment && !newest.retired {
+        journal.resume(newest.number, end.offset)?;
+    }
+    Ok(())
+}
+
+pub(super) fn report_damage(board: &Board, at: Position, bytes: &[u8]) -> io::Result<()> {
+    let found = salvage(board.seed(), bytes);
+    let lost: usize = found.lost.iter().map(|range| range.len()).sum();
+    let kept = quarantine(&*board.disk, &board.state_dir, at, bytes)?;
+    let text = format!(
+        "segment {} byte {}: {} bytes fail their checksum; {} records in them are whole and are used, {lost} bytes cannot be read; all of them are kept as {kept}",
+        at.segment,
+        at.offset,
+        bytes.len(),
+        found.records.len(),
+    );
+    board.find(FindingKind::Damage, text);
+    Ok(())
+}
+
+/// The journal ends in bytes that are no group: a write that a crash cut short, or a last group that was damaged since.
+/// Both look alike, so what is whole is kept: of each ledger as many punches as follow each other without a hole (their
+/// terminals may have been told; if not, they come again as twins). All the bytes go to quarantine first.
+fn mend_tail(board: &Board, journal: &mut Journal, at: Position, bytes: &[u8]) -> Result<(), OpenError> {
+    let failed = |source| OpenError::Disk { path: board.journal_dir(), source };
+    let name = quarantine(&*board.disk, &board.state_dir, at, bytes).map_err(failed)?;
+    let mut group = Group::new(board.seed());
+    let mut heads: std::collections::HashMap<u32, (u64, Head)> = std::collections::HashMap::new();
+    let (mut kept, mut dropped) = (0, 0);
+    let mut zones = ZoneNames::default();
+    for record in salvage(board.seed(), bytes).records {
+        match &record {
+            Record::Punch(punch) => {
+                let known = heads.get(&punch.ledger).copied();
+                let known = known.or_else(|| board.catalogue().get(punch.ledger).map(|state| (state.next, state.head)));
+                let follows = known.is_some_and(|(next, head)| punch.seq == next && punch.prev == head.0);
+                match punch.entry(&mut zones) {
+                    Ok(entry) if follows => {
+                        heads.insert(punch.ledger, (punch.seq + 1, entry.head()));
+                        kept += 1;
+                    }
+                    _ => {
+                        dropped += 1;
+                        continue;
+                    }
+                }
+            }
+            Record::Ledger(ledger) => {
+                heads.entry(ledger.number).or_insert((ledger.next, Head(ledger.head)));
+            }
+            Record::SetAside(_) | Record::Confirmed(_) | Record::Retired(_) => {}
+        }
+        group.push(&record);
+    }
+    journal.resume(at.segment, at.offset).map_err(failed)?;
+    if !group.is_empty() {
+        let full = |error: super::journal::JournalError| failed(io::Error::other(error.to_string()));
+        journal.append(&mut group).map_err(full)?;
+    }
+    let text = format!(
+        "segment {} ended in {} bytes that are no whole group; {kept} punches in them are whole and were kept, {dropped} stand behind a hole and were not; all of them are kept as {name}",
+        at.segment,
+        bytes.len()
+    );
+    let kind = if dropped > 0 { FindingKind::Damage } else { FindingKind::TornTail };
+    board.find(kind, text);
+    Ok(())
+}

@@ -1,0 +1,182 @@
+//! Retention: what of a delivered segment is left when its time is over. Its ids and heads, for ever: a terminal may send
+//! its whole log again in ten years.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    time::{Duration, SystemTime},
+};
+
+use jiff::Timestamp;
+
+use super::{
+    board::Board,
+    committer::Request,
+    group::Group,
+    record::{PunchRecord, Record, RetiredRecord, ZoneNames},
+    segment::{Position, SEGMENT_HEADER, SegmentFile, SegmentHeader, list, segment_path, stub_path},
+    walk::{Step, Walk},
+};
+
+/// Retires what is due, and tells how many segments that were.
+pub(super) fn retire(board: &Board, retention: Duration) -> io::Result<usize> {
+    let dir = board.journal_dir();
+    let destinations = board.destinations();
+    // Where nothing is ever delivered nothing is ever retired.
+    let Some(drained) = destinations.iter().map(|it| it.state().drained).min() else { return Ok(0) };
+    let done = drained.segment.min(board.end.borrow().segment);
+    let mut retired = 0;
+    for file in list(&dir)?.into_iter().filter(|file| !file.retired) {
+        if file.number >= done || !is_old(&file, retention)? {
+            break;
+        }
+        let Some(stub) = stub(board, &file, retention)? else { break };
+        write(board, &file, stub)?;
+        retired += 1;
+    }
+    if retired > 0 {
+        // The index learns of it; a committer that has ended needs it no more.
+        let _ = board.requests.send(Request::Changed);
+    }
+    Ok(retired)
+}
+
+/// By its last change: a look at the file's name costs nothing, reading all of it does.
+fn is_old(file: &SegmentFile, retention: Duration) -> io::Result<bool> {
+    let changed = fs::metadata(&file.path)?.modified()?;
+    Ok(SystemTime::now().duration_since(changed).is_ok_and(|age| age >= retention))
+}
+
+struct Stub {
+    group: Group,
+    /// Number of the segment's last group.
+    number: u64,
+    /// The last punch of each ledger in it.
+    last: BTreeMap<u32, u64>,
+}
+
+/// What is left of a segment; `None` when a punch in it is younger than it should be, or not confirmed after all.
+fn stub(board: &Board, file: &SegmentFile, retention: Duration) -> io::Result<Option<Stub>> {
+    let before =
+        Timestamp::now().as_millisecond().saturating_sub(i64::try_from(retention.as_millis()).unwrap_or(i64::MAX));
+    let destinations = board.destinations();
+    let behind = Position { segment: file.number + 1, offset: 0 };
+    let mut walk = Walk::new(&board.journal_dir(), board.seed(), Position { segment: file.number, offset: 0 });
+    let mut stub = Stub { group: Group::new(board.seed()), number: 0, last: BTreeMap::new() };
+    let mut runs = Runs::default();
+    loop {
+        match walk.next(Some(behind))? {
+            Step::End { .. } => break,
+            Step::Missing { .. } => continue,
+            Step::Group { .. } => stub.number = walk.group(),
+            Step::Damage { .. } | Step::Tail { .. } => {}
+        }
+        for record in walk.records().flatten() {
+            match record {
+                Record::Ledger(_) => runs.named(&mut stub.group, &record),
+                Record::Punch(punch) => {
+                    let confirmed = destinations.iter().all(|it| it.state().is_confirmed(punch.ledger, punch.seq));
+                    if punch.stored() > before || !confirmed {
+                        return Ok(None);
+                    }
+                    runs.punch(&mut stub.group, &punch);
+                    stub.last.insert(punch.ledger, punch.seq);
+                }
+                Record::SetAside(aside) => runs.set_aside(&mut stub.group, aside.ledger, aside.id),
+                Record::Retired(_) | Record::Confirmed(_) => {}
+            }
+        }
+    }
+    runs.finish(&mut stub.group);
+    Ok(Some(stub))
+}
+
+/// Ids of consecutive punches, as they become records of a stub.
+#[derive(Default)]
+struct Runs {
+    named: Vec<u32>,
+    punches: BTreeMap<u32, Run>,
+    set_aside: BTreeMap<u32, Vec<u8>>,
+    zones: ZoneNames,
+}
+
+struct Run {
+    first: u64,
+    last: u64,
+    head: [u8; 32],
+    ids: Vec<u8>,
+}
+
+impl Runs {
+    fn named(&mut self, group: &mut Group, record: &Record<'_>) {
+        if let Record::Ledger(ledger) = record
+            && !self.named.contains(&ledger.number)
+        {
+            self.named.push(ledger.number);
+            group.push(record);
+        }
+    }
+
+    fn punch(&mut self, group: &mut Group, punch: &PunchRecord<'_>) {
+        let full = |run: &Run| run.last + 1 != punch.seq || run.ids.len() >= RetiredRecord::LIMIT * 24;
+        if self.punches.get(&punch.ledger).is_some_and(full) {
+            self.flush(group, punch.ledger);
+        }
+        let head = punch.entry(&mut self.zones).map(|entry| entry.head().0).unwrap_or_default();
+        let run = self.punches.entry(punch.ledger).or_insert_with(|| Run {
+            first: punch.seq,
+            last: punch.seq,
+            head,
+            ids: Vec::new(),
+        });
+        (run.last, run.head) = (punch.seq, head);
+        RetiredRecord::push(&mut run.ids, punch.local, punch.id);
+    }
+
+    fn flush(&mut self, group: &mut Group, ledger: u32) {
+        if let Some(Run { first, last, head, ids }) = self.punches.remove(&ledger) {
+            group.push(&Record::Retired(RetiredRecord { ledger, first, last, head, ids: &ids }));
+        }
+    }
+
+    fn set_aside(&mut self, group: &mut Group, ledger: u32, id: [u8; 16]) {
+        let ids = self.set_aside.entry(ledger).or_default();
+        RetiredRecord::push(ids, 0, id);
+        if ids.len() >= RetiredRecord::LIMIT * 24 {
+            group.push(&Record::Retired(RetiredRecord { ledger, first: 0, last: 0, head: [0; 32], ids }));
+            ids.clear();
+        }
+    }
+
+    fn finish(mut self, group: &mut Group) {
+        let ledgers: Vec<u32> = self.punches.keys().copied().collect();
+        ledgers.into_iter().for_each(|ledger| self.flush(group, ledger));
+        for (ledger, ids) in self.set_aside.into_iter().filter(|(_, ids)| !ids.is_empty()) {
+            group.push(&Record::Retired(RetiredRecord { ledger, first: 0, last: 0, head: [0; 32], ids: &ids }));
+        }
+    }
+}
+
+/// The stub is durable under its name before the segment goes.
+fn write(board: &Board, file: &SegmentFile, mut stub: Stub) -> io::Result<()> {
+    let (dir, disk) = (board.journal_dir(), &board.disk);
+    let unfinished = dir.join(format!("{:08}.tmp", file.number));
+    let header = SegmentHeader { store: board.store, segment: file.number, first_group: stub.number };
+    let out = disk.create(&unfinished)?;
+    out.write_at(&header.bytes(), 0)?;
+    out.write_at(stub.group.seal(stub.number), SEGMENT_HEADER as u64)?;
+    out.sync()?;
+    drop(out);
+    disk.rename(&unfinished, &stub_path(&dir, file.number))?;
+    disk.sync_dir(&dir)?;
+    {
+        let mut catalogue = board.catalogue();
+        for (ledger, last) in stub.last {
+            if let Some(state) = catalogue.change(ledger) {
+                state.retired = state.retired.max(last);
+            }
+        }
+    }
+    disk.remove(&segment_path(&dir, file.number))?;
+    disk.sync_dir(&dir)
+}

@@ -1,0 +1,241 @@
+//! Segment files: their names, their header, and reading them piece by piece, damaged ones too.
+//!
+//! ```text
+//! header  "PGjrnl1\n"   store id 16 bytes   segment number u64   number of its first group u64   CRC32C u32   4 zeros
+//! then    groups, until zeros (preallocated room) or the end of the file
+//! ```
+
+use std::{
+    fs::{self, File},
+    io,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
+
+use super::group::{GROUP_HEADER, GROUP_MAGIC, GroupHeader, whole};
+
+/// Where a group begins in the journal.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+pub(super) struct Position {
+    pub(super) segment: u64,
+    /// In bytes from the start of the segment's file.
+    pub(super) offset: u64,
+}
+
+/// What makes one store this store: random, in the header of each segment and in every checksum.
+pub(super) type StoreId = [u8; 16];
+
+/// What every checksum of a store begins with.
+pub(super) fn seed(store: &StoreId) -> u32 {
+    crc32c::crc32c(store)
+}
+
+pub(super) const SEGMENT_HEADER: usize = 48;
+const MAGIC: [u8; 8] = *b"PGjrnl1\n";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct SegmentHeader {
+    pub(super) store: StoreId,
+    pub(super) segment: u64,
+    pub(super) first_group: u64,
+}
+
+impl SegmentHeader {
+    pub(super) fn bytes(&self) -> [u8; SEGMENT_HEADER] {
+        let mut bytes = [0; SEGMENT_HEADER];
+        bytes[..8].copy_from_slice(&MAGIC);
+        bytes[8..24].copy_from_slice(&self.store);
+        bytes[24..32].copy_from_slice(&self.segment.to_le_bytes());
+        bytes[32..40].copy_from_slice(&self.first_group.to_le_bytes());
+        let crc = crc32c::crc32c(&bytes[..40]);
+        bytes[40..44].copy_from_slice(&crc.to_le_bytes());
+        bytes
+    }
+
+    /// `None` when these bytes are no header, or were one.
+    pub(super) fn read(bytes: &[u8; SEGMENT_HEADER]) -> Option<Self> {
+        let number = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
+        let right = bytes[..8] == MAGIC && bytes[40..44] == crc32c::crc32c(&bytes[..40]).to_le_bytes();
+        let store = bytes[8..24].try_into().expect("sixteen bytes");
+        right.then(|| Self { store, segment: number(24), first_group: number(32) })
+    }
+
+    pub(super) fn of_file(path: &Path) -> io::Result<Option<Self>> {
+        let mut bytes = [0; SEGMENT_HEADER];
+        match File::open(path)?.read_exact_at(&mut bytes, 0) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+            Err(error) => Err(error),
+            Ok(()) => Ok(Self::read(&bytes)),
+        }
+    }
+}
+
+/// A file of the journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SegmentFile {
+    pub(super) number: u64,
+    pub(super) path: PathBuf,
+    /// Only ids and heads are left of it.
+    pub(super) retired: bool,
+}
+
+pub(super) fn segment_path(dir: &Path, number: u64) -> PathBuf {
+    dir.join(format!("{number:08}.seg"))
+}
+
+pub(super) fn stub_path(dir: &Path, number: u64) -> PathBuf {
+    dir.join(format!("{number:08}.ids"))
+}
+
+/// The files of a journal in order. Where a segment and its stub are both there, the stub is: its name was made durable
+/// when it was complete, and the segment is about to go.
+pub(super) fn list(dir: &Path) -> io::Result<Vec<SegmentFile>> {
+    let mut files: Vec<SegmentFile> = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        let number = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
+        let retired = match path.extension().and_then(|extension| extension.to_str()) {
+            Some("seg") => false,
+            Some("ids") => true,
+            _ => continue,
+        };
+        files.extend(number.map(|number| SegmentFile { number, path, retired }));
+    }
+    files.sort_by_key(|file| (file.number, !file.retired));
+    files.dedup_by_key(|file| file.number);
+    Ok(files)
+}
+
+/// What comes next in a segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Piece {
+    /// A whole group; its body is in [`SegmentReader::body`].
+    Group { offset: u64, number: u64 },
+    /// Bytes that are no group, with whole groups behind them; they are in [`SegmentReader::body`].
+    Damage { offset: u64 },
+    /// Bytes that are no group, with nothing behind them; they are in [`SegmentReader::body`].
+    Tail { offset: u64 },
+    /// Nothing but zeros, if anything.
+    End { offset: u64 },
+}
+
+/// Reads one segment from some place on.
+#[derive(Debug)]
+pub(super) struct SegmentReader {
+    file: File,
+    seed: u32,
+    /// Where the next piece begins.
+    offset: u64,
+    /// Number of the group before; those behind have greater ones.
+    group: u64,
+    window: Vec<u8>,
+    window_at: u64,
+    body: (usize, usize),
+}
+
+const WINDOW: usize = 128 << 10;
+
+impl SegmentReader {
+    /// `offset` is where a group begins, or 0 for the start.
+    pub(super) fn open(path: &Path, seed: u32, offset: u64) -> io::Result<Self> {
+        let offset = offset.max(SEGMENT_HEADER as u64);
+        let file = File::open(path)?;
+        Ok(Self { file, seed, offset, group: 0, window: Vec::new(), window_at: 0, body: (0, 0) })
+    }
+
+    pub(super) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The body of the group that was read, or the damaged bytes.
+    pub(super) fn body(&self) -> &[u8] {
+        &self.window[self.body.0..self.body.1]
+    }
+
+    /// Forgets what was read ahead: the file may have grown.
+    pub(super) fn refresh(&mut self) {
+        self.window.clear();
+    }
+
+    /// Reads on, and nothing at `limit` or behind it: in the segment that is being written it is the durable end.
+    pub(super) fn next(&mut self, limit: Option<u64>) -> io::Result<Piece> {
+        let offset = self.offset;
+        let limit = limit.unwrap_or(u64::MAX);
+        if let Some(header) = GroupHeader::read(self.bytes(offset, GROUP_HEADER, limit)?) {
+            let long = GROUP_HEADER + header.body;
+            let seed = self.seed;
+            if header.number > self.group && whole(seed, self.bytes(offset, long, limit)?) {
+                let start = (offset - self.window_at) as usize;
+                self.body = (start + GROUP_HEADER, start + long);
+                self.offset += long as u64;
+                self.group = header.number;
+                return Ok(Piece::Group { offset, number: header.number });
+            }
+        }
+        self.odd(limit)
+    }
+
+    /// What stands here is no group: is it the end, a torn one, or damage with more behind it?
+    fn odd(&mut self, limit: u64) -> io::Result<Piece> {
+        let offset = self.offset;
+        let length = self.file.metadata()?.len().min(limit);
+        let rest = usize::try_from(length.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let (seed, before) = (self.seed, self.group);
+        let bytes = self.bytes(offset, rest, limit)?;
+        let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        if used == 0 {
+            return Ok(Piece::End { offset });
+        }
+        let mut at = 1;
+        let behind = loop {
+            let Some(next) = find(&bytes[at.min(used)..used], &GROUP_MAGIC) else { break None };
+            at += next;
+            if let Some(header) = GroupHeader::read(&bytes[at..])
+                && header.number > before
+                && bytes.get(at..at + GROUP_HEADER + header.body).is_some_and(|group| whole(seed, group))
+            {
+                break Some(at);
+            }
+            at += 1;
+        };
+        let start = (offset - self.window_at) as usize;
+        let long = behind.unwrap_or(used);
+        self.body = (start, start + long);
+        self.offset += long as u64;
+        Ok(if behind.is_some() { Piece::Damage { offset } } else { Piece::Tail { offset } })
+    }
+
+    /// Up to `long` bytes from `offset`; fewer at the end of the file or at the limit.
+    fn bytes(&mut self, offset: u64, long: usize, limit: u64) -> io::Result<&[u8]> {
+        let long = long.min(usize::try_from(limit.saturating_sub(offset)).unwrap_or(usize::MAX));
+        let held = self.window_at..self.window_at + self.window.len() as u64;
+        if offset < held.start || offset + long as u64 > held.end {
+            let file_rest = self.file.metadata()?.len().min(limit).saturating_sub(offset);
+            let want = (long.max(WINDOW) as u64).min(file_rest) as usize;
+            self.window.resize(want, 0);
+            if want < WINDOW && self.window.capacity() > 2 * WINDOW {
+                self.window.shrink_to(WINDOW);
+            }
+            self.window_at = offset;
+            let mut read = 0;
+            while read < want {
+                match self.file.read_at(&mut self.window[read..], offset + read as u64) {
+                    Ok(0) => break,
+                    Ok(n) => read += n,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => {
+                        self.window.clear();
+                        return Err(error);
+                    }
+                }
+            }
+            self.window.truncate(read);
+        }
+        let start = (offset - self.window_at) as usize;
+        Ok(&self.window[start.min(self.window.len())..(start + long).min(self.window.len())])
+    }
+}
+
+fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
+    bytes.windows(wanted.len()).position(|window| window == wanted)
+}

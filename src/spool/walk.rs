@@ -1,0 +1,174 @@
+//! Walking through the whole journal, segment after segment: the one way in which it is ever read.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    group::{records, salvage},
+    record::Record,
+    segment::{Piece, Position, SegmentFile, SegmentHeader, SegmentReader, list},
+};
+
+/// One step of a walk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Step {
+    /// A whole group.
+    Group { at: Position },
+    /// Bytes that are no group, with more of the journal behind them.
+    Damage { at: Position },
+    /// Bytes that are no group at the journal's end: a torn write, or damage of the last group.
+    Tail { at: Position },
+    /// Groups with these numbers should stand before here.
+    Missing { at: Position, first: u64, last: u64 },
+    /// Nothing more, so far; a later step finds what was written meanwhile.
+    End { at: Position },
+}
+
+pub(super) struct Walk {
+    dir: PathBuf,
+    seed: u32,
+    at: Position,
+    reader: Option<(u64, bool, SegmentReader)>,
+    /// Number of the last group read; 0 where the walk began in the middle.
+    group: u64,
+    /// A group that was read while others before it are missing.
+    held_back: Option<Step>,
+    damaged: bool,
+}
+
+impl Walk {
+    /// From the group that begins at `from`.
+    pub(super) fn new(dir: &Path, seed: u32, from: Position) -> Self {
+        Self { dir: dir.into(), seed, at: from, reader: None, group: 0, held_back: None, damaged: false }
+    }
+
+    /// As [`Walk::new`], where the group before is known by its number.
+    pub(super) fn after(dir: &Path, seed: u32, from: Position, group: u64) -> Self {
+        Self { group, ..Self::new(dir, seed, from) }
+    }
+
+    /// Where the next step reads.
+    pub(super) fn position(&self) -> Position {
+        self.at
+    }
+
+    /// Number of the last group read; 0 before the first.
+    pub(super) fn group(&self) -> u64 {
+        self.group
+    }
+
+    /// The damaged bytes, after [`Step::Damage`] and [`Step::Tail`].
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.reader.as_ref().map_or(&[], |(_, _, reader)| reader.body())
+    }
+
+    /// The records of what was read; all that can be had of damaged bytes. `None` is one of a newer version.
+    pub(super) fn records(&self) -> Box<dyn Iterator<Item = Option<Record<'_>>> + '_> {
+        if self.damaged {
+            Box::new(salvage(self.seed, self.bytes()).records.into_iter().map(Some))
+        } else {
+            Box::new(records(self.bytes()))
+        }
+    }
+
+    /// Reads on, at most to `limit`, which is the durable end of a journal that is being written.
+    pub(super) fn next(&mut self, limit: Option<Position>) -> io::Result<Step> {
+        if let Some(step) = self.held_back.take() {
+            return Ok(step);
+        }
+        loop {
+            if limit.is_some_and(|limit| self.at >= limit) || !self.arrive()? {
+                return Ok(Step::End { at: self.at });
+            }
+            let Some((segment, retired, reader)) = &mut self.reader else { return Ok(Step::End { at: self.at }) };
+            let (segment, retired) = (*segment, *retired);
+            let here = limit.filter(|limit| limit.segment == segment).map(|limit| limit.offset);
+            let mut piece = reader.next(here)?;
+            let ended = matches!(piece, Piece::End { .. } | Piece::Tail { .. });
+            let next = if ended && here.is_none() { self.file_behind(segment)? } else { None };
+            if let (Piece::End { .. }, Some(_), Some((_, _, reader))) = (&piece, &next, &mut self.reader) {
+                // It may have grown until its successor came.
+                reader.refresh();
+                piece = reader.next(None)?;
+            }
+            let offset = self.reader.as_ref().map_or(0, |(_, _, reader)| reader.offset());
+            self.at = Position { segment, offset };
+            self.damaged = false;
+            match piece {
+                Piece::Group { offset, number } => {
+                    let at = Position { segment, offset };
+                    let expected = self.group + 1;
+                    let known = self.group != 0;
+                    self.group = number;
+                    if known && number > expected && !retired {
+                        self.held_back = Some(Step::Group { at });
+                        return Ok(Step::Missing { at, first: expected, last: number - 1 });
+                    }
+                    return Ok(Step::Group { at });
+                }
+                Piece::Damage { offset } => {
+                    self.damaged = true;
+                    return Ok(Step::Damage { at: Position { segment, offset } });
+                }
+                Piece::Tail { offset } => {
+                    self.damaged = true;
+                    let at = Position { segment, offset };
+                    return Ok(if next.is_some() { Step::Damage { at } } else { Step::Tail { at } });
+                }
+                Piece::End { .. } => match next {
+                    Some(file) => self.at = Position { segment: file.number, offset: 0 },
+                    None => {
+                        if let Some((_, _, reader)) = &mut self.reader {
+                            reader.refresh();
+                        }
+                        return Ok(Step::End { at: self.at });
+                    }
+                },
+            }
+        }
+    }
+
+    /// Opens the segment at `self.at`, or the next one there is. Tells whether there is one.
+    fn arrive(&mut self) -> io::Result<bool> {
+        if self.reader.as_ref().is_some_and(|(segment, _, _)| *segment == self.at.segment) {
+            return Ok(true);
+        }
+        self.reader = None;
+        for _ in 0..3 {
+            let files = list(&self.dir)?;
+            let Some(file) = files.into_iter().find(|file| file.number >= self.at.segment) else { return Ok(false) };
+            // A stub is another file than the segment that it stands for: old offsets mean nothing in it.
+            let same = file.number == self.at.segment && !file.retired;
+            let offset = if same { self.at.offset } else { 0 };
+            match SegmentReader::open(&file.path, self.seed, offset) {
+                Ok(reader) => {
+                    self.at = Position { segment: file.number, offset: reader.offset() };
+                    self.reader = Some((file.number, file.retired, reader));
+                    return Ok(true);
+                }
+                // It was retired between the listing and now.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    fn file_behind(&self, segment: u64) -> io::Result<Option<SegmentFile>> {
+        Ok(list(&self.dir)?.into_iter().find(|file| file.number > segment))
+    }
+}
+
+/// The id of the store in this journal, from the first segment whose header is right.
+pub(super) fn store_id(dir: &Path) -> io::Result<Option<[u8; 16]>> {
+    for file in list(dir)? {
+        if let Some(header) = SegmentHeader::of_file(&file.path)?
+            && header.segment == file.number
+        {
+            return Ok(Some(header.store));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,80 @@
+//! The same for the local command line.
+
+use super::{Sources, link_up};
+use crate::{
+    console::{ConditionLine, Link, Queue, Status, TerminalCount, TerminalLine, headline},
+    health::TerminalState,
+};
+
+pub fn status(sources: &Sources) -> Status {
+    super::judge(sources);
+    let spool = sources.spool.status();
+    let link = sources.link.borrow().clone();
+    let terminals = sources.health.terminals();
+    let conditions = conditions(sources);
+    let queue = spool.queues.first();
+    Status {
+        headline: headline(&conditions),
+        tenant: sources.tenant.clone(),
+        gateway: sources.gateway.clone(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        state: if link_up(&link) { "online".into() } else { link.state.name().into() },
+        uptime_s: sources.started.elapsed().as_secs(),
+        queue: Queue {
+            undelivered: queue.map_or(0, |queue| queue.undelivered),
+            oldest: queue.and_then(|queue| queue.oldest),
+            bytes: queue.map_or(0, |queue| queue.bytes),
+            hours_left: None,
+        },
+        link: Link {
+            state: link.state.name().into(),
+            since: Some(link.since),
+            broker: link.broker.as_ref().map(ToString::to_string),
+            cause: link.cause.as_ref().map(|cause| cause.words.clone()),
+        },
+        terminals: TerminalCount {
+            online: terminals.values().filter(|it| it.state == TerminalState::Online).count(),
+            total: terminals.len(),
+        },
+        conditions,
+    }
+}
+
+pub fn terminals(sources: &Sources) -> Vec<TerminalLine> {
+    let ledgers = sources.spool.status().ledgers;
+    let one = |(name, it): (String, crate::health::TerminalHealth)| {
+        let mine = || ledgers.iter().filter(|status| status.ledger.terminal == name);
+        TerminalLine {
+            driver: it.driver.into(),
+            delivery: it.delivery,
+            state: it.state.name().into(),
+            since: it.since,
+            last_seen: it.last_seen,
+            last_punch: it.last_punch,
+            skew_ms: it.clock.skew_ms,
+            records: it.records,
+            capacity: it.capacity,
+            serial: it.serial,
+            firmware: it.firmware,
+            punches: mine().map(|status| status.punches).sum(),
+            twins: mine().map(|status| status.twins_dropped).sum(),
+            set_aside: mine().map(|status| status.set_aside).sum(),
+            name,
+        }
+    };
+    sources.health.terminals().into_iter().map(one).collect()
+}
+
+pub fn conditions(sources: &Sources) -> Vec<ConditionLine> {
+    let one = |condition: crate::health::Condition| ConditionLine {
+        code: condition.kind.code.into(),
+        subject: condition.subject,
+        severity: condition.kind.severity.name().into(),
+        since: condition.since,
+        title: condition.kind.title.en.into(),
+        cause: condition.cause,
+        text: condition.kind.text.en.into(),
+        mend: condition.kind.mend.en.into(),
+    };
+    sources.health.conditions().into_iter().map(one).collect()
+}

@@ -1,0 +1,259 @@
+//! Runs the drivers' lines: each in a task of its own, started again when it fails, left alone when a reload does not
+//! concern it.
+
+mod backoff;
+
+use std::{
+    any::Any,
+    collections::HashMap,
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use driver_api::{DriverError, Gateway, Job, JobFailed, Kind, Link, Operation};
+use futures_util::FutureExt;
+use tokio::{
+    sync::mpsc,
+    task::JoinHandle,
+    time::{Instant, sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, info, info_span, warn};
+
+use crate::{
+    drivers::PlannedLine,
+    health::{Code, Health, TerminalState},
+};
+use backoff::Backoff;
+
+/// How long a line may take to leave when told to.
+const LEAVING: Duration = Duration::from_secs(3);
+/// After so long without trouble, the next failure is treated as the first.
+const SETTLED: Duration = Duration::from_secs(60);
+
+/// All lines at work.
+pub struct Supervisor {
+    gateway: Arc<dyn Gateway>,
+    health: Health,
+    running: HashMap<String, Running>,
+}
+
+/// One line at work.
+struct Running {
+    fingerprint: u64,
+    terminals: Vec<String>,
+    operations: &'static [&'static str],
+    /// Where the present run takes jobs; none between two runs.
+    jobs: Arc<Mutex<Option<mpsc::Sender<Job>>>>,
+    closing: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+/// What a reload did.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Applied {
+    pub started: usize,
+    pub stopped: usize,
+    pub untouched: usize,
+}
+
+impl Supervisor {
+    pub fn new(gateway: Arc<dyn Gateway>, health: Health) -> Self {
+        Self { gateway, health, running: HashMap::new() }
+    }
+
+    /// Runs exactly these lines from now on. Lines that are the same as before are not disturbed.
+    pub async fn apply(&mut self, lines: Vec<PlannedLine>) -> Applied {
+        let mut applied = Applied::default();
+        let mut kept = HashMap::new();
+        let mut fresh = Vec::new();
+        for planned in lines {
+            let key = format!("{}/{}", planned.driver.name, planned.line.key);
+            match self.running.remove(&key) {
+                Some(running) if running.fingerprint == planned.fingerprint => {
+                    applied.untouched += 1;
+                    kept.insert(key, running);
+                }
+                Some(changed) => {
+                    self.running.insert(key.clone(), changed);
+                    fresh.push((key, planned));
+                }
+                None => fresh.push((key, planned)),
+            }
+        }
+        // What is left is gone or changed: it leaves before its successors come, since they may want the same port.
+        applied.stopped = self.running.len();
+        let left: Vec<String> = self.running.values().flat_map(|running| running.terminals.clone()).collect();
+        stop_all(std::mem::replace(&mut self.running, kept)).await;
+        for (key, planned) in fresh {
+            applied.started += 1;
+            let running = self.start(planned);
+            self.running.insert(key, running);
+        }
+        for terminal in left.iter().filter(|name| !self.serves(name)) {
+            self.health.forget(terminal);
+        }
+        applied
+    }
+
+    /// Stops all lines; those that do not leave in time are abandoned, which loses nothing: what was not stored was
+    /// not acknowledged.
+    pub async fn stop(self) {
+        stop_all(self.running).await;
+    }
+
+    /// Asks a terminal's driver to do something.
+    pub fn ask(
+        &self,
+        terminal: &str,
+        operation: Operation,
+    ) -> Result<impl Future<Output = Result<serde_json::Value, JobFailed>> + Send + 'static, JobFailed> {
+        let line = self.running.values().find(|running| running.terminals.iter().any(|name| name == terminal));
+        let line = line.ok_or(JobFailed::NotSupported)?;
+        if !line.operations.contains(&operation.name()) {
+            return Err(JobFailed::NotSupported);
+        }
+        let jobs = line.jobs.lock().expect("nobody panics while holding it").clone();
+        let (job, outcome) = Job::new(terminal, operation);
+        jobs.ok_or(JobFailed::NotConnected)?.try_send(job).map_err(|_| JobFailed::NotConnected)?;
+        Ok(async move { outcome.await.unwrap_or_else(|_| Err(JobFailed::NoAnswer("the connection ended".into()))) })
+    }
+
+    fn serves(&self, terminal: &str) -> bool {
+        self.running.values().any(|running| running.terminals.iter().any(|name| name == terminal))
+    }
+
+    fn start(&self, planned: PlannedLine) -> Running {
+        let PlannedLine { driver, line, fingerprint } = planned;
+        for terminal in &line.terminals {
+            self.health.know(terminal, driver.name, driver.delivery);
+        }
+        let closing = CancellationToken::new();
+        let jobs = Arc::new(Mutex::new(None));
+        let terminals = line.terminals.clone();
+        let span = match &terminals[..] {
+            [terminal] => info_span!("line", driver = driver.name, terminal),
+            _ => info_span!("line", driver = driver.name, line = line.key),
+        };
+        let keeper = Keeper { kind: driver, line, gateway: self.gateway.clone(), health: self.health.clone() };
+        let task = tokio::spawn(keeper.keep_running(jobs.clone(), closing.clone()).instrument(span));
+        Running { fingerprint, terminals, operations: driver.operations, jobs, closing, task }
+    }
+}
+
+async fn stop_all(running: HashMap<String, Running>) {
+    for line in running.values() {
+        line.closing.cancel();
+    }
+    for (_, mut line) in running {
+        if timeout(LEAVING, &mut line.task).await.is_err() {
+            line.task.abort();
+        }
+    }
+}
+
+/// Keeps one line running.
+struct Keeper {
+    kind: &'static Kind,
+    line: driver_api::Line,
+    gateway: Arc<dyn Gateway>,
+    health: Health,
+}
+
+impl Keeper {
+    async fn keep_running(self, jobs: Arc<Mutex<Option<mpsc::Sender<Job>>>>, closing: CancellationToken) {
+        let mut backoff = Backoff::default();
+        let mut told: Option<Code> = None;
+        loop {
+            let (link, parts) = Link::new(self.gateway.clone(), &self.line.terminals);
+            *jobs.lock().expect("nobody panics while holding it") = Some(parts.jobs);
+            let began = Instant::now();
+            let run = AssertUnwindSafe(self.line.driver.run(link)).catch_unwind();
+            tokio::pin!(run);
+            let outcome = tokio::select! {
+                outcome = &mut run => outcome,
+                () = closing.cancelled() => {
+                    // The driver may be gone already.
+                    let _ = parts.closing.send(true);
+                    run.await
+                }
+            };
+            *jobs.lock().expect("nobody panics while holding it") = None;
+            if closing.is_cancelled() {
+                return;
+            }
+            let end = End::of(outcome);
+            if began.elapsed() >= SETTLED {
+                backoff = Backoff::default();
+                told = None;
+            }
+            for terminal in &self.line.terminals {
+                self.health.unserved(terminal, end.state, end.code, &end.cause);
+            }
+            let pause = backoff.next(end.code);
+            if told != Some(end.code) {
+                told = Some(end.code);
+                warn!(
+                    cause = end.cause,
+                    kind = end.code.kind().code,
+                    retry_ms = pause.as_millis() as u64,
+                    "line ended"
+                );
+            }
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = closing.cancelled() => return,
+            }
+            info!(delivery = ?self.kind.delivery, "line started again");
+        }
+    }
+}
+
+/// How a run of a line ended.
+struct End {
+    state: TerminalState,
+    code: Code,
+    cause: String,
+}
+
+impl End {
+    fn of(outcome: Result<Result<(), DriverError>, Box<dyn Any + Send>>) -> Self {
+        let (state, code, cause) = match outcome {
+            Ok(Ok(())) => {
+                (TerminalState::Offline, Code::DriverFailed, "the driver left without being told to".to_owned())
+            }
+            Ok(Err(error)) => {
+                let (state, code) = match &error {
+                    DriverError::Unreachable { .. } => (TerminalState::Offline, Code::TerminalOffline),
+                    DriverError::Busy { .. } => (TerminalState::Offline, Code::TerminalBusy),
+                    DriverError::Refused { .. } => (TerminalState::Refused, Code::TerminalRefuses),
+                    DriverError::Garbled { .. } => (TerminalState::Offline, Code::TerminalGarbled),
+                    DriverError::NotStored(_) => (TerminalState::Offline, Code::TerminalOffline),
+                };
+                (state, code, chain(&error))
+            }
+            Err(panic) => {
+                let words = panic.downcast_ref::<&str>().map(|words| (*words).to_owned());
+                let words = words.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+                (TerminalState::Offline, Code::DriverFailed, format!("it panicked: {words}"))
+            }
+        };
+        Self { state, code, cause }
+    }
+}
+
+/// An error with all its sources in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        words.push_str(": ");
+        words.push_str(&error.to_string());
+        source = error.source();
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests;
