@@ -95,29 +95,31 @@ impl Client {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
         let broken = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
-        let mut bytes = Vec::new();
+        let (mut bytes, mut ended) = (Vec::new(), false);
         loop {
             if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
                 let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
-                let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
                 let field = |name: &str| {
                     let mut lines = head.lines().filter_map(|line| line.split_once(':'));
                     lines.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim().to_owned())
                 };
                 let length = field("content-length").and_then(|length| length.parse::<usize>().ok());
-                let length = length.filter(|length| *length <= LONGEST_ANSWER).ok_or_else(|| broken("no length"))?;
-                if bytes.len() >= end + 4 + length {
-                    let closes = field("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
+                // Without a length the end of the connection is the end of the body.
+                let whole = length.map_or(ended, |length| bytes.len() - end - 4 >= length);
+                if whole {
+                    let closes = ended || field("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
                     if self.keep_alive && !closes {
                         self.open = Some(stream);
                     }
-                    let body = bytes[end + 4..end + 4 + length].to_vec();
+                    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+                    let body = bytes[end + 4..].to_vec();
                     return Ok(Answer { status: status.ok_or_else(|| broken("no status"))?, body });
                 }
             }
-            if bytes.len() > LONGEST_ANSWER || stream.read_buf(&mut bytes).await? == 0 {
+            if ended {
                 return Err(broken("no whole answer"));
             }
+            ended = bytes.len() > LONGEST_ANSWER || stream.read_buf(&mut bytes).await? == 0;
         }
     }
 }
