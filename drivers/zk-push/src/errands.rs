@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use driver_api::{Job, JobFailed, Operation, Report};
+use driver_api::{Job, JobFailed, Operation, Report, Trouble};
 use jiff::{Timestamp, ToSpan, civil::DateTime};
 use serde_json::json;
 use tracing::{debug, info, warn};
@@ -26,6 +26,10 @@ const REST: u64 = 60;
 const AGAIN: Duration = Duration::from_secs(900);
 /// So long a terminal may take for its next poll while something waits for that.
 const PATIENCE: Duration = Duration::from_secs(90);
+/// Nobody is asked for more than that by itself.
+const LONGEST_DAYS: i64 = 92;
+/// A gap that does not close after so many tries is looked at once a day.
+const MOST_IN_VAIN: u8 = 3;
 /// Of a longer list of users nobody has heard.
 const MOST_USERS: usize = 200_000;
 const MOST_PACKETS: u64 = 10_000;
@@ -41,6 +45,8 @@ pub(crate) struct Errands {
     /// What was the latest punch when it went away.
     before: Option<DateTime>,
     rest: Duration,
+    /// Comparisons in a row that found something missing.
+    in_vain: u8,
 }
 
 /// A list of users on its way.
@@ -56,12 +62,13 @@ impl Errands {
         serial.hash(&mut hasher);
         let rest = Duration::from_secs(hasher.finish() % REST);
         let (queue, packets) = (Queue::default(), HashSet::new());
-        Self { queue, comparison: None, listing: None, packets, due: None, before: None, rest }
+        Self { queue, comparison: None, listing: None, packets, due: None, before: None, rest, in_vain: 0 }
     }
 
-    pub(crate) fn was_away(&mut self, latest: Option<DateTime>, now: Instant) {
+    /// It is back. `first`: nobody has ever seen it, so it sends its log by itself now, and is asked later.
+    pub(crate) fn was_away(&mut self, latest: Option<DateTime>, first: bool, now: Instant) {
         self.before = self.before.or(latest);
-        self.due = Some(now + self.rest);
+        self.due = Some(now + if first { AGAIN } else { self.rest });
     }
 }
 
@@ -112,7 +119,8 @@ impl Terminal {
         let wall = self.wall(now);
         let mut inner = self.inner();
         let known = [inner.cursor.compared_to, inner.errands.before, inner.latest].into_iter().flatten().min();
-        let since = known.map_or(wall - 31.days(), |known| known.min(wall) - 1.day());
+        let since = known.map_or(wall - 31.days(), |known| known.min(wall) - 1.day()).max(wall - LONGEST_DAYS.days());
+        let whole = from.is_none() && to.is_none();
         let (from, to) = (from.unwrap_or(since), to.unwrap_or(wall));
         if inner.errands.comparison.is_some() {
             if let Some(job) = job {
@@ -127,7 +135,7 @@ impl Terminal {
             return;
         }
         inner.errands.due = Some(Instant::now() + self.settings.reconcile);
-        inner.errands.comparison = Some(Comparison::new(from, to, dialect, job));
+        inner.errands.comparison = Some(Comparison::new(from, to, whole, dialect, job));
         self.step(&mut inner, dialect, now);
     }
 
@@ -139,13 +147,21 @@ impl Terminal {
             let _ = inner.errands.queue.push(command, Purpose::Comparison, dialect, second(now), Instant::now());
         }
         let Some(found) = comparison.found() else { return };
-        let job = inner.errands.comparison.take().and_then(|comparison| comparison.job);
+        let (job, whole) = match inner.errands.comparison.take() {
+            Some(comparison) => (comparison.job, comparison.whole),
+            None => return,
+        };
         match found.refused {
             None => {
-                inner.errands.before = None;
-                inner.cursor.compared_to = Some(found.to);
+                if whole && found.missing == 0 {
+                    inner.errands.before = None;
+                    inner.cursor.compared_to = Some(found.to);
+                }
                 if found.expected.is_some() {
                     self.report(Report::Gaps { missing: found.missing });
+                }
+                if !std::mem::take(&mut inner.set_aside) {
+                    self.store.terminal().relief(Trouble::RecordsSetAside);
                 }
                 info!(received = found.received, missing = found.missing, "log compared");
             }
@@ -155,7 +171,10 @@ impl Terminal {
                 self.report(Report::FailedRead { why });
             }
         }
-        if found.refused.is_some() || found.missing > 0 {
+        if found.refused.is_none() && found.missing == 0 {
+            inner.errands.in_vain = 0;
+        } else if inner.errands.in_vain < MOST_IN_VAIN {
+            inner.errands.in_vain += 1;
             inner.errands.due = Some(Instant::now() + AGAIN);
         }
         if let Some(job) = job {

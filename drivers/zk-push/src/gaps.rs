@@ -22,6 +22,8 @@ const MOST_PERIODS: usize = 240;
 pub(crate) struct Comparison {
     /// Who asked for it, if anybody did.
     pub job: Option<Job>,
+    /// It covers everything since the last one, so that the next may start where it ends.
+    pub whole: bool,
     to: DateTime,
     periods: VecDeque<(DateTime, DateTime)>,
     current: Option<Step>,
@@ -58,7 +60,7 @@ pub(crate) struct Found {
 }
 
 impl Comparison {
-    pub(crate) fn new(from: DateTime, to: DateTime, dialect: Dialect, job: Option<Job>) -> Self {
+    pub(crate) fn new(from: DateTime, to: DateTime, whole: bool, dialect: Dialect, job: Option<Job>) -> Self {
         let mut periods = VecDeque::new();
         let mut start = from;
         while start <= to && periods.len() < MOST_PERIODS {
@@ -71,7 +73,7 @@ impl Comparison {
             }
         }
         let counts = dialect == Dialect::Attendance;
-        Self { job, to, periods, current: None, counts, expected: None, received: 0, missing: 0, refused: None }
+        Self { job, whole, to, periods, current: None, counts, expected: None, received: 0, missing: 0, refused: None }
     }
 
     /// The next question, when the one before is done with; `None` when there is none left, or one still runs.
@@ -119,6 +121,13 @@ impl Comparison {
         }
     }
 
+    /// Records arrived that could not be read, and are kept raw: the terminal counts them too.
+    pub(crate) fn unreadable(&mut self, records: u64) {
+        if let Some(step) = &mut self.current {
+            step.received += records;
+        }
+    }
+
     /// The terminal polls: what it had to say about an answered question is said.
     pub(crate) fn polled(&mut self) {
         if let Some(step) = self.current.take_if(|step| step.answered) {
@@ -151,7 +160,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_found() {
-        let mut it = Comparison::new(day(1), day(3), Dialect::Attendance, None);
+        let mut it = Comparison::new(day(1), day(3), true, Dialect::Attendance, None);
         let count = it.next().unwrap();
         let query = it.answered(&count, Some(0), Some(3)).unwrap();
         assert_eq!(query, Command::QueryPunches { from: day(1), to: day(3) });
@@ -172,6 +181,7 @@ mod tests {
         let mut it = Comparison::new(
             date(2026, 1, 1).at(0, 0, 0, 0),
             date(2026, 4, 1).at(0, 0, 0, 0),
+            true,
             Dialect::Attendance,
             None,
         );
@@ -192,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_terminal_that_cannot_count_is_asked_once_and_one_that_refuses_is_left_alone() {
-        let mut it = Comparison::new(day(1), day(3), Dialect::Attendance, None);
+        let mut it = Comparison::new(day(1), day(3), true, Dialect::Attendance, None);
         let count = it.next().unwrap();
         let query = it.answered(&count, Some(-1002), None).unwrap();
         it.answered(&query, Some(-1004), None);

@@ -44,6 +44,7 @@ mod terminal;
 mod tls;
 mod uploads;
 mod when;
+mod whereabouts;
 mod wire;
 
 use std::{sync::Arc, time::Duration};
@@ -54,6 +55,7 @@ use driver_api::{
 use jiff::Timestamp;
 use tokio::{
     net::TcpListener,
+    sync::Semaphore,
     task::JoinSet,
     time::{MissedTickBehavior, interval, sleep},
 };
@@ -153,7 +155,12 @@ impl Push {
             terminals.insert(settings.serial.clone(), terminal);
         }
         let Settings { connections, connections_per_peer, .. } = self.settings;
+        // Others need files too, the store first of all.
+        let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        let connections =
+            connections.min(files.map_or(usize::MAX, |files| usize::try_from(files / 2).unwrap_or(usize::MAX)));
         let crowd = Crowd::new(connections, connections_per_peer, BODIES);
-        Server { settings: self.settings.clone(), terminals, strangers: Default::default(), crowd, link }
+        let work = Semaphore::new(uploads::WORK);
+        Server { settings: self.settings.clone(), terminals, strangers: Default::default(), crowd, work, link }
     }
 }

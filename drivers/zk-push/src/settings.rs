@@ -87,8 +87,8 @@ pub(crate) fn settings(mut section: Section, problems: &mut Problems) -> Setting
         }
     };
     let body_limit = section.take_checked("body_limit_mib", "32", problems, number(1, 1024));
-    let connections = section.take_checked("connections", "1024", problems, number(2, 60_000));
-    let per_peer = section.take_checked("connections_per_peer", "256", problems, number(1, 60_000));
+    let connections = section.take_checked("connections", "2048", problems, number(2, 60_000));
+    let per_peer = section.take_checked("connections_per_peer", "1024", problems, number(1, 60_000));
     let tls = match (cert, key) {
         (Some(cert), Some(key)) => {
             let files = TlsFiles { cert, key };
@@ -122,8 +122,8 @@ pub(crate) fn settings(mut section: Section, problems: &mut Problems) -> Setting
         poll: poll.unwrap_or(Duration::from_secs(10)),
         error_delay: error_delay.unwrap_or(Duration::from_secs(30)),
         body_limit: body_limit.unwrap_or(32) * MIB,
-        connections: size(connections.unwrap_or(1024)),
-        connections_per_peer: size(per_peer.unwrap_or(256)),
+        connections: size(connections.unwrap_or(2048)),
+        connections_per_peer: size(per_peer.unwrap_or(1024)),
     }
 }
 
@@ -201,20 +201,14 @@ fn terminal(block: TerminalBlock, problems: &mut Problems) -> Option<TerminalSet
 }
 
 fn serial(section: &mut Section, problems: &mut Problems) -> Option<String> {
-    const EXAMPLE: &str = "\"CEXA204060001\"";
-    let before = problems.errors.len();
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-    let serial = section.take_checked("serial", EXAMPLE, problems, |serial: String| {
+    section.require_checked("serial", "\"CEXA204060001\"", problems, |serial: String| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
         let fits = (1..=64).contains(&serial.len()) && serial.bytes().all(plain);
         fits.then_some(serial).ok_or_else(|| {
             let why = "a serial number is 1 to 64 letters, digits, _ and -".to_owned();
             (why, "copy it from the terminal's menu, System Info".to_owned())
         })
-    });
-    if serial.is_none() && problems.errors.len() == before {
-        section.require::<String>("serial", EXAMPLE, problems); // not there: let it be told in the usual words
-    }
-    serial
+    })
 }
 
 /// `from = "..."` or `from = ["...", "..."]`

@@ -18,6 +18,13 @@ pub(crate) enum Endpoint {
     Exchange,
 }
 
+impl Endpoint {
+    /// What is posted there is lost when it is acknowledged and not read.
+    pub(crate) fn carries_records(self) -> bool {
+        matches!(self, Self::Cdata | Self::Fdata | Self::QueryData | Self::DeviceCmd)
+    }
+}
+
 /// The last segment behind `iclock`, without `.aspx` or `.php`, in any case of letters. In between and in front there is
 /// what operators type: `/essl/iclock/cdata`, `/iclock/iclock/cdata.aspx`, `/iclock/cdata/`.
 pub(crate) fn endpoint(path: &str) -> Option<Endpoint> {

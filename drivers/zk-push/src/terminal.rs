@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use driver_api::{Clock, NotStored, Report, Store, Trouble};
+use driver_api::{NotStored, Report, Store, Trouble};
 use encoding_rs::Encoding;
 use jiff::{
     Timestamp,
@@ -26,10 +26,9 @@ use crate::{
     skew::{Finding, Skew},
     target::Query,
     when,
+    whereabouts::{Admission, News, Whereabouts},
 };
 
-/// An address moves for good when nobody has spoken from the old one for so long.
-const ADDRESS_SETTLES: Duration = Duration::from_secs(86_400);
 /// Signs of life are reported no more often.
 const SEEN_EVERY: Duration = Duration::from_secs(1);
 
@@ -51,25 +50,15 @@ pub(crate) struct Inner {
     pub latest: Option<DateTime>,
     pub seen: Option<Instant>,
     told: Option<Instant>,
-    /// When it last spoke from the address that it is pinned to.
-    at_home: Option<Instant>,
-    moved: bool,
+    whereabouts: Whereabouts,
     /// The zone's offset that it was last told.
     pub offset: Option<Offset>,
-    /// Where uploads come from at this moment.
-    uploading: Vec<IpAddr>,
-    cloned: Option<Instant>,
+    /// Whether its clock was told to be off; `None` before anything was told.
+    clock_off: Option<bool>,
+    /// Records were set aside since the last comparison of its log.
+    pub set_aside: bool,
     /// Templates, photos and the like that came and were thrown away, since this run began.
-    pub(crate) dropped: u64,
-}
-
-/// Whether a request may be served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Admission {
-    Served,
-    /// Its punches are taken; it gets no commands, since it may be somebody else.
-    WithoutCommands,
-    Refused,
+    pub dropped: u64,
 }
 
 impl Terminal {
@@ -85,11 +74,10 @@ impl Terminal {
             latest,
             seen: None,
             told: None,
-            at_home: None,
-            moved: false,
+            whereabouts: Whereabouts::default(),
             offset: None,
-            uploading: Vec::new(),
-            cloned: None,
+            clock_off: None,
+            set_aside: false,
             dropped: 0,
         };
         let away_after = (listener.poll * 3).max(Duration::from_secs(90));
@@ -106,46 +94,22 @@ impl Terminal {
 
     /// Checks where it speaks from.
     pub(crate) fn admit(&self, peer: IpAddr, now: Instant) -> Admission {
-        let terminal = self.store.terminal();
         let mut inner = self.inner();
-        if !self.settings.from.is_empty() {
-            let fits = self.settings.from.iter().any(|network| network.holds(peer));
-            if std::mem::replace(&mut inner.moved, !fits) == fits {
-                if fits {
-                    terminal.relief(Trouble::AddressChanged);
-                } else {
-                    terminal.trouble(
-                        Trouble::AddressChanged,
-                        format!("refused: it speaks from {peer}, which `from` does not hold"),
-                    );
-                    warn!(%peer, "terminal refused at an address that is not its own");
-                }
+        let Inner { cursor, whereabouts, .. } = &mut *inner;
+        let (admission, news) = whereabouts.admit(&self.settings.from, &mut cursor.address, peer, now);
+        self.tell(news, peer);
+        admission
+    }
+
+    fn tell(&self, news: Option<News>, peer: IpAddr) {
+        match news {
+            None => {}
+            Some(News::Relief) => self.store.terminal().relief(Trouble::AddressChanged),
+            Some(News::Trouble(cause)) => {
+                warn!(%peer, "terminal spoke from an address that is not its own");
+                self.store.terminal().trouble(Trouble::AddressChanged, cause);
             }
-            return if fits { Admission::Served } else { Admission::Refused };
         }
-        let home = *inner.cursor.address.get_or_insert(peer);
-        if home == peer {
-            inner.at_home = Some(now);
-            if std::mem::take(&mut inner.moved) {
-                terminal.relief(Trouble::AddressChanged);
-            }
-            return Admission::Served;
-        }
-        let since = *inner.at_home.get_or_insert(now);
-        if now.duration_since(since) >= ADDRESS_SETTLES {
-            inner.cursor.address = Some(peer);
-            inner.at_home = Some(now);
-            inner.moved = false;
-            terminal.relief(Trouble::AddressChanged);
-            return Admission::Served;
-        }
-        if !std::mem::replace(&mut inner.moved, true) {
-            let cause =
-                format!("it spoke from {home} before and from {peer} now; it gets no commands until that is settled");
-            terminal.trouble(Trouble::AddressChanged, cause);
-            warn!(%peer, %home, "terminal came from another address");
-        }
-        Admission::WithoutCommands
     }
 
     /// A sign of life.
@@ -158,7 +122,8 @@ impl Terminal {
             self.store.terminal().online();
             // Not all send by themselves what was punched meanwhile.
             let latest = inner.latest;
-            inner.errands.was_away(latest, now);
+            let first = latest.is_none() && inner.cursor.compared_to.is_none();
+            inner.errands.was_away(latest, first, now);
             info!("terminal came");
         } else if inner.told.is_none_or(|told| now.duration_since(told) >= SEEN_EVERY) {
             inner.told = Some(now);
@@ -279,16 +244,21 @@ impl Terminal {
     /// What an upload of few records says about its clock.
     pub(crate) fn clock(&self, ahead: i64) {
         let terminal = self.store.terminal();
-        let told = |clock: Clock| self.report(Report::Clock(clock));
-        match self.inner().skew.upload(ahead) {
+        let mut inner = self.inner();
+        match inner.skew.upload(ahead) {
             Finding::Right(clock) => {
-                told(clock);
-                terminal.relief(Trouble::ClockOff);
+                self.report(Report::Clock(clock));
+                if inner.clock_off.replace(false) != Some(false) {
+                    terminal.relief(Trouble::ClockOff);
+                    terminal.relief(Trouble::ClockUnset);
+                }
             }
             Finding::Off(clock) => {
-                told(clock);
-                let cause = format!("its punches arrive with times that are {} s off", ahead / 1000);
-                terminal.trouble(Trouble::ClockOff, cause);
+                self.report(Report::Clock(clock));
+                if inner.clock_off.replace(true) != Some(true) {
+                    let cause = format!("its punches arrive with times that are {} s off", ahead / 1000);
+                    terminal.trouble(Trouble::ClockOff, cause);
+                }
             }
             Finding::Nothing => {}
         }
@@ -310,23 +280,10 @@ impl Terminal {
         }
     }
 
-    /// An upload begins; it ends when the guard goes. Two at once under one serial number are a clone or a forgery, or a
-    /// terminal that gave up and tried again, which comes from one address.
+    /// An upload begins; it ends when the guard goes.
     pub(crate) fn upload(&self, peer: IpAddr, now: Instant) -> Uploading<'_> {
-        const QUIET: Duration = Duration::from_secs(3600);
-        let terminal = self.store.terminal();
-        let mut inner = self.inner();
-        if inner.uploading.iter().any(|other| *other != peer) {
-            warn!(%peer, "two uploads came at once under one serial number");
-            terminal.trouble(
-                Trouble::AddressChanged,
-                format!("two uploads at once under its serial number, one from {peer}: a clone?"),
-            );
-            inner.cloned = Some(now);
-        } else if inner.cloned.take_if(|since| now.duration_since(*since) >= QUIET).is_some() && !inner.moved {
-            terminal.relief(Trouble::AddressChanged);
-        }
-        inner.uploading.push(peer);
+        let news = self.inner().whereabouts.upload_begins(peer, now);
+        self.tell(news, peer);
         Uploading { terminal: self, peer }
     }
 }
@@ -339,9 +296,6 @@ pub(crate) struct Uploading<'a> {
 
 impl Drop for Uploading<'_> {
     fn drop(&mut self) {
-        let mut inner = self.terminal.inner();
-        if let Some(at) = inner.uploading.iter().position(|peer| *peer == self.peer) {
-            inner.uploading.swap_remove(at);
-        }
+        self.terminal.inner().whereabouts.upload_ends(self.peer);
     }
 }

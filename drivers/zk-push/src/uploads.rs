@@ -1,7 +1,8 @@
 //! What terminals post: each table read in its own way, made durable, and only then acknowledged.
 
-use driver_api::{NotStored, Origin, Trouble};
+use driver_api::{Flag, NotStored, Origin, Trouble};
 use jiff::Timestamp;
+use tokio::sync::Semaphore;
 use tracing::{debug, info, warn};
 
 use crate::{
@@ -22,6 +23,11 @@ use crate::{
 
 /// Of options, results and the like no more than this is looked at.
 pub(crate) const SHORT: usize = 256 << 10;
+
+/// Pages of uploads that are parsed and wait for the disk at a time. A parsed page takes ten times its room; ordinary uploads
+/// are one page, so a thousand of them share one flush.
+pub(crate) const WORK: usize = 1024;
+const PAGE: usize = 4096;
 
 /// Why an upload is not acknowledged.
 #[derive(Debug)]
@@ -49,6 +55,7 @@ pub(crate) struct Receiving<'a> {
     pub place: &'a Place,
     pub surplus: &'a Surplus,
     pub now: Timestamp,
+    pub work: &'a Semaphore,
 }
 
 /// What is done with the lines of a table.
@@ -188,6 +195,8 @@ impl Receiving<'_> {
     }
 
     async fn piece(&self, kind: Table, name: &str, piece: &[u8], runs: &mut Runs) -> Result<usize, NotStored> {
+        let pages = u32::try_from(1 + piece.len() / PAGE).unwrap_or(u32::MAX).min(WORK as u32);
+        let _working = self.work.acquire_many(pages).await.map_err(|_| NotStored::Closed)?;
         let taken = match kind {
             Table::Attendance => punches::attendance(piece, runs, &self.terminal.reading(self.now)),
             Table::Events => punches::events(piece, name, runs, &self.terminal.reading(self.now)),
@@ -256,6 +265,8 @@ impl Receiving<'_> {
         let newest = taken.newest();
         let few = taken.lines <= skew::LIVE && asked.is_empty();
         let aside = taken.batch.set_aside.last().map(|aside| aside.reason.clone());
+        let asides = taken.batch.set_aside.len() as u64;
+        let unset = taken.batch.punches.iter().any(|punch| punch.flags.contains(&Flag::ClockUnset));
         self.place.waits();
         let stored = terminal.store.put(taken.batch).await?;
         self.place.waited_for();
@@ -264,10 +275,15 @@ impl Receiving<'_> {
             let mut inner = terminal.inner();
             if let Some(comparison) = &mut inner.errands.comparison {
                 asked.into_iter().for_each(|local| comparison.received(local));
+                comparison.unreadable(asides);
             }
+            inner.set_aside |= stored.set_aside > 0;
             inner.latest = inner.latest.max(newest.filter(|newest| *newest <= wall));
         }
-        if let Some(reason) = aside {
+        if unset {
+            terminal.store.terminal().trouble(Trouble::ClockUnset, "punches came with a date of 2000 or before");
+        }
+        if let Some(reason) = aside.filter(|_| stored.set_aside > 0) {
             terminal.store.terminal().trouble(Trouble::RecordsSetAside, reason);
         }
         if few && let Some(ahead) = newest.and_then(|newest| punches::ahead(newest, terminal.zone(), self.now)) {

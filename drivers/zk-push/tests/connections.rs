@@ -55,6 +55,16 @@ async fn what_follows_a_body_is_no_request_and_half_a_line_is_no_record() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_body_of_unknown_length_is_not_taken_for_an_empty_one() {
+    let server = server().await;
+    let line = record("1", "2026-11-22 08:00:00");
+    let answer = server.raw(format!("POST {ATTLOG} HTTP/1.1\r\n\r\n{line}").as_bytes(), true).await;
+    assert_eq!(split(&answer).0, 411, "{answer}");
+    assert_eq!(server.people("t0"), [""; 0]);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_chunked_body_is_a_body() {
     let server = server().await;
     let line = record("1", "2026-11-22 08:00:00");
