@@ -7,7 +7,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use tokio::time::{Instant, timeout_at};
 
-use crate::crowd::{Crowd, Room};
+use crate::crowd::{Place, Room};
 
 /// From the head to the last byte.
 const BODY_TIME: Duration = Duration::from_secs(60);
@@ -37,8 +37,8 @@ pub(crate) struct Upload {
 }
 
 impl Upload {
-    pub(crate) fn new(body: Incoming, limit: u64, crowd: &std::sync::Arc<Crowd>) -> Self {
-        Self { body, room: crowd.room(), deadline: Instant::now() + BODY_TIME, limit, total: 0 }
+    pub(crate) fn new(body: Incoming, limit: u64, place: &Place) -> Self {
+        Self { body, room: place.room(), deadline: Instant::now() + BODY_TIME, limit, total: 0 }
     }
 
     /// Bytes that came so far.
@@ -51,7 +51,7 @@ impl Upload {
         if self.body.size_hint().lower() > self.limit {
             return Err(self.too_long().await);
         }
-        if !self.room.resize(held) {
+        if !self.room.resize(held).await {
             return Err(Ended::NoRoom);
         }
         match self.frame().await? {

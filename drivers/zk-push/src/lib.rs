@@ -47,14 +47,14 @@ mod when;
 mod whereabouts;
 mod wire;
 
-use std::{sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use driver_api::{
     Delivery, Driver, DriverError, JobFailed, Kind, Line, Link, Problems, Section, TerminalBlock, async_trait,
 };
 use jiff::Timestamp;
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     sync::Semaphore,
     task::JoinSet,
     time::{MissedTickBehavior, interval, sleep},
@@ -104,8 +104,7 @@ impl Driver for Push {
                 Some(tls::acceptor(files).map_err(|reason| DriverError::Refused { peer: listen.to_string(), reason })?)
             }
         };
-        let door = TcpListener::bind(listen)
-            .await
+        let door = door(listen)
             .map_err(|source| DriverError::Unreachable { peer: format!("our own port {listen}"), source })?;
         let server = Arc::new(self.server(link).await);
         info!(%listen, terminals = self.terminals.len(), tls = tls.is_some(), "listening for terminals");
@@ -143,6 +142,15 @@ impl Driver for Push {
             }
         }
     }
+}
+
+/// Opens the port. When a whole branch has power again, all its terminals come within a second: so many may stand in line.
+fn door(listen: SocketAddr) -> io::Result<TcpListener> {
+    const IN_LINE: u32 = 4096;
+    let socket = if listen.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(listen)?;
+    socket.listen(IN_LINE)
 }
 
 impl Push {

@@ -85,7 +85,7 @@ impl Server {
         surplus: &Surplus,
     ) -> Result<Response<Full<Bytes>>, NoAnswer> {
         let (head, body) = request.into_parts();
-        let upload = Upload::new(body, self.settings.body_limit, &self.crowd);
+        let upload = Upload::new(body, self.settings.body_limit, place);
         let query = Query(head.uri.query().unwrap_or(""));
         let reply = match query.serial() {
             Err(bad) => {

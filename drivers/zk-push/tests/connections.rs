@@ -156,6 +156,23 @@ async fn slow_connections_make_room_for_good_ones() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn bodies_that_never_end_take_no_memory_from_those_that_do() {
+    let server = Server::start("", "UTC", &["serial = \"K\""]).await;
+    let mut slow = Vec::new();
+    for _ in 0..300 {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        let half =
+            [head(400_000).as_bytes(), &record("1", "2026-11-22 08:00:00").repeat(5000).as_bytes()[..150_000]].concat();
+        stream.write_all(&half).await.unwrap();
+        slow.push(stream);
+    }
+    let body: String = (0..20_000).map(|n| record(&format!("{n}"), "2026-11-22 08:00:00")).collect();
+    assert_eq!(server.post(ATTLOG, &body).await, (200, "OK: 20000".into()));
+    assert_eq!(server.people("t0").len(), 20_000);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_hangs_up_before_the_answer_has_posted_all_the_same() {
     let server = server().await;
     server.gateway.set_slow(Duration::from_millis(100));
