@@ -2,34 +2,25 @@
 
 use std::{
     collections::{BTreeSet, HashSet},
-    hash::{DefaultHasher, Hash, Hasher},
     time::{Duration, Instant},
 };
 
-use driver_api::{Job, JobFailed, Operation, Report, Trouble};
-use jiff::{Timestamp, ToSpan, civil::DateTime};
+use driver_api::{Job, JobFailed, Operation};
+use jiff::Timestamp;
 use serde_json::json;
-use tracing::{debug, info, warn};
+use tracing::debug;
 
 use crate::{
     commands::{Command, Outcome, meaning},
-    gaps::Comparison,
+    comparing::Comparing,
     options,
     queue::{Entry, Purpose, Queue},
     settings::Dialect,
     terminal::{Inner, Terminal},
 };
 
-/// A terminal that came back is left in peace for up to so long before it is asked, and not all at the same moment.
-const REST: u64 = 60;
-/// A comparison that found something missing, or came to nothing, is made again after this long.
-const AGAIN: Duration = Duration::from_secs(900);
 /// So long a terminal may take for its next poll while something waits for that.
 const PATIENCE: Duration = Duration::from_secs(90);
-/// Nobody is asked for more than that by itself.
-const LONGEST_DAYS: i64 = 92;
-/// A gap that does not close after so many tries is looked at once a day.
-const MOST_IN_VAIN: u8 = 3;
 /// Of a longer list of users nobody has heard.
 const MOST_USERS: usize = 200_000;
 const MOST_PACKETS: u64 = 10_000;
@@ -37,16 +28,10 @@ const MOST_PACKETS: u64 = 10_000;
 /// The errands of one terminal.
 pub(crate) struct Errands {
     pub queue: Queue,
-    pub comparison: Option<Comparison>,
+    pub comparing: Comparing,
     listing: Option<Listing>,
     /// Packets of answers that have come, by command.
     packets: HashSet<(u64, u64)>,
-    due: Option<Instant>,
-    /// What was the latest punch when it went away.
-    before: Option<DateTime>,
-    rest: Duration,
-    /// Comparisons in a row that found something missing.
-    in_vain: u8,
 }
 
 /// A list of users on its way.
@@ -58,21 +43,12 @@ struct Listing {
 
 impl Errands {
     pub(crate) fn new(serial: &str) -> Self {
-        let mut hasher = DefaultHasher::new();
-        serial.hash(&mut hasher);
-        let rest = Duration::from_secs(hasher.finish() % REST);
-        let (queue, packets) = (Queue::default(), HashSet::new());
-        Self { queue, comparison: None, listing: None, packets, due: None, before: None, rest, in_vain: 0 }
-    }
-
-    /// It is back. `first`: nobody has ever seen it, so it sends its log by itself now, and is asked later.
-    pub(crate) fn was_away(&mut self, latest: Option<DateTime>, first: bool, now: Instant) {
-        self.before = self.before.or(latest);
-        self.due = Some(now + if first { AGAIN } else { self.rest });
+        let (queue, comparing, packets) = (Queue::default(), Comparing::new(serial), HashSet::new());
+        Self { queue, comparing, listing: None, packets }
     }
 }
 
-fn second(now: Timestamp) -> u64 {
+pub(crate) fn second(now: Timestamp) -> u64 {
     u64::try_from(now.as_second()).unwrap_or(0)
 }
 
@@ -113,83 +89,11 @@ impl Terminal {
         }
     }
 
-    /// Compares a time, or everything since the last comparison with a day before it.
-    fn compare(&self, from: Option<DateTime>, to: Option<DateTime>, job: Option<Job>, now: Timestamp) {
-        let dialect = self.dialect();
-        let wall = self.wall(now);
-        let mut inner = self.inner();
-        let known = [inner.cursor.compared_to, inner.errands.before, inner.latest].into_iter().flatten().min();
-        let since = known.map_or(wall - 31.days(), |known| known.min(wall) - 1.day()).max(wall - LONGEST_DAYS.days());
-        let whole = from.is_none() && to.is_none();
-        let (from, to) = (from.unwrap_or(since), to.unwrap_or(wall));
-        if inner.errands.comparison.is_some() {
-            if let Some(job) = job {
-                job.done(Err(JobFailed::Refused("a comparison is under way".into())));
-            }
-            return;
-        }
-        if from > to {
-            if let Some(job) = job {
-                job.done(Err(JobFailed::Refused("the time ends before it begins".into())));
-            }
-            return;
-        }
-        inner.errands.due = Some(Instant::now() + self.settings.reconcile);
-        inner.errands.comparison = Some(Comparison::new(from, to, whole, dialect, job));
-        self.step(&mut inner, dialect, now);
-    }
-
-    /// Asks the next question of a comparison, or ends it.
-    fn step(&self, inner: &mut Inner, dialect: Dialect, now: Timestamp) {
-        let Some(comparison) = &mut inner.errands.comparison else { return };
-        if let Some(command) = comparison.next() {
-            // 64 commands waiting is the only reason to be refused: then it is given up at the next tick.
-            let _ = inner.errands.queue.push(command, Purpose::Comparison, dialect, second(now), Instant::now());
-        }
-        let Some(found) = comparison.found() else { return };
-        let (job, whole) = match inner.errands.comparison.take() {
-            Some(comparison) => (comparison.job, comparison.whole),
-            None => return,
-        };
-        match found.refused {
-            None => {
-                if whole && found.missing == 0 {
-                    inner.errands.before = None;
-                    inner.cursor.compared_to = Some(found.to);
-                }
-                if found.expected.is_some() {
-                    self.report(Report::Gaps { missing: found.missing });
-                }
-                if !std::mem::take(&mut inner.set_aside) {
-                    self.store.terminal().relief(Trouble::RecordsSetAside);
-                }
-                info!(received = found.received, missing = found.missing, "log compared");
-            }
-            Some(code) => {
-                let why = format!("asked for its punches it answered {code}: {}", meaning(code));
-                warn!(code, "log not compared");
-                self.report(Report::FailedRead { why });
-            }
-        }
-        if found.refused.is_none() && found.missing == 0 {
-            inner.errands.in_vain = 0;
-        } else if inner.errands.in_vain < MOST_IN_VAIN {
-            inner.errands.in_vain += 1;
-            inner.errands.due = Some(Instant::now() + AGAIN);
-        }
-        if let Some(job) = job {
-            job.done(match found.refused {
-                Some(code) => Err(JobFailed::Refused(format!("{code}: {}", meaning(code)))),
-                None => Ok(json!({"expected": found.expected, "received": found.received, "missing": found.missing})),
-            });
-        }
-    }
-
     /// The answer to a poll: commands, or nothing.
     pub(crate) fn poll(&self, commands: bool, now: Timestamp) -> String {
         let dialect = self.dialect();
         let mut inner = self.inner();
-        if let Some(comparison) = &mut inner.errands.comparison {
+        if let Some(comparison) = &mut inner.errands.comparing.comparison {
             comparison.polled();
             self.step(&mut inner, dialect, now);
         }
@@ -226,10 +130,10 @@ impl Terminal {
             Purpose::Upkeep => debug!(?code, "upkeep done"),
             Purpose::Comparison => {
                 let sum = result.ok().and_then(|(outcome, _)| outcome.sum);
-                if let Some(comparison) = &mut inner.errands.comparison
-                    && let Some(next) = comparison.answered(&entry.command, code, sum)
-                {
-                    let _ = inner.errands.queue.push(next, Purpose::Comparison, dialect, second(now), Instant::now());
+                let next = inner.errands.comparing.comparison.as_mut();
+                let next = next.and_then(|comparison| comparison.answered(&entry.command, code, sum));
+                if let Some(next) = next {
+                    self.ask(inner, next, dialect, now);
                 }
             }
             Purpose::Job(job) => {
@@ -287,10 +191,9 @@ impl Terminal {
     }
 
     /// What is to be done because time went by.
-    pub(crate) fn tick(&self, now: Timestamp) {
-        let instant = Instant::now();
+    pub(crate) fn tick(&self, instant: Instant, now: Timestamp) {
         let dialect = self.dialect();
-        let compare = {
+        {
             let mut inner = self.inner();
             for entry in inner.errands.queue.expire(instant) {
                 let failed = if entry.fetched() {
@@ -301,7 +204,7 @@ impl Terminal {
                 self.settled(&mut inner, entry, Err(failed), dialect, now);
             }
             let silent = inner.seen.is_none_or(|seen| instant.duration_since(seen) > PATIENCE);
-            if let Some(comparison) = &mut inner.errands.comparison {
+            if let Some(comparison) = &mut inner.errands.comparing.comparison {
                 if silent {
                     comparison.polled(); // no poll will tell that it has said everything
                 }
@@ -311,19 +214,13 @@ impl Terminal {
             // Clocks were put forward or back: it learns its new offset with its options.
             let offset = self.settings.zone.to_offset(now);
             if dialect == Dialect::Attendance && inner.offset.is_some_and(|told| told != offset) {
-                inner.offset = Some(offset);
-                let _ = inner.errands.queue.push(Command::Check, Purpose::Upkeep, dialect, second(now), instant);
-            }
-            inner.errands.due.is_some_and(|due| instant >= due)
-        };
-        if compare && self.connected(instant) {
-            if dialect == Dialect::Attendance {
-                self.compare(None, None, None, now);
-            } else {
-                // A security terminal can only be asked for its whole log: on request alone.
-                self.inner().errands.due = None;
+                let queued = inner.errands.queue.push(Command::Check, Purpose::Upkeep, dialect, second(now), instant);
+                if queued.is_ok() {
+                    inner.offset = Some(offset);
+                }
             }
         }
+        self.compare_when_due(dialect, instant, now);
     }
 }
 

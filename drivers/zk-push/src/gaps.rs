@@ -17,6 +17,9 @@ const LONGEST: i64 = 31;
 /// No more questions than that in one comparison: nearly twenty years.
 const MOST_PERIODS: usize = 240;
 
+/// The vendor's code for a time-out, for a terminal that says nothing at all.
+pub(crate) const NO_ANSWER: i64 = -1003;
+
 /// One comparison under way.
 #[derive(Debug)]
 pub(crate) struct Comparison {
@@ -100,11 +103,17 @@ impl Comparison {
                 self.refused = match code {
                     Some(code) if code < 0 => Some(code),
                     Some(_) => None,
-                    None => Some(-1003),
+                    None => Some(NO_ANSWER),
                 };
                 None
             }
         }
+    }
+
+    /// A question could not be asked.
+    pub(crate) fn give_up(&mut self) {
+        self.current = None;
+        self.refused = Some(NO_ANSWER);
     }
 
     /// Whether a punch of this time was asked for.

@@ -8,12 +8,13 @@
 //! may it) -> [`uploads`] (tables) -> [`punches`] (bytes to records, pure) -> the store; and only when the store has said
 //! that all of it is on disk, `OK` goes back, and the terminal may forget.
 //!
-//! What is asked of terminals: [`errands`] (jobs and comparisons) -> [`queue`] -> the answer to the terminal's next poll.
+//! What is asked of terminals: [`errands`] (jobs) and [`comparing`] (their log with ours) -> [`queue`] -> the answer to the terminal's next poll.
 
 mod attlog;
 mod body;
 mod codes;
 mod commands;
+mod comparing;
 mod crowd;
 mod cursor;
 mod errands;
@@ -47,7 +48,12 @@ mod when;
 mod whereabouts;
 mod wire;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use driver_api::{
     Delivery, Driver, DriverError, JobFailed, Kind, Line, Link, Problems, Section, TerminalBlock, async_trait,
@@ -136,8 +142,8 @@ impl Driver for Push {
                     }
                 }
                 _ = ticks.tick() => {
-                    let now = Timestamp::now();
-                    server.terminals.values().for_each(|terminal| terminal.tick(now));
+                    let (instant, now) = (Instant::now(), Timestamp::now());
+                    server.terminals.values().for_each(|terminal| terminal.tick(instant, now));
                 }
             }
         }

@@ -123,7 +123,7 @@ impl Terminal {
             // Not all send by themselves what was punched meanwhile.
             let latest = inner.latest;
             let first = latest.is_none() && inner.cursor.compared_to.is_none();
-            inner.errands.was_away(latest, first, now);
+            inner.errands.comparing.was_away(latest, first, now);
             info!("terminal came");
         } else if inner.told.is_none_or(|told| now.duration_since(told) >= SEEN_EVERY) {
             inner.told = Some(now);

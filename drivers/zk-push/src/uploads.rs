@@ -250,7 +250,7 @@ impl Receiving<'_> {
         let wall = terminal.wall(self.now);
         let asked = {
             let inner = terminal.inner();
-            let comparison = inner.errands.comparison.as_ref();
+            let comparison = inner.errands.comparing.comparison.as_ref();
             let mut asked = Vec::new();
             if let Some(comparison) = comparison {
                 for punch in &mut taken.batch.punches {
@@ -273,7 +273,7 @@ impl Receiving<'_> {
         debug!(new = stored.new, twins = stored.twins, aside = stored.set_aside, "upload stored");
         {
             let mut inner = terminal.inner();
-            if let Some(comparison) = &mut inner.errands.comparison {
+            if let Some(comparison) = &mut inner.errands.comparing.comparison {
                 asked.into_iter().for_each(|local| comparison.received(local));
                 comparison.unreadable(asides);
             }
