@@ -4,7 +4,8 @@ mod desk;
 mod door;
 
 use std::{
-    path::PathBuf,
+    fs, io,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -19,13 +20,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::{
+    clock::Clock,
     config::{self, Config},
     console::Console,
     courier::{Board, Courier, Inbox},
     drivers::DRIVERS,
     health::{Code, Health},
     mqtt,
-    spool::Spool,
+    spool::{Filter, Spool},
     status::{self, Sources},
     supervisor::Supervisor,
     wire::{self, suffix},
@@ -45,8 +47,13 @@ pub async fn run(config: Config, path: PathBuf) -> anyhow::Result<()> {
     let started = Instant::now();
     let settings = config.spool.clone();
     let spool = tokio::task::spawn_blocking(move || Spool::open(&settings)).await?.context("cannot open the store")?;
+    let boots = boots(&config.gateway.state_dir);
     let health = Health::default();
-    let door = Arc::new(Door::new(spool.clone(), health.clone()));
+    let clock = Arc::new(Clock::default());
+    if let Some((_, newest)) = spool.recent(Filter { limit: 1, ..Filter::default() }).await?.pop() {
+        clock.passed(newest.stored);
+    }
+    let door = Arc::new(Door::new(spool.clone(), health.clone(), clock.clone()));
     door.set_zones(&config.terminals);
     let mut supervisor = Supervisor::new(door.clone(), health.clone());
 
@@ -61,6 +68,8 @@ pub async fn run(config: Config, path: PathBuf) -> anyhow::Result<()> {
         health: health.clone(),
         spool: spool.clone(),
         link: link.clone(),
+        clock,
+        boots,
     };
     board.set(suffix::BIRTH, wire::json(&status::birth(&sources)));
     let leaving = CancellationToken::new();
@@ -104,12 +113,14 @@ pub async fn run(config: Config, path: PathBuf) -> anyhow::Result<()> {
 }
 
 /// Reads the config again: terminals that did not change are not disturbed, a bad file changes nothing.
-async fn reload(path: &std::path::Path, door: &Door, supervisor: &Mutex<Supervisor>, health: &Health) {
+async fn reload(path: &Path, door: &Door, supervisor: &Mutex<Supervisor>, health: &Health) {
     match config::load(path, DRIVERS) {
         Ok(config) => {
             door.set_zones(&config.terminals);
             let applied = supervisor.lock().await.apply(config.lines).await;
             health.clear(Code::ConfigRejected, None);
+            // Who is known now is no stranger, and who still is one will ask again.
+            health.clear_all(Code::TerminalUnknown);
             info!(
                 started = applied.started,
                 stopped = applied.stopped,
@@ -190,4 +201,18 @@ async fn watch_over(sources: Sources) {
 fn tell_systemd(news: &[sd_notify::NotifyState<'_>]) {
     // Without systemd there is nobody to tell.
     let _ = sd_notify::notify(news);
+}
+
+/// Counts the starts of this gateway on this store, for health. A count that cannot be kept is not known.
+fn boots(state_dir: &Path) -> Option<u64> {
+    let path = state_dir.join("boots");
+    let before = match fs::read_to_string(&path) {
+        Ok(text) => text.trim().parse().ok()?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+        Err(_) => return None,
+    };
+    let boots: u64 = before + 1;
+    let fresh = state_dir.join("boots.new");
+    fs::write(&fresh, format!("{boots}\n")).and_then(|()| fs::rename(&fresh, &path)).ok()?;
+    Some(boots)
 }

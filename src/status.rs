@@ -2,12 +2,13 @@
 
 pub mod lines;
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use jiff::Timestamp;
 use tokio::sync::watch;
 
 use crate::{
+    clock::Clock,
     courier::{LinkState, LinkStatus},
     drivers::{DRIVERS, find},
     health::{Code, Condition, Health, Severity, TerminalState},
@@ -28,6 +29,9 @@ pub struct Sources {
     pub health: Health,
     pub spool: Spool,
     pub link: watch::Receiver<LinkStatus>,
+    pub clock: Arc<Clock>,
+    /// Starts on this store, this one included.
+    pub boots: Option<u64>,
 }
 
 /// Turns what spool and courier say of themselves into conditions.
@@ -56,6 +60,7 @@ pub fn judge(sources: &Sources) {
     let unsendable = (link.unsendable > 0).then(|| format!("{} punches are too large", link.unsendable));
     health.set(Code::PunchUnsendable, None, unsendable);
     let days = link.certificate_days().filter(|days| *days <= 30);
+    health.set(Code::ClockNotTrusted, None, sources.clock.doubt());
     health.set(Code::CertificateExpires, None, days.map(|days| format!("{days} days left")));
 }
 
@@ -109,7 +114,7 @@ pub fn gateway(sources: &Sources) -> doc::GatewayHealth {
         at: Timestamp::now(),
         version: env!("CARGO_PKG_VERSION").into(),
         uptime_s: sources.started.elapsed().as_secs(),
-        boots: None,
+        boots: sources.boots,
         terminals: terminals.len() as u64,
         terminals_online: terminals.values().filter(|it| it.state == TerminalState::Online).count() as u64,
         queue: doc::Queue {
@@ -139,7 +144,9 @@ pub fn gateway(sources: &Sources) -> doc::GatewayHealth {
         },
         process: process(),
         host: host(),
-        conditions: conditions(sources, |condition| condition.subject.is_none()),
+        conditions: conditions(sources, |condition| {
+            !condition.subject.as_ref().is_some_and(|subject| terminals.contains_key(subject))
+        }),
         conditions_left_out: 0,
     }
 }

@@ -60,7 +60,7 @@ fn the_sample_names_every_key() {
         "history",
     ] {
         assert!(
-            sample.lines().any(|line| line.trim_start_matches("# ").starts_with(&format!("{key} ="))),
+            sample.lines().any(|line| line.trim_start_matches('#').starts_with(&format!("{key} ="))),
             "{key} is missing"
         );
     }
