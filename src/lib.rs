@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!  7   main                                          arguments in, exit code out
-//!  6   demo                                          a broker, terminals and the gateway in one process
+//!  6   demo                                          a broker, terminals and the gateway between them
 //!  5   gateway   cli                                 the parts joined; what people ask on the command line
 //!  4   config   status   supervisor                  one file, one view, one task per line of terminals
 //!  3   spool   courier                               the disk; the way to the broker
