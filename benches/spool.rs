@@ -1,4 +1,5 @@
-//! Measures the spool beside what the disk alone can do: `cargo bench --bench spool -- [--json] [--punches N]`.
+//! Measures the spool beside what the disk alone can do: `cargo bench --bench spool -- [--json] [--commits]
+//! [--punches N]`; with `--commits` nothing but those.
 //!
 //! Commits are measured in turns with a bare loop that writes as many bytes and syncs, into a file with its room reserved:
 //! the ratio within one run counts, the figures themselves only guide. The backlog is filled by a child that is killed
@@ -42,9 +43,23 @@ fn main() {
     for batch in [1, 16, 256] {
         report.insert(format!("commit_{batch}"), runtime.block_on(commits(dir.path(), batch)));
     }
-    report.insert("commit_1_by_32".into(), runtime.block_on(crowd(dir.path())));
-    report.insert("read_100000".into(), runtime.block_on(whole_log(dir.path())));
-    let backlog = dir.path().join("backlog");
+    if !arguments.iter().any(|it| it == "--commits") {
+        whole(&runtime, dir.path(), punches, &mut report);
+    }
+    if arguments.iter().any(|it| it == "--json") {
+        println!("{}", Value::Object(report));
+    } else {
+        for (what, figures) in &report {
+            println!("{what:15} {figures}");
+        }
+    }
+}
+
+/// All but the commits.
+fn whole(runtime: &tokio::runtime::Runtime, dir: &Path, punches: u32, report: &mut serde_json::Map<String, Value>) {
+    report.insert("commit_1_by_32".into(), runtime.block_on(crowd(dir)));
+    report.insert("read_100000".into(), runtime.block_on(whole_log(dir)));
+    let backlog = dir.join("backlog");
     let mut child = this("--fill", &backlog, punches);
     let filled = line(&mut child);
     child.kill().expect("the child is ours"); // SIGKILL
@@ -54,13 +69,6 @@ fn main() {
     child.wait().expect("the child is ours");
     report.insert("fill".into(), filled);
     report.insert("backlog".into(), opened);
-    if arguments.iter().any(|it| it == "--json") {
-        println!("{}", Value::Object(report));
-    } else {
-        for (what, figures) in &report {
-            println!("{what:15} {figures}");
-        }
-    }
 }
 
 /// Commits one after the other, in turns with a bare write and fdatasync of as many bytes.

@@ -12,27 +12,17 @@ use crate::{
     supervisor::Supervisor,
 };
 
+/// Lines that a slow asker may be behind.
+const BEHIND: usize = 1024;
+
 pub(super) struct FrontDesk {
     sources: Sources,
     supervisor: Arc<Mutex<Supervisor>>,
-    live: broadcast::Sender<PunchLine>,
 }
 
 impl FrontDesk {
     pub(super) fn new(sources: Sources, supervisor: Arc<Mutex<Supervisor>>) -> Self {
-        let (live, _) = broadcast::channel(1024);
-        let (mut committed, follow) = (sources.spool.subscribe(), live.clone());
-        tokio::spawn(async move {
-            loop {
-                match committed.recv().await {
-                    // Nobody follows just now.
-                    Ok(one) => _ = follow.send(PunchLine::of(&one.ledger, &one.entry, false)),
-                    Err(broadcast::error::RecvError::Lagged(_)) => {}
-                    Err(broadcast::error::RecvError::Closed) => return,
-                }
-            }
-        });
-        Self { sources, supervisor, live }
+        Self { sources, supervisor }
     }
 }
 
@@ -70,7 +60,24 @@ impl Desk for FrontDesk {
     }
 
     fn live(&self) -> broadcast::Receiver<PunchLine> {
-        self.live.subscribe()
+        // Only while somebody follows: a punch that nobody looks at costs nothing.
+        let mut committed = self.sources.spool.subscribe();
+        let (lines, live) = broadcast::channel(BEHIND);
+        tokio::spawn(async move {
+            loop {
+                let next = tokio::select! {
+                    next = committed.recv() => next,
+                    () = lines.closed() => return,
+                };
+                match next {
+                    // The asker may have left just now.
+                    Ok(one) => _ = lines.send(PunchLine::of(&one.ledger, &one.entry, false)),
+                    Err(broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(broadcast::error::RecvError::Closed) => return,
+                }
+            }
+        });
+        live
     }
 
     async fn reconcile(&self, terminal: &str) -> Result<serde_json::Value, Failed> {

@@ -1,0 +1,46 @@
+//! Memory at rest: alone, and with two hundred terminals.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{
+    Plan, process,
+    report::{Bar, Report},
+    rig,
+    support::daemon::Daemon,
+};
+
+const TERMINALS: usize = 200;
+const SETTLED: Duration = Duration::from_secs(5);
+
+pub(crate) async fn measure(_: &Plan, report: &mut Report) {
+    let broker = rig::broker();
+    let daemon = Daemon::start(&broker, "");
+    rig::until_status(&daemon, Duration::from_millis(50), |it| it.link.state == "up").await;
+    tokio::time::sleep(SETTLED).await;
+    let alone = process::rss_kib(daemon.pid()) as f64 / 1024.0;
+    drop(daemon);
+
+    let mut terminals = Vec::new();
+    for number in 0..TERMINALS {
+        terminals.push(rig::terminal(number, 100).await);
+    }
+    let daemon = Daemon::start(&broker, &rig::blocks(&terminals));
+    rig::until_status(&daemon, Duration::from_millis(50), |it| {
+        it.terminals.online == TERMINALS && it.queue.undelivered == 0
+    })
+    .await;
+    tokio::time::sleep(SETTLED).await;
+    let (cpu, crowd) = (process::cpu_s(daemon.pid()), process::rss_kib(daemon.pid()) as f64 / 1024.0);
+    tokio::time::sleep(SETTLED).await;
+    let cpu = (process::cpu_s(daemon.pid()) - cpu) / SETTLED.as_secs_f64() * 100.0;
+    report.row("memory at rest", alone, "MiB", Bar::AtMost(10.0));
+    report.row(format!("memory with {TERMINALS} terminals"), crowd, "MiB", Bar::AtMost(20.0));
+    report.row(format!("CPU with {TERMINALS} quiet terminals"), cpu, "% of a core", Bar::AtMost(5.0));
+    let peak = process::peak_kib(daemon.pid()) as f64 / 1024.0;
+    report.figures(
+        "rest",
+        json!({ "alone_mib": alone, "crowd_mib": crowd, "crowd_peak_mib": peak, "crowd_cpu_percent": cpu }),
+    );
+}
