@@ -15,6 +15,8 @@ pub mod cli;
 pub mod config;
 pub mod console;
 pub mod courier;
+#[cfg(feature = "demo")]
+pub mod demo;
 pub mod drivers;
 pub mod gateway;
 pub mod health;

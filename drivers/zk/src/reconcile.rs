@@ -204,7 +204,8 @@ impl Serving<'_> {
             outcome.set_aside += set_aside;
         }
         if outcome.set_aside > 0 {
-            let cause = format!("{} records of its log could not be read; they are kept as they are", outcome.set_aside);
+            let cause =
+                format!("{} records of its log could not be read; they are kept as they are", outcome.set_aside);
             self.terminal.trouble(Trouble::RecordsSetAside, cause);
         } else if wanted == Wanted::New && !self.odd_events {
             // What was set aside stays counted; what came since can be read.
