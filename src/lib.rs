@@ -19,6 +19,8 @@ pub mod clock;
 pub mod config;
 pub mod console;
 pub mod courier;
+#[cfg(feature = "demo")]
+pub mod demo;
 pub mod drivers;
 pub mod gateway;
 pub mod health;
