@@ -149,8 +149,7 @@ impl Play {
         if !self.stage.has_broker() {
             self.change(Next::Back(Instant::now()), part).await?;
         }
-        self.view
-            .happened("terminals stopped punching, and their lines are sound; what is on its way is waited for")?;
+        self.view.happened("nobody punches any more; what is on its way is waited for")?;
         Ok(began.elapsed().as_secs())
     }
 
