@@ -149,8 +149,7 @@ impl Play {
         if !self.stage.has_broker() {
             self.change(Next::Back(Instant::now()), part).await?;
         }
-        self.view
-            .happened("terminals stopped punching, and their lines are sound; what is on its way is waited for")?;
+        self.view.happened("nobody punches any more; what is on its way is waited for")?;
         Ok(began.elapsed().as_secs())
     }
 
@@ -212,15 +211,20 @@ async fn at(when: Option<Instant>) {
     }
 }
 
-/// Ctrl-C, and what systemd and shells send.
+/// Ctrl-C, what systemd sends, and what comes when the window is closed.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
     fn new() -> io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
     }
 
     /// Waits for one.
@@ -228,6 +232,7 @@ impl Signals {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
+            _ = self.hangup.recv() => {}
         }
     }
 }

@@ -10,7 +10,7 @@ use driver_zk::{
     record::Form,
     sim::{Cutting, Model, Simulator},
 };
-use jiff::{ToSpan, tz::TimeZone};
+use jiff::{ToSpan, civil::DateTime, tz::TimeZone};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use tokio::{task::JoinSet, time::sleep};
 
@@ -33,7 +33,7 @@ pub(super) struct Terminal {
     /// What it is, in a few words.
     pub(super) kind: &'static str,
     pub(super) udp: bool,
-    pub(super) comm_key: Option<u32>,
+    pub(super) comm_key: u32,
     pub(super) cutting: Cutting,
     pub(super) simulator: Simulator,
 }
@@ -97,7 +97,7 @@ fn habits(of: usize) -> StdRng {
 }
 
 /// Somebody punches, now or then; sometimes twice.
-fn punch(terminal: &Terminal, habits: &mut StdRng, then: Option<jiff::civil::DateTime>, tally: &Mutex<Tally>) {
+fn punch(terminal: &Terminal, habits: &mut StdRng, then: Option<DateTime>, tally: &Mutex<Tally>) {
     let person = (1000 + habits.random_range(1..40)).to_string();
     let verify = VERIFY[habits.random_range(0..VERIFY.len())];
     let direction = habits.random_range(0..=1);
@@ -112,30 +112,20 @@ fn punch(terminal: &Terminal, habits: &mut StdRng, then: Option<jiff::civil::Dat
 }
 
 async fn terminal(index: u16, zone: &TimeZone) -> std::io::Result<Terminal> {
-    let (form, kind, udp, comm_key, cutting) = match index % 3 {
-        0 => (
-            Form::Text(40),
-            "records of 40 bytes, TCP, comm key",
-            false,
-            Some(471_100 + u32::from(index)),
-            Cutting::Packets,
-        ),
-        1 => (Form::Text(49), "records of 49 bytes, TCP, packets glued", false, None, Cutting::Glued),
-        _ => (Form::Number16, "records of 16 bytes, UDP", true, None, Cutting::Packets),
+    let (form, kind, udp, cutting) = match index % 3 {
+        0 => (Form::Text(40), "records of 40 bytes, TCP", false, Cutting::Packets),
+        1 => (Form::Text(49), "records of 49 bytes, TCP, packets glued together", false, Cutting::Glued),
+        _ => (Form::Number16, "records of 16 bytes, UDP", true, Cutting::Packets),
     };
+    let comm_key = 471_100 + u32::from(index);
     let name = match index {
         0 => "front-door".to_owned(),
         1 => "canteen".to_owned(),
         2 => "workshop".to_owned(),
         _ => format!("terminal-{}", index + 1),
     };
-    let model = Model {
-        serial: format!("DEMO{:09}", index + 1),
-        comm_key: comm_key.unwrap_or(0),
-        zone: zone.clone(),
-        cutting,
-        ..Model::of(form)
-    };
+    let model =
+        Model { serial: format!("DEMO{:09}", index + 1), comm_key, zone: zone.clone(), cutting, ..Model::of(form) };
     let simulator = Simulator::start(model, 0).await?;
     for uid in 1..40 {
         simulator.add_user(uid, &(1000 + uid).to_string(), "Demo");

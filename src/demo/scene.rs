@@ -50,6 +50,11 @@ impl Scene {
         self.path("config.toml")
     }
 
+    /// Where the gateway's punches lie.
+    pub(super) fn state(&self) -> PathBuf {
+        self.path("state")
+    }
+
     pub(super) fn socket(&self) -> PathBuf {
         self.path("gateway.sock")
     }
@@ -72,13 +77,14 @@ impl Scene {
         );
         for Terminal { name, udp, comm_key, simulator, .. } in terminals {
             let (scheme, address) = (if *udp { "udp" } else { "tcp" }, simulator.address());
-            write!(text, "\n[[terminal]]\nname = \"{name}\"\ndriver = \"zk\"\naddress = \"{scheme}://{address}\"\n")?;
-            // A line that is dead is found out sooner, for those who watch.
-            text.push_str("timeout = \"2s\"\n");
-            if let Some(key) = comm_key {
-                write_private(&self.path(&format!("keys/{name}.comm")), &key.to_string())?;
-                writeln!(text, "comm_key_file = \"keys/{name}.comm\"")?;
-            }
+            let key_file = format!("keys/{name}.comm");
+            write_private(&self.path(&key_file), &comm_key.to_string())?;
+            // The time-out is short so that those who watch see soon that a line is dead.
+            write!(
+                text,
+                "\n[[terminal]]\nname = \"{name}\"\ndriver = \"zk\"\naddress = \"{scheme}://{address}\"\n\
+                 comm_key_file = \"{key_file}\"\ntimeout = \"2s\"\n"
+            )?;
         }
         write_private(&self.config(), &text)
     }

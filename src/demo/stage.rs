@@ -19,6 +19,7 @@ use super::{
     verdict::{Claims, Verdict, judge},
     witness::Witness,
 };
+use crate::spool;
 
 /// How long the gateway may take to answer for the first time.
 const START: Duration = Duration::from_secs(20);
@@ -133,14 +134,19 @@ impl Stage {
         self.valve.open().await.context("cannot listen again on loopback")
     }
 
-    /// Ends everything, in order, and compares both ends. People must have stopped punching.
+    /// Ends everything, in order, and compares both ends and the journal between them. People must have stopped punching.
     pub(super) async fn strike(mut self) -> anyhow::Result<(Verdict, Scene)> {
         self.is_alive()?;
         let claims = Gauge::read(&self.scene.socket()).await.map(|gauge| gauge.claims);
         let left = self.gateway.leave(LEAVING).await;
         // What the gateway sent on leaving counts too.
         self.witness.caught_up().await?;
+        let disk = spool::verify(&self.scene.state()).context("cannot read the gateway's journal")?;
+        let claims = claims.map(|claims| Claims { durable: disk.punches, ..claims });
         let mut verdict = judge(&self.crowd.tally(), &self.witness.arrivals(), claims);
+        if !disk.is_whole() {
+            verdict.object(format!("the gateway's journal is not whole: {:?}, {:?}", disk.faults, disk.ledgers));
+        }
         match left {
             Some(status) if status.success() => {}
             Some(status) => verdict.object(format!("the gateway did not end well: {status}")),

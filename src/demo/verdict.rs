@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use super::tally::{Arrivals, Place, Punched, Tally};
 
-/// What the gateway says of itself at the end.
+/// How the gateway stands at the end.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Claims {
-    /// Punches on its disk.
+    /// Punches on its disk: as it says, or as its journal shows.
     pub(super) durable: u64,
     /// Read again, and dropped because it had them.
     pub(super) twins: u64,

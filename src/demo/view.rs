@@ -12,6 +12,7 @@ use super::{
     stage::{Reading, Stage},
     tally::Arrival,
 };
+use crate::console;
 
 /// Terminals that get a line of their own.
 const SHOWN: usize = 8;
@@ -120,9 +121,13 @@ fn counts(reading: &Reading) -> String {
 }
 
 fn live(time: &str, stage: &Stage, reading: &Reading) -> Vec<String> {
+    // What the gateway calls wrong has lasted a while; nobody shall read that all is well while the broker is away.
+    let headline = match &reading.gauge {
+        gauge if gauge.link == "down" && gauge.headline == console::headline(&[]) => "the broker is away",
+        gauge => &gauge.headline,
+    };
     let mut lines =
-        vec![String::new(), format!("{time}  {}", counts(reading)), format!("       {}", reading.gauge.headline)];
-    lines.push(String::new());
+        vec![String::new(), format!("{time}  {}", counts(reading)), format!("       {headline}"), String::new()];
     let (punched, arrivals) = (stage.crowd.tally().by_terminal.clone(), stage.witness().arrivals());
     for terminal in stage.crowd.terminals.iter().take(SHOWN) {
         let name = &terminal.name;

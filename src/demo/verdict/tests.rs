@@ -89,7 +89,10 @@ fn one_id_at_two_places_and_two_ids_at_one_place_are_told() {
     let (one, two) = (punched("1001", 1), punched("1002", 2));
     let mut arrived = Arrivals::default();
     arrived.take(&message(&[(1, "a", &one), (2, "a", &one)]));
-    assert!(only_problem(&judge(&tally(&[one.clone()]), &arrived, claims(1))).contains("different punches or places"));
+    assert!(
+        only_problem(&judge(&tally(std::slice::from_ref(&one)), &arrived, claims(1)))
+            .contains("different punches or places")
+    );
     let mut arrived = Arrivals::default();
     arrived.take(&message(&[(1, "a", &one), (1, "b", &two)]));
     assert!(only_problem(&judge(&tally(&[one, two]), &arrived, claims(2))).contains("has two ids"));
