@@ -2,6 +2,7 @@
 
 mod desk;
 mod door;
+mod publisher;
 
 use std::{
     fs, io,
@@ -23,7 +24,7 @@ use crate::{
     clock::Clock,
     config::{self, Config},
     console::Console,
-    courier::{Board, Courier, Inbox},
+    courier::{Courier, Inbox},
     drivers::DRIVERS,
     health::{Code, Health},
     mqtt,
@@ -34,12 +35,12 @@ use crate::{
 };
 use desk::FrontDesk;
 use door::Door;
+use publisher::Publisher;
 
 /// The destination that the courier serves.
 const MQTT: &str = "mqtt";
 /// Everything is closed in this time after SIGTERM, or given up: the journal holds it.
 const DRAIN: Duration = Duration::from_secs(4);
-const EVERY: Duration = Duration::from_secs(60);
 const WATCHDOG: Duration = Duration::from_secs(5);
 
 /// Runs until SIGTERM or SIGINT.
@@ -81,7 +82,7 @@ pub async fn run(config: Config, path: PathBuf) -> anyhow::Result<()> {
     let desk = Arc::new(FrontDesk::new(sources.clone(), supervisor.clone()));
     let console_closing = CancellationToken::new();
     tokio::spawn(console.run(desk, console_closing.clone()));
-    let publisher = tokio::spawn(publish(sources.clone(), board.clone()));
+    let publisher = tokio::spawn(Publisher::new(sources.clone(), board.clone()).run());
     let watchdog = tokio::spawn(watch_over(sources.clone()));
 
     tell_systemd(&[sd_notify::NotifyState::Ready]);
@@ -132,49 +133,6 @@ async fn reload(path: &Path, door: &Door, supervisor: &Mutex<Supervisor>, health
             error!(problems = %rejected, "new config was not used");
             health.raise(Code::ConfigRejected, None, rejected.to_string());
         }
-    }
-}
-
-/// Publishes health on change and every minute.
-async fn publish(sources: Sources, board: Board) {
-    let mut changes = sources.health.changes();
-    let mut link = sources.link.clone();
-    let mut spool = sources.spool.changes();
-    let mut known: Vec<String> = Vec::new();
-    loop {
-        status::judge(&sources);
-        let (state, reason) = status::state(&sources);
-        board.state(state, reason);
-        board.set(suffix::BIRTH, wire::json(&status::birth(&sources)));
-        board.set(suffix::HEALTH, status::gateway(&sources).document());
-        let terminals = status::terminals(&sources);
-        for gone in known.iter().filter(|name| !terminals.iter().any(|(there, _)| there == *name)) {
-            board.clear(&suffix::terminal_health(gone));
-        }
-        known = terminals.iter().map(|(name, _)| name.clone()).collect();
-        for (name, document) in terminals {
-            board.set(&suffix::terminal_health(&name), document.document());
-        }
-        let headline = status::headline(&sources);
-        tell_systemd(&[sd_notify::NotifyState::Status(&headline)]);
-        let was = link.borrow_and_update().state;
-        let link_changed = async {
-            // The sender lives as long as the courier; without it nothing changes any more.
-            while link.changed().await.is_ok() {
-                if link.borrow_and_update().state != was {
-                    return;
-                }
-            }
-            std::future::pending().await
-        };
-        tokio::select! {
-            _ = changes.changed() => {}
-            _ = spool.changed() => {}
-            () = link_changed => {}
-            () = sources.health.ripened(EVERY) => {}
-        }
-        // Bounded: what changes in bunches is published once.
-        tokio::time::sleep(Duration::from_millis(500)).await;
     }
 }
 
