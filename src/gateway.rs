@@ -71,6 +71,9 @@ pub async fn run(config: Config, path: PathBuf) -> anyhow::Result<()> {
         link: link.clone(),
         clock,
         boots,
+        host: Arc::default(),
+        state_dir: config.gateway.state_dir.clone(),
+        min_free_bytes: config.spool.min_free_bytes,
     };
     board.set(suffix::BIRTH, wire::json(&status::birth(&sources)));
     let leaving = CancellationToken::new();

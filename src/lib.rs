@@ -11,6 +11,7 @@
 //!  3   spool   courier                               the disk; the way to the broker
 //!  2   outbox   wire   console                       what those two meet at; documents; the local socket
 //!  1   ledger   drivers   health   mqtt   logging    words and tools that know nobody here
+//!  1   clock   host                                  the machine and its time
 //!  0   driver_api   driver_zk ...                    the door, and what is behind it: no sled, no MQTT, no config file
 //! ```
 
@@ -24,6 +25,7 @@ pub mod demo;
 pub mod drivers;
 pub mod gateway;
 pub mod health;
+pub mod host;
 pub mod ledger;
 pub mod logging;
 pub mod mqtt;

@@ -2,7 +2,7 @@
 
 pub mod lines;
 
-use std::{sync::Arc, time::Instant};
+use std::{path::PathBuf, sync::Arc, time::Instant};
 
 use jiff::Timestamp;
 use tokio::sync::watch;
@@ -12,7 +12,8 @@ use crate::{
     courier::{LinkState, LinkStatus},
     drivers::{DRIVERS, find},
     health::{Code, Condition, Health, Severity, TerminalState},
-    spool::{FindingKind, Spool, SpoolTrouble},
+    host::{self, Host},
+    spool::{FindingKind, Spool, SpoolStatus, SpoolTrouble},
     wire::{
         Birth, GatewayState,
         birth::{Driver, LedgerHead, Terminal},
@@ -32,6 +33,10 @@ pub struct Sources {
     pub clock: Arc<Clock>,
     /// Starts on this store, this one included.
     pub boots: Option<u64>,
+    pub host: Arc<Host>,
+    pub state_dir: PathBuf,
+    /// Punches are refused below it.
+    pub min_free_bytes: u64,
 }
 
 /// Turns what spool and courier say of themselves into conditions.
@@ -46,6 +51,14 @@ pub fn judge(sources: &Sources) {
     }
     health.set(Code::DiskFull, None, full);
     health.set(Code::DiskFailed, None, failed);
+    let status = spool.status();
+    sources.host.look(status.ledgers.iter().map(|ledger| ledger.punches).sum());
+    let room = status.free_bytes.unwrap_or(u64::MAX);
+    let nearly = (room < sources.min_free_bytes.saturating_mul(2)).then(|| match hours_left(sources, &status) {
+        Some(hours) => format!("{} MiB are free, enough for {hours:.0} hours", room >> 20),
+        None => format!("{} MiB are free", room >> 20),
+    });
+    health.set(Code::DiskNearlyFull, None, nearly);
     let findings = spool.findings();
     let last = |kind| findings.iter().rev().find(|finding| finding.kind == kind).map(|finding| finding.text.clone());
     health.set(Code::JournalDamaged, None, last(FindingKind::Damage));
@@ -121,7 +134,7 @@ pub fn gateway(sources: &Sources) -> doc::GatewayHealth {
             undelivered: queue.map_or(0, |queue| queue.undelivered),
             oldest: queue.and_then(|queue| queue.oldest),
             bytes: queue.map(|queue| queue.bytes),
-            hours_left: None,
+            hours_left: hours_left(sources, &spool),
             unsendable: link.unsendable,
         },
         store: doc::Store {
@@ -142,8 +155,8 @@ pub fn gateway(sources: &Sources) -> doc::GatewayHealth {
             refused: link.counters.refused,
             reconnects: link.reconnects(),
         },
-        process: process(),
-        host: host(),
+        process: process(sources),
+        host: machine(sources),
         conditions: conditions(sources, |condition| {
             !condition.subject.as_ref().is_some_and(|subject| terminals.contains_key(subject))
         }),
@@ -216,17 +229,21 @@ pub(crate) fn link_up(link: &LinkStatus) -> bool {
     link.state == LinkState::Up
 }
 
-fn process() -> doc::Process {
-    let pages = std::fs::read_to_string("/proc/self/statm").ok();
-    let pages = pages.and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok());
-    doc::Process {
-        rss_bytes: pages.map(|pages| pages * rustix::param::page_size() as u64),
-        cpu_percent: None,
-        open_fds: std::fs::read_dir("/proc/self/fd").ok().map(|open| open.count() as u64),
+fn process(sources: &Sources) -> doc::Process {
+    doc::Process { rss_bytes: host::rss_bytes(), cpu_percent: sources.host.cpu_percent(), open_fds: host::open_fds() }
+}
+
+fn machine(sources: &Sources) -> doc::Host {
+    doc::Host {
+        clock_source: host::clock_source(),
+        clock_offset_ms: None,
+        load: host::load(),
+        disk_used_percent: host::disk_used_percent(&sources.state_dir),
+        temperature_c: host::temperature_c(),
     }
 }
 
-fn host() -> doc::Host {
-    let load = std::fs::read_to_string("/proc/loadavg").ok();
-    doc::Host { load: load.and_then(|text| text.split(' ').next()?.parse().ok()), ..doc::Host::default() }
+/// For how long the free disk takes punches at their present pace.
+fn hours_left(sources: &Sources, spool: &SpoolStatus) -> Option<f64> {
+    sources.host.hours_left(spool.free_bytes?.saturating_sub(sources.min_free_bytes))
 }
