@@ -183,6 +183,12 @@ impl Spool {
         Ok(stored)
     }
 
+    /// Returns when the committer has taken this from its queue: it is alive. `false`: it has ended.
+    pub async fn is_alive(&self) -> bool {
+        let (answer, answered) = oneshot::channel();
+        self.open.board.requests.send(Request::Ping(answer)).is_ok() && answered.await.is_ok()
+    }
+
     /// The outbox of a destination, which is known from now on: nothing is retired that it has not confirmed. A second
     /// outbox of the same destination hands out what the first one has not confirmed.
     pub fn outbox(&self, destination: &str) -> SpoolOutbox {

@@ -3,6 +3,10 @@
 use std::{
     collections::HashMap,
     hash::{DefaultHasher, Hash, Hasher},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -29,13 +33,15 @@ impl Publisher {
         Self { sources, board, published: HashMap::new() }
     }
 
-    pub(super) async fn run(mut self) {
+    /// Counts its turns in `turns`.
+    pub(super) async fn run(mut self, turns: Arc<AtomicU64>) {
         let mut changes = self.sources.health.changes();
         let mut spool = self.sources.spool.changes();
         let mut link = self.sources.link.clone();
         loop {
             status::judge(&self.sources);
             self.publish();
+            turns.fetch_add(1, Ordering::Relaxed);
             let headline = status::headline(&self.sources);
             super::tell_systemd(&[sd_notify::NotifyState::Status(&headline)]);
             let was = link.borrow_and_update().state;
