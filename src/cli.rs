@@ -16,7 +16,9 @@ mod words;
 
 use std::io::{self, Write};
 
-pub use args::{Cli, Command, DemoArgs, LogArgs, RunArgs};
+pub use args::{Cli, Command, DemoArgs, LogArgs, LogFormat, RunArgs};
+#[cfg(feature = "demo")]
+pub use args::{DemoPart, DemoPartArgs};
 pub use exit::{CONFIG, FAILED, Failure, OK, UNREACHABLE, USAGE};
 pub use papers::markdown;
 
@@ -28,6 +30,8 @@ pub fn run(command: Command) -> Result<u8, Failure> {
     let mut out = Out::stdout();
     let done = match command {
         Command::Run(_) | Command::Demo(_) => Err(Failure::failed("main starts the gateway itself", "")),
+        #[cfg(feature = "demo")]
+        Command::DemoPart(_) => Err(Failure::failed("main starts the parts of a demo itself", "")),
         Command::Check(args) => check::check(&args, &mut out),
         Command::Status(args) => ask::status(&args, &mut out),
         Command::Terminals(args) => ask::terminals(&args, &mut out),

@@ -2,10 +2,15 @@
 
 mod desk;
 mod door;
+mod publisher;
 
 use std::{
-    path::PathBuf,
-    sync::Arc,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -19,25 +24,27 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::{
+    clock::Clock,
     config::{self, Config},
     console::Console,
-    courier::{Board, Courier, Inbox},
+    courier::{Courier, Inbox},
     drivers::DRIVERS,
     health::{Code, Health},
     mqtt,
-    spool::Spool,
+    spool::{Filter, Spool},
     status::{self, Sources},
     supervisor::Supervisor,
     wire::{self, suffix},
 };
 use desk::FrontDesk;
 use door::Door;
+use publisher::Publisher;
 
 /// The destination that the courier serves.
 const MQTT: &str = "mqtt";
 /// Everything is closed in this time after SIGTERM, or given up: the journal holds it.
 const DRAIN: Duration = Duration::from_secs(4);
-const EVERY: Duration = Duration::from_secs(60);
+/// How often the loops are looked at; the publisher turns each 15 s at least, and the unit waits for a minute.
 const WATCHDOG: Duration = Duration::from_secs(5);
 
 /// Runs until SIGTERM or SIGINT.
@@ -45,8 +52,13 @@ pub async fn run(config: Config, path: PathBuf) -> anyhow::Result<()> {
     let started = Instant::now();
     let settings = config.spool.clone();
     let spool = tokio::task::spawn_blocking(move || Spool::open(&settings)).await?.context("cannot open the store")?;
+    let boots = boots(&config.gateway.state_dir);
     let health = Health::default();
-    let door = Arc::new(Door::new(spool.clone(), health.clone()));
+    let clock = Arc::new(Clock::default());
+    if let Some((_, newest)) = spool.recent(Filter { limit: 1, ..Filter::default() }).await?.pop() {
+        clock.passed(newest.stored);
+    }
+    let door = Arc::new(Door::new(spool.clone(), health.clone(), clock.clone()));
     door.set_zones(&config.terminals);
     let mut supervisor = Supervisor::new(door.clone(), health.clone());
 
@@ -61,6 +73,11 @@ pub async fn run(config: Config, path: PathBuf) -> anyhow::Result<()> {
         health: health.clone(),
         spool: spool.clone(),
         link: link.clone(),
+        clock,
+        boots,
+        host: Arc::default(),
+        state_dir: config.gateway.state_dir.clone(),
+        min_free_bytes: config.spool.min_free_bytes,
     };
     board.set(suffix::BIRTH, wire::json(&status::birth(&sources)));
     let leaving = CancellationToken::new();
@@ -72,8 +89,9 @@ pub async fn run(config: Config, path: PathBuf) -> anyhow::Result<()> {
     let desk = Arc::new(FrontDesk::new(sources.clone(), supervisor.clone()));
     let console_closing = CancellationToken::new();
     tokio::spawn(console.run(desk, console_closing.clone()));
-    let publisher = tokio::spawn(publish(sources.clone(), board.clone()));
-    let watchdog = tokio::spawn(watch_over(sources.clone()));
+    let published = Arc::<AtomicU64>::default();
+    let publisher = tokio::spawn(Publisher::new(sources.clone(), board.clone()).run(published.clone()));
+    let watchdog = tokio::spawn(watch_over(sources.clone(), published));
 
     tell_systemd(&[sd_notify::NotifyState::Ready]);
     info!(gateway = config.gateway.id, version = env!("CARGO_PKG_VERSION"), "gateway started");
@@ -104,12 +122,14 @@ pub async fn run(config: Config, path: PathBuf) -> anyhow::Result<()> {
 }
 
 /// Reads the config again: terminals that did not change are not disturbed, a bad file changes nothing.
-async fn reload(path: &std::path::Path, door: &Door, supervisor: &Mutex<Supervisor>, health: &Health) {
+async fn reload(path: &Path, door: &Door, supervisor: &Mutex<Supervisor>, health: &Health) {
     match config::load(path, DRIVERS) {
         Ok(config) => {
             door.set_zones(&config.terminals);
             let applied = supervisor.lock().await.apply(config.lines).await;
             health.clear(Code::ConfigRejected, None);
+            // Who is known now is no stranger, and who still is one will ask again.
+            health.clear_all(Code::TerminalUnknown);
             info!(
                 started = applied.started,
                 stopped = applied.stopped,
@@ -124,70 +144,35 @@ async fn reload(path: &std::path::Path, door: &Door, supervisor: &Mutex<Supervis
     }
 }
 
-/// Publishes health on change and every minute.
-async fn publish(sources: Sources, board: Board) {
-    let mut changes = sources.health.changes();
-    let mut link = sources.link.clone();
-    let mut spool = sources.spool.changes();
-    let mut known: Vec<String> = Vec::new();
-    loop {
-        status::judge(&sources);
-        let (state, reason) = status::state(&sources);
-        board.state(state, reason);
-        board.set(suffix::BIRTH, wire::json(&status::birth(&sources)));
-        board.set(suffix::HEALTH, status::gateway(&sources).document());
-        let terminals = status::terminals(&sources);
-        for gone in known.iter().filter(|name| !terminals.iter().any(|(there, _)| there == *name)) {
-            board.clear(&suffix::terminal_health(gone));
-        }
-        known = terminals.iter().map(|(name, _)| name.clone()).collect();
-        for (name, document) in terminals {
-            board.set(&suffix::terminal_health(&name), document.document());
-        }
-        let headline = status::headline(&sources);
-        tell_systemd(&[sd_notify::NotifyState::Status(&headline)]);
-        let was = link.borrow_and_update().state;
-        let link_changed = async {
-            // The sender lives as long as the courier; without it nothing changes any more.
-            while link.changed().await.is_ok() {
-                if link.borrow_and_update().state != was {
-                    return;
-                }
-            }
-            std::future::pending().await
-        };
-        tokio::select! {
-            _ = changes.changed() => {}
-            _ = spool.changed() => {}
-            () = link_changed => {}
-            () = sources.health.ripened(EVERY) => {}
-        }
-        // Bounded: what changes in bunches is published once.
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    }
-}
-
-/// Pings systemd's watchdog only while the store and the courier make progress.
-async fn watch_over(sources: Sources) {
-    let mut beat = 0;
+/// Pings systemd's watchdog only while every vital loop makes progress: store, courier, publisher.
+async fn watch_over(sources: Sources, published: Arc<AtomicU64>) {
+    let mut before = (0, 0);
     loop {
         tokio::time::sleep(WATCHDOG).await;
-        let now = sources.link.borrow().beat;
-        let store = timeout(
-            WATCHDOG,
-            tokio::task::spawn_blocking({
-                let spool = sources.spool.clone();
-                move || spool.troubles()
-            }),
-        );
-        if now != beat && store.await.is_ok() {
+        let now = (sources.link.borrow().beat, published.load(Ordering::Relaxed));
+        let alive = timeout(WATCHDOG, sources.spool.is_alive()).await == Ok(true);
+        if alive && now.0 != before.0 && now.1 != before.1 {
             tell_systemd(&[sd_notify::NotifyState::Watchdog]);
+            before = now;
         }
-        beat = now;
     }
 }
 
 fn tell_systemd(news: &[sd_notify::NotifyState<'_>]) {
     // Without systemd there is nobody to tell.
     let _ = sd_notify::notify(news);
+}
+
+/// Counts the starts of this gateway on this store, for health. A count that cannot be kept is not known.
+fn boots(state_dir: &Path) -> Option<u64> {
+    let path = state_dir.join("boots");
+    let before = match fs::read_to_string(&path) {
+        Ok(text) => text.trim().parse().ok()?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+        Err(_) => return None,
+    };
+    let boots: u64 = before + 1;
+    let fresh = state_dir.join("boots.new");
+    fs::write(&fresh, format!("{boots}\n")).and_then(|()| fs::rename(&fresh, &path)).ok()?;
+    Some(boots)
 }

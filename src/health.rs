@@ -81,6 +81,15 @@ impl Health {
         self.edit(|notes| notes.conditions.remove(&(code, subject.map(str::to_owned))).is_some());
     }
 
+    /// That is over for everybody whom it was about.
+    pub fn clear_all(&self, code: Code) {
+        self.edit(|notes| {
+            let before = notes.conditions.len();
+            notes.conditions.retain(|(other, _), _| *other != code);
+            notes.conditions.len() != before
+        });
+    }
+
     /// Raises or clears, as one looks at it.
     pub fn set(&self, code: Code, subject: Option<&str>, cause: Option<String>) {
         match cause {

@@ -1,23 +1,31 @@
 //! Punchgate: from the wires of clocking terminals to MQTT, and nothing lost on the way.
 //!
-//! Who may know whom (a file imports from floors below its own, never from above and never from beside):
+//! Who may know whom: a file imports from floors below its own, never from above and never from beside. Neighbours meet
+//! further up and are handed each other there. `tests/floors.rs` reads this picture and holds the code to it.
 //!
 //! ```text
-//!  5   main.rs   tests/
-//!  4   gateway   demo   cli
-//!  3   supervisor   courier   config   status
-//!  2   drivers   spool   mqtt   health   console   logging
-//!  1   ledger   outbox   wire
-//!  0   driver_api   driver_zk ...                   known by drivers.rs alone; they know no sled, no MQTT, no config file
+//!  7   main                                          arguments in, exit code out
+//!  6   demo                                          a broker, terminals and the gateway between them
+//!  5   gateway   cli                                 the parts joined; what people ask on the command line
+//!  4   config   status   supervisor                  one file, one view, one task per line of terminals
+//!  3   spool   courier                               the disk; the way to the broker
+//!  2   outbox   wire   console                       what those two meet at; documents; the local socket
+//!  1   ledger   drivers   health   mqtt   logging    words and tools that know nobody here
+//!  1   clock   host                                  the machine and its time
+//!  0   driver_api   driver_zk ...                    the door, and what is behind it: no sled, no MQTT, no config file
 //! ```
 
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod console;
 pub mod courier;
+#[cfg(feature = "demo")]
+pub mod demo;
 pub mod drivers;
 pub mod gateway;
 pub mod health;
+pub mod host;
 pub mod ledger;
 pub mod logging;
 pub mod mqtt;

@@ -3,6 +3,8 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+#[cfg(feature = "demo")]
+use punchgate::demo::{self, BrokerSettings};
 use punchgate::{
     cli::{self, Cli, Command, Failure, LogArgs},
     config,
@@ -14,12 +16,11 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(args) => prepare(&args.log).and_then(|()| {
             let config = config::load(&args.config, DRIVERS)?;
-            serve(gateway::run(config, args.config.clone()))
+            serve(gateway::run(config, args.config.clone())).map(|()| cli::OK)
         }),
-        Command::Demo(args) => prepare(&args.log).and_then(|()| {
-            // TO BE WIRED, behind the feature: punchgate::demo::run with duration, terminals, outage, faults, keep and json
-            Err(Failure::failed("this build has no demo in it yet", "use a build that has"))
-        }),
+        Command::Demo(args) => prepare(&args.log).and_then(|()| demo(args)),
+        #[cfg(feature = "demo")]
+        Command::DemoPart(args) => demo_part(&args),
         command => cli::run(command),
     };
     ExitCode::from(done.unwrap_or_else(|failure| cli::tell(&failure)))
@@ -36,9 +37,40 @@ fn prepare(args: &LogArgs) -> Result<(), Failure> {
     })
 }
 
-/// Runs the gateway to its end.
-fn serve(gateway: impl Future<Output = anyhow::Result<()>>) -> Result<u8, Failure> {
-    let failed = |error: anyhow::Error| Failure::failed(format!("{error:#}"), "mend that, and start it again");
+/// Runs the gateway, or a demo of it, to its end.
+fn serve<T>(work: impl Future<Output = anyhow::Result<T>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Runtime::new().map_err(|error| failed(error.into()))?;
-    runtime.block_on(gateway).map(|()| 0).map_err(failed)
+    runtime.block_on(work).map_err(failed)
+}
+
+fn failed(error: anyhow::Error) -> Failure {
+    Failure::failed(format!("{error:#}"), "mend that, and start it again")
+}
+
+#[cfg(feature = "demo")]
+fn demo(args: cli::DemoArgs) -> Result<u8, Failure> {
+    let cli::DemoArgs { duration, terminals, outage, faults, keep, json, log: _ } = args;
+    let agreed = serve(demo::run(demo::Settings { duration, terminals, outage, faults, keep, json }))?;
+    Ok(if agreed { cli::OK } else { cli::FAILED })
+}
+
+#[cfg(not(feature = "demo"))]
+fn demo(_: cli::DemoArgs) -> Result<u8, Failure> {
+    Err(Failure::failed("this build has no demo in it", "build it with the feature demo, which is there by default"))
+}
+
+/// Returns only when the part failed, or has done its work.
+#[cfg(feature = "demo")]
+fn demo_part(args: &cli::DemoPartArgs) -> Result<u8, Failure> {
+    demo::end_with(args.parent).map_err(failed)?;
+    match &args.part {
+        cli::DemoPart::Broker { keys, port_v5, port_v311 } => {
+            let log = LogArgs { log: cli::LogFormat::Text, log_level: None };
+            prepare(&log)?;
+            let settings = BrokerSettings { keys: keys.clone(), port_v5: *port_v5, port_v311: *port_v311 };
+            demo::serve_broker(&settings).map_err(failed)?;
+        }
+        cli::DemoPart::Gateway { config } => demo::become_gateway(config).map_err(failed)?,
+    }
+    Ok(cli::OK)
 }

@@ -46,6 +46,7 @@ mod committer;
 mod delivery;
 mod disk;
 mod draft;
+mod export;
 mod group;
 mod index;
 mod intake;
@@ -89,11 +90,12 @@ use self::{
 };
 pub use self::{
     board::Committed,
+    export::{Export, Exported, RawRecord, export},
     outbox::SpoolOutbox,
     recent::Filter,
     recovery::OpenError,
     status::{CommitTimes, Finding, FindingKind, LedgerStatus, Queue, SpoolStatus, SpoolTrouble},
-    verify::{Export, Fault, LedgerReport, VerifyReport, export, verify},
+    verify::{Fault, LedgerReport, VerifyReport, verify},
 };
 use crate::ledger::{Entry, Ledger};
 
@@ -179,6 +181,12 @@ impl Spool {
             stored.set_aside += part.set_aside;
         }
         Ok(stored)
+    }
+
+    /// Returns when the committer has taken this from its queue: it is alive. `false`: it has ended.
+    pub async fn is_alive(&self) -> bool {
+        let (answer, answered) = oneshot::channel();
+        self.open.board.requests.send(Request::Ping(answer)).is_ok() && answered.await.is_ok()
     }
 
     /// The outbox of a destination, which is known from now on: nothing is retired that it has not confirmed. A second

@@ -2,16 +2,18 @@
 
 pub mod lines;
 
-use std::time::Instant;
+use std::{path::PathBuf, sync::Arc, time::Instant};
 
 use jiff::Timestamp;
 use tokio::sync::watch;
 
 use crate::{
+    clock::Clock,
     courier::{LinkState, LinkStatus},
     drivers::{DRIVERS, find},
     health::{Code, Condition, Health, Severity, TerminalState},
-    spool::{FindingKind, Spool, SpoolTrouble},
+    host::{self, Host},
+    spool::{FindingKind, Spool, SpoolStatus, SpoolTrouble},
     wire::{
         Birth, GatewayState,
         birth::{Driver, LedgerHead, Terminal},
@@ -28,6 +30,13 @@ pub struct Sources {
     pub health: Health,
     pub spool: Spool,
     pub link: watch::Receiver<LinkStatus>,
+    pub clock: Arc<Clock>,
+    /// Starts on this store, this one included.
+    pub boots: Option<u64>,
+    pub host: Arc<Host>,
+    pub state_dir: PathBuf,
+    /// Punches are refused below it.
+    pub min_free_bytes: u64,
 }
 
 /// Turns what spool and courier say of themselves into conditions.
@@ -42,6 +51,14 @@ pub fn judge(sources: &Sources) {
     }
     health.set(Code::DiskFull, None, full);
     health.set(Code::DiskFailed, None, failed);
+    let status = spool.status();
+    sources.host.look(status.ledgers.iter().map(|ledger| ledger.punches).sum());
+    let room = status.free_bytes.unwrap_or(u64::MAX);
+    let nearly = (room < sources.min_free_bytes.saturating_mul(2)).then(|| match hours_left(sources, &status) {
+        Some(hours) => format!("{} MiB are free, enough for {hours:.0} hours", room >> 20),
+        None => format!("{} MiB are free", room >> 20),
+    });
+    health.set(Code::DiskNearlyFull, None, nearly);
     let findings = spool.findings();
     let last = |kind| findings.iter().rev().find(|finding| finding.kind == kind).map(|finding| finding.text.clone());
     health.set(Code::JournalDamaged, None, last(FindingKind::Damage));
@@ -56,6 +73,7 @@ pub fn judge(sources: &Sources) {
     let unsendable = (link.unsendable > 0).then(|| format!("{} punches are too large", link.unsendable));
     health.set(Code::PunchUnsendable, None, unsendable);
     let days = link.certificate_days().filter(|days| *days <= 30);
+    health.set(Code::ClockNotTrusted, None, sources.clock.doubt());
     health.set(Code::CertificateExpires, None, days.map(|days| format!("{days} days left")));
 }
 
@@ -109,14 +127,14 @@ pub fn gateway(sources: &Sources) -> doc::GatewayHealth {
         at: Timestamp::now(),
         version: env!("CARGO_PKG_VERSION").into(),
         uptime_s: sources.started.elapsed().as_secs(),
-        boots: None,
+        boots: sources.boots,
         terminals: terminals.len() as u64,
         terminals_online: terminals.values().filter(|it| it.state == TerminalState::Online).count() as u64,
         queue: doc::Queue {
             undelivered: queue.map_or(0, |queue| queue.undelivered),
             oldest: queue.and_then(|queue| queue.oldest),
             bytes: queue.map(|queue| queue.bytes),
-            hours_left: None,
+            hours_left: hours_left(sources, &spool),
             unsendable: link.unsendable,
         },
         store: doc::Store {
@@ -137,9 +155,11 @@ pub fn gateway(sources: &Sources) -> doc::GatewayHealth {
             refused: link.counters.refused,
             reconnects: link.reconnects(),
         },
-        process: process(),
-        host: host(),
-        conditions: conditions(sources, |condition| condition.subject.is_none()),
+        process: process(sources),
+        host: machine(sources),
+        conditions: conditions(sources, |condition| {
+            !condition.subject.as_ref().is_some_and(|subject| terminals.contains_key(subject))
+        }),
         conditions_left_out: 0,
     }
 }
@@ -209,17 +229,21 @@ pub(crate) fn link_up(link: &LinkStatus) -> bool {
     link.state == LinkState::Up
 }
 
-fn process() -> doc::Process {
-    let pages = std::fs::read_to_string("/proc/self/statm").ok();
-    let pages = pages.and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok());
-    doc::Process {
-        rss_bytes: pages.map(|pages| pages * rustix::param::page_size() as u64),
-        cpu_percent: None,
-        open_fds: std::fs::read_dir("/proc/self/fd").ok().map(|open| open.count() as u64),
+fn process(sources: &Sources) -> doc::Process {
+    doc::Process { rss_bytes: host::rss_bytes(), cpu_percent: sources.host.cpu_percent(), open_fds: host::open_fds() }
+}
+
+fn machine(sources: &Sources) -> doc::Host {
+    doc::Host {
+        clock_source: host::clock_source(),
+        clock_offset_ms: None,
+        load: host::load(),
+        disk_used_percent: host::disk_used_percent(&sources.state_dir),
+        temperature_c: host::temperature_c(),
     }
 }
 
-fn host() -> doc::Host {
-    let load = std::fs::read_to_string("/proc/loadavg").ok();
-    doc::Host { load: load.and_then(|text| text.split(' ').next()?.parse().ok()), ..doc::Host::default() }
+/// For how long the free disk takes punches at their present pace.
+fn hours_left(sources: &Sources, spool: &SpoolStatus) -> Option<f64> {
+    sources.host.hours_left(spool.free_bytes?.saturating_sub(sources.min_free_bytes))
 }

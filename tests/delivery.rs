@@ -186,3 +186,29 @@ async fn it_leaves_in_good_order_when_told() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn systemd_is_told_that_it_serves_and_lives() {
+    let Some(broker) = broker() else { return };
+    let front = terminal(Form::Text(40), 5).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let listener = tokio::net::UnixDatagram::bind(&path).unwrap();
+    let daemon = Daemon::start_under(&path, &broker, &block("front-door", &front));
+    let mut wanted = BTreeSet::from(["READY=1", "STATUS=", "WATCHDOG=1"]);
+    soon("systemd has heard all of it", async {
+        let mut news = vec![0; 4096];
+        while !wanted.is_empty() {
+            let length = listener.recv(&mut news).await.unwrap();
+            let text = String::from_utf8_lossy(&news[..length]).into_owned();
+            wanted.retain(|word| !text.lines().any(|line| line.starts_with(word)));
+        }
+    })
+    .await;
+    // A gateway that stands still is told from one that lives by what does not come.
+    daemon.signal(Signal::STOP);
+    while listener.try_recv(&mut [0; 4096]).is_ok() {}
+    let silence = tokio::time::timeout(std::time::Duration::from_secs(7), listener.recv(&mut [0; 4096])).await;
+    assert!(silence.is_err(), "a stopped gateway spoke");
+    daemon.signal(Signal::CONT);
+}

@@ -57,6 +57,10 @@ pub enum Command {
         after_long_help = "Examples:\n  punchgate demo\n  punchgate demo --for 30s --outage\n  punchgate demo --for 1m --faults --terminals 20 --keep ./demo"
     )]
     Demo(DemoArgs),
+    /// A process of the demo's own, started by it
+    #[cfg(feature = "demo")]
+    #[command(hide = true)]
+    DemoPart(DemoPartArgs),
     /// Say in one line what is wrong and what to do, then how things stand
     #[command(after_long_help = "Examples:\n  punchgate status\n  punchgate status --json | jq .queue.undelivered")]
     Status(AskArgs),
@@ -167,6 +171,34 @@ pub struct DemoArgs {
     pub log: LogArgs,
 }
 
+/// What the demo tells a process of its own.
+#[cfg(feature = "demo")]
+#[derive(Debug, Args)]
+pub struct DemoPartArgs {
+    /// The demo's process id: the part ends with it
+    #[arg(long, value_name = "PID")]
+    pub parent: u32,
+    #[command(subcommand)]
+    pub part: DemoPart,
+}
+
+#[cfg(feature = "demo")]
+#[derive(Debug, Subcommand)]
+pub enum DemoPart {
+    Broker {
+        #[arg(long, value_name = "DIR")]
+        keys: PathBuf,
+        #[arg(long, value_name = "PORT")]
+        port_v5: u16,
+        #[arg(long, value_name = "PORT")]
+        port_v311: u16,
+    },
+    Gateway {
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+}
+
 /// Which daemon, and how the answer looks.
 #[derive(Debug, Args)]
 pub struct AskArgs {
@@ -245,7 +277,7 @@ pub struct DiskArgs {
 pub struct VerifyArgs {
     #[command(flatten)]
     pub disk: DiskArgs,
-    /// Print JSON, one object a ledger
+    /// Print the report as JSON
     #[arg(long)]
     pub json: bool,
 }

@@ -13,8 +13,6 @@ use std::{
     sync::Arc,
 };
 
-use driver_api::SetAsideId;
-
 use super::{
     FAILED, Failure, OK,
     args::{DiskArgs, ExportArgs, ExportFormat, VerifyArgs},
@@ -23,6 +21,7 @@ use super::{
 use crate::{
     config,
     ledger::{Entry, Ledger},
+    spool::{self, Exported, RawRecord},
 };
 
 /// A place in the journal that cannot be read: where, and what is wrong. Reading goes on behind it.
@@ -30,44 +29,62 @@ use crate::{
 #[error("{0}")]
 pub(super) struct Damage(pub(super) String);
 
-/// A record that makes no punch, as it is on disk.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct RawRecord {
-    pub(super) terminal: String,
-    pub(super) serial: String,
-    pub(super) id: SetAsideId,
-    pub(super) reason: String,
-    pub(super) raw: Vec<u8>,
-}
-
 /// The punches of a disk, in the order in which they became durable.
 type Punches = Box<dyn Iterator<Item = Result<(Arc<Ledger>, Entry), Damage>>>;
 type RawRecords = Box<dyn Iterator<Item = Result<RawRecord, Damage>>>;
 
-/// Opens the journal below a state folder for reading alone.
-///
-/// TO BE WIRED: the journal's reader comes with the spool; nothing else here changes then.
-fn read_punches(_state_dir: &Path) -> Result<Punches, Failure> {
-    Err(not_wired())
+/// The punches below a state folder, read alone.
+fn read_punches(state_dir: &Path) -> Result<Punches, Failure> {
+    Ok(Box::new(read(state_dir)?.filter_map(|one| match one {
+        Ok(Exported::Punch(ledger, entry)) => Some(Ok((ledger, entry))),
+        Ok(Exported::SetAside(_)) => None,
+        Ok(Exported::Damage(fault)) => Some(Err(fault.into())),
+        Err(error) => Some(Err(error.into())),
+    })))
 }
 
-/// TO BE WIRED: see [`read_punches`].
-fn read_set_aside(_state_dir: &Path) -> Result<RawRecords, Failure> {
-    Err(not_wired())
+/// The records set aside, likewise.
+fn read_set_aside(state_dir: &Path) -> Result<RawRecords, Failure> {
+    Ok(Box::new(read(state_dir)?.filter_map(|one| match one {
+        Ok(Exported::SetAside(raw)) => Some(Ok(raw)),
+        Ok(Exported::Punch(..)) => None,
+        Ok(Exported::Damage(fault)) => Some(Err(fault.into())),
+        Err(error) => Some(Err(error.into())),
+    })))
 }
 
-fn not_wired() -> Failure {
-    Failure::failed("this build cannot read a journal yet", "use a build that can")
+fn read(state_dir: &Path) -> Result<spool::Export, Failure> {
+    spool::export(state_dir).map_err(|error| unreadable(state_dir, &error))
+}
+
+fn unreadable(state_dir: &Path, error: &io::Error) -> Failure {
+    Failure::failed(
+        format!("cannot read the journal below {}: {error}", state_dir.display()),
+        "read it as root or as the gateway's user; check the disk with journalctl -k",
+    )
+}
+
+impl From<spool::Fault> for Damage {
+    fn from(fault: spool::Fault) -> Self {
+        Self(format!("segment {} byte {}: {}", fault.segment, fault.offset, fault.what))
+    }
+}
+
+impl From<io::Error> for Damage {
+    fn from(error: io::Error) -> Self {
+        Self(format!("reading ended there: {error}"))
+    }
 }
 
 pub(super) fn verify_command(args: &VerifyArgs, out: &mut Out) -> Result<u8, Failure> {
-    let verified = verify::verify(read_punches(&state_dir(&args.disk)?)?);
+    let state_dir = state_dir(&args.disk)?;
+    let report = spool::verify(&state_dir).map_err(|error| unreadable(&state_dir, &error))?;
     if args.json {
-        verified.write_json(out)?
+        out.json(&report)?
     } else {
-        verified.write_text(out)?
+        verify::show(&report, out)?
     }
-    Ok(if verified.whole() { OK } else { FAILED })
+    Ok(if report.is_whole() { OK } else { FAILED })
 }
 
 pub(super) fn export_command(args: &ExportArgs, out: &mut Out) -> Result<u8, Failure> {

@@ -40,7 +40,7 @@ fn describe(command: &mut Command, name: &str, page: &mut String) {
     let help = command.render_long_help().to_string();
     let help: Vec<&str> = help.lines().map(str::trim_end).collect();
     write!(page, "\n## {name}\n\n```text\n{}\n```\n", help.join("\n").trim()).expect("a text takes everything");
-    for command in command.get_subcommands_mut() {
+    for command in command.get_subcommands_mut().filter(|command| !command.is_hide_set()) {
         let name = format!("{name} {}", command.get_name());
         describe(command, &name, page);
     }

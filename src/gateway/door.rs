@@ -2,26 +2,29 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
-use driver_api::{Batch, Gateway, Holdings, NotStored, Report, Stored, async_trait};
+use driver_api::{Batch, Gateway, Holdings, NotStored, Report, Stored, Stranger, async_trait};
 use jiff::{Timestamp, tz::TimeZone};
 
-use crate::{config::TerminalSettings, health::Health, spool::Spool};
-
-/// A build knows that no present moment lies before it.
-const BUILT_AFTER: i64 = 1_763_000_000;
+use crate::{
+    clock::Clock,
+    config::TerminalSettings,
+    health::{Code, Health},
+    spool::Spool,
+};
 
 pub(super) struct Door {
     spool: Spool,
     health: Health,
+    clock: Arc<Clock>,
     zones: Mutex<HashMap<String, TimeZone>>,
 }
 
 impl Door {
-    pub(super) fn new(spool: Spool, health: Health) -> Self {
-        Self { spool, health, zones: Mutex::default() }
+    pub(super) fn new(spool: Spool, health: Health, clock: Arc<Clock>) -> Self {
+        Self { spool, health, clock, zones: Mutex::default() }
     }
 
     pub(super) fn set_zones(&self, terminals: &[TerminalSettings]) {
@@ -41,6 +44,7 @@ impl Gateway for Door {
         let zone = self.zone(terminal);
         let latest = batch.punches.iter().map(|punch| punch.local).max();
         let stored = self.spool.commit(terminal, serial, &zone, batch).await?;
+        self.clock.passed(Timestamp::now());
         if let Some(at) = latest.and_then(|local| zone.to_ambiguous_timestamp(local).compatible().ok()) {
             self.health.punched(terminal, at);
         }
@@ -63,7 +67,13 @@ impl Gateway for Door {
         self.health.report(terminal, report);
     }
 
+    fn stranger(&self, stranger: Stranger) {
+        let Stranger { driver, serial, peer, times, block } = stranger;
+        let cause = format!("{driver} terminal {serial} at {peer} asked {times} times. To let it in:\n{block}");
+        self.health.raise(Code::TerminalUnknown, Some(&serial), cause);
+    }
+
     fn clock_trusted(&self) -> bool {
-        Timestamp::now().as_second() > BUILT_AFTER
+        self.clock.doubt().is_none()
     }
 }

@@ -31,6 +31,8 @@ pub(super) enum Request {
     Confirmed,
     /// Ledgers or destinations changed in memory.
     Changed,
+    /// Say that you are alive.
+    Ping(oneshot::Sender<()>),
     /// Write everything down and end.
     Close(oneshot::Sender<()>),
     /// End at once, as if the power had gone.
@@ -145,6 +147,8 @@ impl Committer {
                 Request::Changed => {
                     self.unindexed_since.get_or_insert_with(Instant::now);
                 }
+                // Who asked may have stopped waiting.
+                Request::Ping(answer) => _ = answer.send(()),
                 Request::Close(answer) => return (commits, Some(Ending::Closed(answer))),
                 Request::Abandon => return (Vec::new(), Some(Ending::Abandoned)),
             }

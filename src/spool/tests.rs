@@ -11,7 +11,7 @@ use driver_api::{Batch, Clock, Direction, Mark, Origin, Punch, Raw, Stored, Veri
 use jiff::{civil::date, tz::TimeZone};
 use tempfile::TempDir;
 
-use super::{Spool, SpoolSettings, disk::faulty::FaultyDisk, export, verify};
+use super::{Entry, Exported, Spool, SpoolSettings, disk::faulty::FaultyDisk, export, verify};
 use crate::ledger::{Ledger, Segment};
 
 /// Small, so that segments roll.
@@ -65,8 +65,15 @@ impl House {
 }
 
 fn persons(state_dir: &Path, terminal: &str) -> Vec<String> {
-    let all = export(state_dir).unwrap().map(Result::unwrap);
-    all.filter(|(ledger, _)| ledger.terminal == terminal).map(|(_, entry)| entry.person).collect()
+    exported(state_dir).filter(|(ledger, _)| ledger.terminal == terminal).map(|(_, entry)| entry.person).collect()
+}
+
+/// The punches of a store, as its export gives them.
+fn exported(state_dir: &Path) -> impl Iterator<Item = (Arc<Ledger>, Entry)> {
+    export(state_dir).unwrap().filter_map(|one| match one.unwrap() {
+        Exported::Punch(ledger, entry) => Some((ledger, entry)),
+        Exported::SetAside(_) | Exported::Damage(_) => None,
+    })
 }
 
 fn punch(n: u32, origin: Origin) -> Punch {

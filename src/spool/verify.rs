@@ -1,12 +1,6 @@
-//! Reading a store without its daemon, or beside it: is anything missing, and everything that is there. Needs neither the
-//! index nor the lock, and writes nothing.
+//! Is anything missing in a store? Needs neither the index nor the lock, and writes nothing.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    io,
-    path::Path,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, io, path::Path};
 
 use serde::Serialize;
 
@@ -17,7 +11,7 @@ use super::{
     segment::{Position, list, seed},
     walk::{Step, Walk, store_id},
 };
-use crate::ledger::{Entry, Head, Ledger};
+use crate::ledger::{Head, Ledger};
 
 /// What a look at every byte of a journal showed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -183,67 +177,5 @@ impl Seen {
         let Ledger { terminal, serial, begun, .. } = ledger;
         let missing = found.missing(1, next - 1);
         LedgerReport { terminal, serial, ledger: begun, punches: found.count(), last: next - 1, head, missing }
-    }
-}
-
-/// Every punch of a store in the order of its journal, oldest first. Damaged places give what can be read of them.
-pub struct Export {
-    walk: Option<Walk>,
-    ledgers: BTreeMap<u32, Arc<Ledger>>,
-    zones: ZoneNames,
-    waiting: VecDeque<(Arc<Ledger>, Entry)>,
-}
-
-/// Reads a store, while the daemon runs or not.
-pub fn export(state_dir: &Path) -> io::Result<Export> {
-    let dir = state_dir.join("journal");
-    let walk = store_id(&dir)?.map(|store| Walk::new(&dir, seed(&store), Position::default()));
-    Ok(Export { walk, ledgers: BTreeMap::new(), zones: ZoneNames::default(), waiting: VecDeque::new() })
-}
-
-impl Export {
-    fn read(&mut self) -> io::Result<bool> {
-        let Some(walk) = &mut self.walk else { return Ok(false) };
-        match walk.next(None)? {
-            Step::End { .. } => return Ok(false),
-            // The daemon is writing it, or will deal with it.
-            Step::Tail { .. } => return Ok(false),
-            Step::Missing { .. } => return Ok(true),
-            Step::Group { .. } | Step::Damage { .. } => {}
-        }
-        for record in walk.records().flatten() {
-            match record {
-                Record::Ledger(it) => {
-                    self.ledgers.entry(it.number).or_insert_with(|| Arc::new(it.ledger()));
-                }
-                Record::Punch(punch) => {
-                    if let (Some(ledger), Ok(entry)) = (self.ledgers.get(&punch.ledger), punch.entry(&mut self.zones)) {
-                        self.waiting.push_back((ledger.clone(), entry));
-                    }
-                }
-                Record::SetAside(_) | Record::Confirmed(_) | Record::Retired(_) => {}
-            }
-        }
-        Ok(true)
-    }
-}
-
-impl Iterator for Export {
-    type Item = io::Result<(Arc<Ledger>, Entry)>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some(next) = self.waiting.pop_front() {
-                return Some(Ok(next));
-            }
-            match self.read() {
-                Ok(true) => {}
-                Ok(false) => return None,
-                Err(error) => {
-                    self.walk = None;
-                    return Some(Err(error));
-                }
-            }
-        }
     }
 }

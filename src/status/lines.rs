@@ -24,7 +24,7 @@ pub fn status(sources: &Sources) -> Status {
             undelivered: queue.map_or(0, |queue| queue.undelivered),
             oldest: queue.and_then(|queue| queue.oldest),
             bytes: queue.map_or(0, |queue| queue.bytes),
-            hours_left: None,
+            hours_left: super::hours_left(sources, &spool),
         },
         link: Link {
             state: link.state.name().into(),

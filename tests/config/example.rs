@@ -37,6 +37,7 @@ fn load(text: &str) -> Result<Config, Rejected> {
         match key.as_str() {
             "ca_file" => site.pair("ca", 2099),
             "cert_file" | "key_file" => site.pair("gateway", 2099),
+            "tls_cert_file" | "tls_key_file" => site.pair("push", 2099),
             _ => {}
         }
         text = text.replace(&format!("\"{value}\""), &format!("{path:?}"));

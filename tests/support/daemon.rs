@@ -18,12 +18,22 @@ use super::broker::Mosquitto;
 pub struct Daemon {
     folder: TempDir,
     child: Option<Child>,
+    /// Where systemd would listen.
+    notify: Option<PathBuf>,
 }
 
 impl Daemon {
     /// Starts one for this broker. `terminals` are the `[[terminal]]` blocks.
     pub fn start(broker: &Mosquitto, terminals: &str) -> Self {
-        let mut daemon = Self { folder: tempfile::tempdir().unwrap(), child: None };
+        let mut daemon = Self { folder: tempfile::tempdir().unwrap(), child: None, notify: None };
+        daemon.configure(broker, terminals);
+        daemon.launch();
+        daemon
+    }
+
+    /// The same, under somebody who listens as systemd does.
+    pub fn start_under(listener: &Path, broker: &Mosquitto, terminals: &str) -> Self {
+        let mut daemon = Self { folder: tempfile::tempdir().unwrap(), child: None, notify: Some(listener.into()) };
         daemon.configure(broker, terminals);
         daemon.launch();
         daemon
@@ -48,6 +58,7 @@ impl Daemon {
     pub fn launch(&mut self) {
         let log = fs::File::options().create(true).append(true).open(self.path("log")).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_punchgate"))
+            .envs(self.notify.iter().map(|path| ("NOTIFY_SOCKET", path)))
             .args(["run", "--config"])
             .arg(self.config())
             .stdin(Stdio::null())

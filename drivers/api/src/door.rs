@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use async_trait::async_trait;
 use tokio::sync::{Mutex, mpsc, watch};
 
-use crate::{Batch, Holdings, Job, NotStored, Report, Stored, Trouble};
+use crate::{Batch, Holdings, Job, NotStored, Report, Stored, Stranger, Trouble};
 
 /// What stands behind the door: the gateway, or [`fake::Gateway`](crate::fake::FakeGateway) in tests of drivers.
 #[async_trait]
@@ -16,6 +16,8 @@ pub trait Gateway: Send + Sync + 'static {
     async fn save_cursor(&self, terminal: &str, serial: &str, cursor: Vec<u8>) -> Result<(), NotStored>;
     async fn holdings(&self, terminal: &str, serial: &str) -> Holdings;
     fn report(&self, terminal: &str, report: Report);
+    /// Somebody unknown asks to be served. See [`Link::stranger`].
+    fn stranger(&self, _stranger: Stranger) {}
     /// Whether the gateway's own clock may be believed and given to others.
     fn clock_trusted(&self) -> bool;
 }
@@ -68,6 +70,11 @@ impl Link {
         let mut closing = self.closing.clone();
         // An error means that the gateway's side is gone, which is closing too.
         let _ = closing.wait_for(|closing| *closing).await;
+    }
+
+    /// Tells of somebody whom the config does not know. Drivers say it seldom for each, and of a bounded number.
+    pub fn stranger(&self, stranger: Stranger) {
+        self.gateway.stranger(stranger);
     }
 
     /// Whether the gateway's own clock may be believed. While it may not, do not set a terminal's clock by it.

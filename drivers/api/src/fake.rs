@@ -12,7 +12,7 @@ use std::{
 use async_trait::async_trait;
 use tokio::{sync::Notify, time::timeout};
 
-use crate::{Batch, Gateway, Holdings, NotStored, Punch, PunchId, Report, SetAside, Stored};
+use crate::{Batch, Gateway, Holdings, NotStored, Punch, PunchId, Report, SetAside, Stored, Stranger};
 
 /// Stands behind the door in tests. Clone it to look in while a driver runs.
 #[derive(Clone, Default)]
@@ -33,6 +33,7 @@ struct Held {
     set_aside: Vec<(String, SetAside)>,
     cursors: HashMap<(String, String), Vec<u8>>,
     reports: Vec<(String, Report)>,
+    strangers: Vec<Stranger>,
     twins: usize,
     puts: usize,
     refusals: usize,
@@ -51,6 +52,11 @@ impl FakeGateway {
 
     pub fn reports(&self, terminal: &str) -> Vec<Report> {
         self.held().reports.iter().filter(|(name, _)| name == terminal).map(|(_, report)| report.clone()).collect()
+    }
+
+    /// Who asked to be served and was not in the config.
+    pub fn strangers(&self) -> Vec<Stranger> {
+        self.held().strangers.clone()
     }
 
     /// Twins dropped so far.
@@ -162,6 +168,11 @@ impl Gateway for FakeGateway {
 
     fn report(&self, terminal: &str, report: Report) {
         self.held().reports.push((terminal.to_owned(), report));
+        self.0.changed.notify_waiters();
+    }
+
+    fn stranger(&self, stranger: Stranger) {
+        self.held().strangers.push(stranger);
         self.0.changed.notify_waiters();
     }
 

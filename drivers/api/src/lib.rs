@@ -32,7 +32,7 @@ pub use punch::{
     Batch, Clock, ClockSource, Direction, DirectionMark, Flag, Mark, Origin, Punch, Raw, SetAside, Stored, Verify,
     VerifyMark,
 };
-pub use report::{Holdings, Report, Trouble};
+pub use report::{Holdings, Report, Stranger, Trouble};
 pub use section::{Period, Problem, Problems, Secret, Section};
 
 /// Reexported so that drivers and gateway agree on one version.

@@ -111,6 +111,21 @@ impl Trouble {
     }
 }
 
+/// Somebody whom the config does not know asked a listening line to serve it, and was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stranger {
+    /// As in `driver = "..."`.
+    pub driver: &'static str,
+    /// What it calls itself; checked by the driver, so that it may be shown.
+    pub serial: String,
+    /// The address that it speaks from.
+    pub peer: String,
+    /// How often it asked so far.
+    pub times: u64,
+    /// The `[[terminal]]` block that would let it in, ready to be pasted.
+    pub block: String,
+}
+
 /// What our ledger holds of a terminal, for comparison with what the terminal says.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Holdings {

@@ -12,7 +12,7 @@ use crate::{
 
 /// A record of the attendance log, still in the terminal's own bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry<'a> {
+pub(crate) struct Entry<'a> {
     pub pin: &'a [u8],
     pub local: DateTime,
     pub status: &'a [u8],
@@ -23,13 +23,13 @@ pub struct Entry<'a> {
 }
 
 /// The longest PIN taken. Documents say 24; what is longer than this is no PIN.
-pub const LONGEST_PIN: usize = 64;
+pub(crate) const LONGEST_PIN: usize = 64;
 
 /// Reads one line. What cannot be a punch comes back with the reason in words.
 ///
 /// Columns: PIN, time, status, verify, work code, two reserved; more by model. Legal lengths seen are 4, 5, 6, 7, 9, 10,
 /// 12 and 16; the first two must be there. Some servers' documents print `PIN=..<TAB>DateTime=..`, which is read too.
-pub fn entry(line: &[u8]) -> Result<Entry<'_>, &'static str> {
+pub(crate) fn entry(line: &[u8]) -> Result<Entry<'_>, &'static str> {
     if line.len() > driver_api::SetAside::LIMIT {
         return Err("the line is longer than 4096 bytes");
     }
@@ -58,7 +58,7 @@ fn by_key(line: &[u8]) -> Result<Entry<'_>, &'static str> {
 }
 
 /// A PIN as it may stand in a record: not empty, not endless, no control characters. Zeros in front count.
-pub fn checked_pin(pin: &[u8]) -> Result<&[u8], &'static str> {
+pub(crate) fn checked_pin(pin: &[u8]) -> Result<&[u8], &'static str> {
     let pin = pin.trim_ascii();
     match pin {
         [] => Err("the user number is empty"),
@@ -83,7 +83,7 @@ fn offset(column: &[u8]) -> Option<Offset> {
 
 impl Entry<'_> {
     /// The zone that the record itself tells.
-    pub fn zone(&self) -> Option<TimeZone> {
+    pub(crate) fn zone(&self) -> Option<TimeZone> {
         self.offset.map(TimeZone::fixed)
     }
 }
@@ -97,9 +97,16 @@ mod tests {
 
     #[test]
     fn every_legal_number_of_columns_is_read() {
-        for more in ["", "\t0", "\t0\t0", "\t0\t0\t0", "\t0\t0\t0\t0\t36.5", "\t0\t0\t0\t0\t36.5\t36.5",
-            "\t0\t0\t0\t0\t36.5\t36.5\t+25200\t", "\t0\t0\t0\t1\t2\t3\t4\t5\t6\t7\t8\t9"]
-        {
+        for more in [
+            "",
+            "\t0",
+            "\t0\t0",
+            "\t0\t0\t0",
+            "\t0\t0\t0\t0\t36.5",
+            "\t0\t0\t0\t0\t36.5\t36.5",
+            "\t0\t0\t0\t0\t36.5\t36.5\t+25200\t",
+            "\t0\t0\t0\t1\t2\t3\t4\t5\t6\t7\t8\t9",
+        ] {
             let line = format!("1001\t2026-11-22 08:00:01\t255\t15{more}");
             let entry = entry(line.as_bytes()).unwrap();
             assert_eq!((entry.pin, entry.status, entry.verify), (&b"1001"[..], &b"255"[..], &b"15"[..]));

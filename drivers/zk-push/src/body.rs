@@ -7,7 +7,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use tokio::time::{Instant, timeout_at};
 
-use crate::crowd::{Crowd, Room};
+use crate::crowd::{Place, Room};
 
 /// From the head to the last byte.
 const BODY_TIME: Duration = Duration::from_secs(60);
@@ -19,7 +19,7 @@ const MOST_OF_REFUSED: u64 = 64 << 10;
 
 /// Why a body did not arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
+pub(crate) enum Ended {
     /// It ended early, or took too long: the request did not happen, and gets no answer.
     Cut,
     /// Over the limit.
@@ -28,7 +28,7 @@ pub enum Ended {
     NoRoom,
 }
 
-pub struct Upload {
+pub(crate) struct Upload {
     body: Incoming,
     room: Room,
     deadline: Instant,
@@ -37,21 +37,21 @@ pub struct Upload {
 }
 
 impl Upload {
-    pub fn new(body: Incoming, limit: u64, crowd: &std::sync::Arc<Crowd>) -> Self {
-        Self { body, room: crowd.room(), deadline: Instant::now() + BODY_TIME, limit, total: 0 }
+    pub(crate) fn new(body: Incoming, limit: u64, place: &Place) -> Self {
+        Self { body, room: place.room(), deadline: Instant::now() + BODY_TIME, limit, total: 0 }
     }
 
     /// Bytes that came so far.
-    pub fn total(&self) -> u64 {
+    pub(crate) fn total(&self) -> u64 {
         self.total
     }
 
     /// The next bytes; `None` when it is whole. `held` is how many bytes of it are in memory.
-    pub async fn next(&mut self, held: usize) -> Result<Option<Bytes>, Ended> {
+    pub(crate) async fn next(&mut self, held: usize) -> Result<Option<Bytes>, Ended> {
         if self.body.size_hint().lower() > self.limit {
             return Err(self.too_long().await);
         }
-        if !self.room.resize(held) {
+        if !self.room.resize(held).await {
             return Err(Ended::NoRoom);
         }
         match self.frame().await? {
@@ -64,7 +64,7 @@ impl Upload {
     }
 
     /// At most so many of its first bytes; what follows is thrown away.
-    pub async fn first(&mut self, most: usize) -> Result<Vec<u8>, Ended> {
+    pub(crate) async fn first(&mut self, most: usize) -> Result<Vec<u8>, Ended> {
         let mut first = Vec::new();
         while let Some(bytes) = self.next(first.len()).await? {
             let wanted = bytes.len().min(most - first.len());
@@ -74,7 +74,7 @@ impl Upload {
     }
 
     /// Reads what a refused request still has to say, within reason.
-    pub async fn refuse(mut self) {
+    pub(crate) async fn refuse(mut self) {
         while self.total < MOST_OF_REFUSED {
             match self.frame().await {
                 Ok(Some(_)) => {}

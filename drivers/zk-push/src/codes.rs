@@ -4,7 +4,7 @@ use driver_api::{Direction, DirectionMark, Mark, Raw, Verify, VerifyMark};
 
 /// Which of the vendor's two tables of verify codes holds. They contradict each other.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum VerifyTable {
+pub(crate) enum VerifyTable {
     /// Attendance PUSH from 2.2 on, and security PUSH.
     #[default]
     Newer,
@@ -14,7 +14,7 @@ pub enum VerifyTable {
 
 /// A code field as it was read: a number where it is one, text where zeros in front or letters say that it is none
 /// (security terminals send masks such as `0000000000000010`), `None` where the field is empty.
-pub fn raw(field: &[u8]) -> Option<Raw> {
+pub(crate) fn raw(field: &[u8]) -> Option<Raw> {
     let text = std::str::from_utf8(field).unwrap_or("").trim();
     if text.is_empty() {
         // Bytes that are no text are a code all the same, and make the punch another one.
@@ -28,7 +28,7 @@ pub fn raw(field: &[u8]) -> Option<Raw> {
 }
 
 /// The key that somebody pressed at an attendance terminal, in its common reading. Many sites never press one.
-pub fn direction(raw: Option<Raw>) -> DirectionMark {
+pub(crate) fn direction(raw: Option<Raw>) -> DirectionMark {
     let value = match raw {
         Some(Raw::Number(0)) => Direction::In,
         Some(Raw::Number(1)) => Direction::Out,
@@ -42,7 +42,7 @@ pub fn direction(raw: Option<Raw>) -> DirectionMark {
 }
 
 /// `inoutstatus` of a security terminal: 0 in, 1 out, 2 none.
-pub fn passage(raw: Option<Raw>) -> DirectionMark {
+pub(crate) fn passage(raw: Option<Raw>) -> DirectionMark {
     let value = match raw {
         Some(Raw::Number(0)) => Direction::In,
         Some(Raw::Number(1)) => Direction::Out,
@@ -52,7 +52,7 @@ pub fn passage(raw: Option<Raw>) -> DirectionMark {
 }
 
 /// How a person was recognised. Combinations ("finger or card") stay unknown: they do not say which it was.
-pub fn verify(raw: Option<Raw>, table: VerifyTable) -> VerifyMark {
+pub(crate) fn verify(raw: Option<Raw>, table: VerifyTable) -> VerifyMark {
     let value = match (&raw, table) {
         (Some(Raw::Number(code)), VerifyTable::Newer) => match code {
             0 | 3 => Verify::Password,

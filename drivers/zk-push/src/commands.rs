@@ -12,7 +12,7 @@ use crate::{
 
 /// A command that this driver can give. There is no way to give any other: no shell, no files, nothing that deletes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Command {
+pub(crate) enum Command {
     Info,
     /// Read the options again (and with them zone and time), and send what is new by stamps.
     Check,
@@ -36,22 +36,34 @@ pub enum Command {
 
 impl Command {
     /// The command in a dialect, without its number; `None` where the dialect has none.
-    pub fn text(&self, dialect: Dialect) -> Option<String> {
+    pub(crate) fn text(&self, dialect: Dialect) -> Option<String> {
         let text = match (self, dialect) {
             (Self::Info, Dialect::Attendance) => "INFO".to_owned(),
-            (Self::Info, Dialect::Security) => "GET OPTIONS ~SerialNumber,FirmVer,~DeviceName,~Platform,UserCount,TransactionCount".to_owned(),
+            (Self::Info, Dialect::Security) => {
+                "GET OPTIONS ~SerialNumber,FirmVer,~DeviceName,~Platform,UserCount,TransactionCount".to_owned()
+            }
             (Self::Check, Dialect::Attendance) => "CHECK".to_owned(),
-            (Self::QueryPunches { from, to }, Dialect::Attendance) => format!("DATA QUERY ATTLOG {}", period(*from, *to)),
-            (Self::QueryPunches { .. }, Dialect::Security) => "DATA QUERY tablename=transaction,fielddesc=*,filter=*".to_owned(),
-            (Self::CountPunches { from, to }, Dialect::Attendance) => format!("VERIFY SUM ATTLOG {}", period(*from, *to)),
+            (Self::QueryPunches { from, to }, Dialect::Attendance) => {
+                format!("DATA QUERY ATTLOG {}", period(*from, *to))
+            }
+            (Self::QueryPunches { .. }, Dialect::Security) => {
+                "DATA QUERY tablename=transaction,fielddesc=*,filter=*".to_owned()
+            }
+            (Self::CountPunches { from, to }, Dialect::Attendance) => {
+                format!("VERIFY SUM ATTLOG {}", period(*from, *to))
+            }
             (Self::QueryUsers, Dialect::Attendance) => "DATA QUERY USERINFO".to_owned(),
             (Self::QueryUsers, Dialect::Security) => "DATA QUERY tablename=user,fielddesc=*,filter=*".to_owned(),
-            (Self::SetTime(utc), Dialect::Security) => format!("SET OPTIONS DateTime={}", when::to_vendor_seconds(*utc)?),
+            (Self::SetTime(utc), Dialect::Security) => {
+                format!("SET OPTIONS DateTime={}", when::to_vendor_seconds(*utc)?)
+            }
             (Self::Reboot, Dialect::Attendance) => "REBOOT".to_owned(),
             (Self::Reboot, Dialect::Security) => "CONTROL DEVICE 03000000".to_owned(),
             (Self::Unlock { door: 1, .. }, Dialect::Attendance) => "AC_UNLOCK".to_owned(),
             // 01 output, door, 01 lock, 00 normal, seconds
-            (Self::Unlock { door, seconds }, Dialect::Security) => format!("CONTROL DEVICE 01{door:02X}0100{seconds:02X}"),
+            (Self::Unlock { door, seconds }, Dialect::Security) => {
+                format!("CONTROL DEVICE 01{door:02X}0100{seconds:02X}")
+            }
             (Self::Check | Self::CountPunches { .. }, Dialect::Security)
             | (Self::SetTime(_) | Self::Unlock { .. }, Dialect::Attendance) => return None,
         };
@@ -60,12 +72,12 @@ impl Command {
     }
 
     /// Whether it may be given again when no result came: what it does twice is no more than what it does once.
-    pub fn repeatable(&self) -> bool {
+    pub(crate) fn repeatable(&self) -> bool {
         !matches!(self, Self::Reboot | Self::Unlock { .. } | Self::SetTime(_))
     }
 
     /// The table whose packets at `querydata` are this command's answer.
-    pub fn answered_by(&self) -> Option<&'static str> {
+    pub(crate) fn answered_by(&self) -> Option<&'static str> {
         match self {
             Self::QueryUsers => Some("user"),
             Self::QueryPunches { .. } => Some("transaction"),
@@ -83,7 +95,7 @@ fn period(from: DateTime, to: DateTime) -> impl fmt::Display {
 
 /// What a terminal says about one command.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome<'a> {
+pub(crate) struct Outcome<'a> {
     pub id: u64,
     pub code: i64,
     /// `AttlogSum`, where a count was asked for.
@@ -94,11 +106,13 @@ pub struct Outcome<'a> {
 
 /// The results in a body of `devicecmd`. Three forms: a line for each command; `INFO` with a first line and then its
 /// options; and shell and file results, one `key=value` a line, whose content is passed over.
-pub fn outcomes(body: &[u8]) -> Vec<Outcome<'_>> {
+pub(crate) fn outcomes(body: &[u8]) -> Vec<Outcome<'_>> {
     let mut found: Vec<Outcome<'_>> = Vec::new();
     let mut id_alone = None;
     for line in lines(body) {
-        let value = |key: &str| pairs(line, b'&').find(|(found, _)| found.eq_ignore_ascii_case(key.as_bytes())).map(|(_, value)| value);
+        let value = |key: &str| {
+            pairs(line, b'&').find(|(found, _)| found.eq_ignore_ascii_case(key.as_bytes())).map(|(_, value)| value)
+        };
         let id = value("ID").and_then(number).and_then(|id| u64::try_from(id).ok());
         let code = value("Return").and_then(number);
         match (id, code, id_alone) {
@@ -130,7 +144,7 @@ fn behind<'a>(body: &'a [u8], line: &'a [u8]) -> &'a [u8] {
 }
 
 /// A return code in words, where its meaning is known.
-pub fn meaning(code: i64) -> &'static str {
+pub(crate) fn meaning(code: i64) -> &'static str {
     match code {
         -1 => "parameter wrong or not supported",
         -2 => "size mismatch",
@@ -170,7 +184,8 @@ mod tests {
         );
         let unlock = Command::Unlock { door: 1, seconds: 5 };
         assert_eq!(unlock.text(Dialect::Security).unwrap(), "CONTROL DEVICE 0101010005");
-        assert_eq!(unlock.text(Dialect::Attendance), None);
+        assert_eq!(unlock.text(Dialect::Attendance).unwrap(), "AC_UNLOCK");
+        assert_eq!(Command::Unlock { door: 2, seconds: 5 }.text(Dialect::Attendance), None, "it has one door");
         assert!(!unlock.repeatable() && punches.repeatable());
     }
 

@@ -10,7 +10,7 @@ use crate::settings::Dialect;
 /// Kept as JSON through the door.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Cursor {
+pub(crate) struct Cursor {
     /// The last `Stamp` of each table whose upload was stored, as the text that it was: integers, ISO times and words
     /// occur, and firmwares want it back letter by letter.
     pub stamps: BTreeMap<String, String>,
@@ -26,17 +26,17 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    pub fn read(bytes: &[u8]) -> Self {
+    pub(crate) fn read(bytes: &[u8]) -> Self {
         // What cannot be read was written by another version, or is damaged: begin anew.
         serde_json::from_slice(bytes).unwrap_or_default()
     }
 
-    pub fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("text, numbers and no map with other keys")
     }
 
     /// Takes a stamp if it is one that can be sent back in a line of options. True if that is news.
-    pub fn stamp(&mut self, table: &str, stamp: &str) -> bool {
+    pub(crate) fn stamp(&mut self, table: &str, stamp: &str) -> bool {
         let plain = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
         if stamp.is_empty() || stamp.len() > 40 || !stamp.bytes().all(plain) {
             return false;

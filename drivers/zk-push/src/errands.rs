@@ -2,28 +2,25 @@
 
 use std::{
     collections::{BTreeSet, HashSet},
-    hash::{DefaultHasher, Hash, Hasher},
     time::{Duration, Instant},
 };
 
-use driver_api::{Job, JobFailed, Operation, Report};
-use jiff::{Timestamp, ToSpan, civil::DateTime};
+use driver_api::{Job, JobFailed, Operation};
+use jiff::Timestamp;
 use serde_json::json;
-use tracing::{debug, info, warn};
+use tracing::debug;
 
 use crate::{
     commands::{Command, Outcome, meaning},
-    gaps::Comparison,
+    comparing::Comparing,
     options,
     queue::{Entry, Purpose, Queue},
     settings::Dialect,
     terminal::{Inner, Terminal},
 };
 
-/// A terminal that came back is left in peace for up to so long before it is asked, and not all at the same moment.
-const REST: u64 = 60;
-/// A comparison that found something missing, or came to nothing, is made again after this long.
-const AGAIN: Duration = Duration::from_secs(900);
+/// So long a terminal may take for its next poll while something waits for that.
+const PATIENCE: Duration = Duration::from_secs(90);
 /// Of a longer list of users nobody has heard.
 const MOST_USERS: usize = 200_000;
 const MOST_PACKETS: u64 = 10_000;
@@ -31,14 +28,10 @@ const MOST_PACKETS: u64 = 10_000;
 /// The errands of one terminal.
 pub(crate) struct Errands {
     pub queue: Queue,
-    pub comparison: Option<Comparison>,
+    pub comparing: Comparing,
     listing: Option<Listing>,
     /// Packets of answers that have come, by command.
     packets: HashSet<(u64, u64)>,
-    due: Option<Instant>,
-    /// What was the latest punch when it went away.
-    before: Option<DateTime>,
-    rest: Duration,
 }
 
 /// A list of users on its way.
@@ -49,27 +42,19 @@ struct Listing {
 }
 
 impl Errands {
-    pub fn new(serial: &str) -> Self {
-        let mut hasher = DefaultHasher::new();
-        serial.hash(&mut hasher);
-        let rest = Duration::from_secs(hasher.finish() % REST);
-        let (queue, packets) = (Queue::default(), HashSet::new());
-        Self { queue, comparison: None, listing: None, packets, due: None, before: None, rest }
-    }
-
-    pub fn was_away(&mut self, latest: Option<DateTime>, now: Instant) {
-        self.before = self.before.or(latest);
-        self.due = Some(now + self.rest);
+    pub(crate) fn new(serial: &str) -> Self {
+        let (queue, comparing, packets) = (Queue::default(), Comparing::new(serial), HashSet::new());
+        Self { queue, comparing, listing: None, packets }
     }
 }
 
-fn second(now: Timestamp) -> u64 {
+pub(crate) fn second(now: Timestamp) -> u64 {
     u64::try_from(now.as_second()).unwrap_or(0)
 }
 
 impl Terminal {
     /// Takes a job.
-    pub fn job(&self, job: Job, now: Timestamp) {
+    pub(crate) fn job(&self, job: Job, now: Timestamp) {
         if !self.connected(Instant::now()) {
             return job.done(Err(JobFailed::NotConnected));
         }
@@ -80,9 +65,7 @@ impl Terminal {
             (Operation::Users, _) => Command::QueryUsers,
             // It reads zone and time with its options; a time of its own kind would be one more way to be wrong.
             (Operation::TimeSet, Dialect::Attendance) => Command::Check,
-            (Operation::TimeSet, Dialect::Security) => {
-                Command::SetTime(jiff::tz::TimeZone::UTC.to_datetime(now))
-            }
+            (Operation::TimeSet, Dialect::Security) => Command::SetTime(jiff::tz::TimeZone::UTC.to_datetime(now)),
             (Operation::Restart, _) => Command::Reboot,
             (Operation::Unlock { door, seconds }, _) => match (*door, u8::try_from(*seconds)) {
                 (0, _) => return job.done(Err(JobFailed::Refused("doors are counted from 1".into()))),
@@ -106,71 +89,11 @@ impl Terminal {
         }
     }
 
-    /// Compares a time, or everything since the last comparison with a day before it.
-    fn compare(&self, from: Option<DateTime>, to: Option<DateTime>, job: Option<Job>, now: Timestamp) {
-        let dialect = self.dialect();
-        let wall = self.wall(now);
-        let mut inner = self.inner();
-        let known = [inner.cursor.compared_to, inner.errands.before, inner.latest].into_iter().flatten().min();
-        let since = known.map_or(wall - 31.days(), |known| known.min(wall) - 1.day());
-        let (from, to) = (from.unwrap_or(since), to.unwrap_or(wall));
-        if inner.errands.comparison.is_some() {
-            if let Some(job) = job {
-                job.done(Err(JobFailed::Refused("a comparison is under way".into())));
-            }
-            return;
-        }
-        if from > to {
-            if let Some(job) = job {
-                job.done(Err(JobFailed::Refused("the time ends before it begins".into())));
-            }
-            return;
-        }
-        inner.errands.due = Some(Instant::now() + self.settings.reconcile);
-        inner.errands.comparison = Some(Comparison::new(from, to, dialect, job));
-        self.step(&mut inner, dialect, now);
-    }
-
-    /// Asks the next question of a comparison, or ends it.
-    fn step(&self, inner: &mut Inner, dialect: Dialect, now: Timestamp) {
-        let Some(comparison) = &mut inner.errands.comparison else { return };
-        if let Some(command) = comparison.next() {
-            // 64 commands waiting is the only reason to be refused: then it is given up at the next tick.
-            let _ = inner.errands.queue.push(command, Purpose::Comparison, dialect, second(now), Instant::now());
-        }
-        let Some(found) = comparison.found() else { return };
-        let job = inner.errands.comparison.take().and_then(|comparison| comparison.job);
-        match found.refused {
-            None => {
-                inner.errands.before = None;
-                inner.cursor.compared_to = Some(found.to);
-                if found.expected.is_some() {
-                    self.report(Report::Gaps { missing: found.missing });
-                }
-                info!(received = found.received, missing = found.missing, "log compared");
-            }
-            Some(code) => {
-                let why = format!("asked for its punches it answered {code}: {}", meaning(code));
-                warn!(code, "log not compared");
-                self.report(Report::FailedRead { why });
-            }
-        }
-        if found.refused.is_some() || found.missing > 0 {
-            inner.errands.due = Some(Instant::now() + AGAIN);
-        }
-        if let Some(job) = job {
-            job.done(match found.refused {
-                Some(code) => Err(JobFailed::Refused(format!("{code}: {}", meaning(code)))),
-                None => Ok(json!({"expected": found.expected, "received": found.received, "missing": found.missing})),
-            });
-        }
-    }
-
     /// The answer to a poll: commands, or nothing.
-    pub fn poll(&self, commands: bool, now: Timestamp) -> String {
+    pub(crate) fn poll(&self, commands: bool, now: Timestamp) -> String {
         let dialect = self.dialect();
         let mut inner = self.inner();
-        if let Some(comparison) = &mut inner.errands.comparison {
+        if let Some(comparison) = &mut inner.errands.comparing.comparison {
             comparison.polled();
             self.step(&mut inner, dialect, now);
         }
@@ -179,7 +102,7 @@ impl Terminal {
     }
 
     /// A result of a command.
-    pub fn outcome(&self, outcome: &Outcome<'_>, now: Timestamp) {
+    pub(crate) fn outcome(&self, outcome: &Outcome<'_>, now: Timestamp) {
         let dialect = self.dialect();
         let about = options::about(outcome.more, self.encoding());
         if about != options::About::default() {
@@ -207,10 +130,10 @@ impl Terminal {
             Purpose::Upkeep => debug!(?code, "upkeep done"),
             Purpose::Comparison => {
                 let sum = result.ok().and_then(|(outcome, _)| outcome.sum);
-                if let Some(comparison) = &mut inner.errands.comparison
-                    && let Some(next) = comparison.answered(&entry.command, code, sum)
-                {
-                    let _ = inner.errands.queue.push(next, Purpose::Comparison, dialect, second(now), Instant::now());
+                let next = inner.errands.comparing.comparison.as_mut();
+                let next = next.and_then(|comparison| comparison.answered(&entry.command, code, sum));
+                if let Some(next) = next {
+                    self.ask(inner, next, dialect, now);
                 }
             }
             Purpose::Job(job) => {
@@ -240,7 +163,7 @@ impl Terminal {
     }
 
     /// Numbers of users came; they are wanted only while somebody asked for them.
-    pub fn users<'a>(&self, pins: impl Iterator<Item = &'a [u8]>) {
+    pub(crate) fn users<'a>(&self, pins: impl Iterator<Item = &'a [u8]>) {
         let fallback = self.encoding();
         if let Some(listing) = &mut self.inner().errands.listing {
             for pin in pins {
@@ -252,7 +175,7 @@ impl Terminal {
     }
 
     /// A packet of an answer came. The last one is the command's result.
-    pub fn packet(&self, answer: &Packet<'_>, now: Timestamp) {
+    pub(crate) fn packet(&self, answer: &Packet<'_>, now: Timestamp) {
         let id = {
             let mut inner = self.inner();
             let told = answer.id.filter(|id| inner.errands.queue.get(*id).is_some());
@@ -268,10 +191,9 @@ impl Terminal {
     }
 
     /// What is to be done because time went by.
-    pub fn tick(&self, now: Timestamp) {
-        let instant = Instant::now();
+    pub(crate) fn tick(&self, instant: Instant, now: Timestamp) {
         let dialect = self.dialect();
-        let compare = {
+        {
             let mut inner = self.inner();
             for entry in inner.errands.queue.expire(instant) {
                 let failed = if entry.fetched() {
@@ -281,35 +203,30 @@ impl Terminal {
                 };
                 self.settled(&mut inner, entry, Err(failed), dialect, now);
             }
-            if let Some(comparison) = &mut inner.errands.comparison {
-                if inner.seen.is_none_or(|seen| instant.duration_since(seen) > Duration::from_secs(90)) {
-                    comparison.polled(); // it does not poll: take what there is
+            let silent = inner.seen.is_none_or(|seen| instant.duration_since(seen) > PATIENCE);
+            if let Some(comparison) = &mut inner.errands.comparing.comparison {
+                if silent {
+                    comparison.polled(); // no poll will tell that it has said everything
                 }
                 self.step(&mut inner, dialect, now);
             }
-            finish_listing(&mut inner.errands.listing, |since| instant.duration_since(since) > Duration::from_secs(90));
+            finish_listing(&mut inner.errands.listing, |since| instant.duration_since(since) > PATIENCE);
             // Clocks were put forward or back: it learns its new offset with its options.
             let offset = self.settings.zone.to_offset(now);
             if dialect == Dialect::Attendance && inner.offset.is_some_and(|told| told != offset) {
-                inner.offset = Some(offset);
-                let _ = inner.errands.queue.push(Command::Check, Purpose::Upkeep, dialect, second(now), instant);
-            }
-            inner.errands.due.is_some_and(|due| instant >= due)
-        };
-        if compare && self.connected(instant) {
-            if dialect == Dialect::Attendance {
-                self.compare(None, None, None, now);
-            } else {
-                // A security terminal can only be asked for its whole log: on request alone.
-                self.inner().errands.due = None;
+                let queued = inner.errands.queue.push(Command::Check, Purpose::Upkeep, dialect, second(now), instant);
+                if queued.is_ok() {
+                    inner.offset = Some(offset);
+                }
             }
         }
+        self.compare_when_due(dialect, instant, now);
     }
 }
 
 /// One packet of an answer at `querydata`.
 #[derive(Debug)]
-pub struct Packet<'a> {
+pub(crate) struct Packet<'a> {
     /// The command, where it is told.
     pub id: Option<u64>,
     pub table: &'a str,
@@ -320,7 +237,8 @@ pub struct Packet<'a> {
 }
 
 fn finish_listing(listing: &mut Option<Listing>, ripe: impl Fn(Instant) -> bool) {
-    let complete = listing.as_ref().and_then(|listing| listing.answered.as_ref()).is_some_and(|(_, since)| ripe(*since));
+    let complete =
+        listing.as_ref().and_then(|listing| listing.answered.as_ref()).is_some_and(|(_, since)| ripe(*since));
     if complete && let Some(Listing { users, answered: Some((job, _)) }) = listing.take() {
         job.done(Ok(json!({ "users": users })));
     }

@@ -17,11 +17,16 @@ const LONGEST: i64 = 31;
 /// No more questions than that in one comparison: nearly twenty years.
 const MOST_PERIODS: usize = 240;
 
+/// The vendor's code for a time-out, for a terminal that says nothing at all.
+pub(crate) const NO_ANSWER: i64 = -1003;
+
 /// One comparison under way.
 #[derive(Debug)]
-pub struct Comparison {
+pub(crate) struct Comparison {
     /// Who asked for it, if anybody did.
     pub job: Option<Job>,
+    /// It covers everything since the last one, so that the next may start where it ends.
+    pub whole: bool,
     to: DateTime,
     periods: VecDeque<(DateTime, DateTime)>,
     current: Option<Step>,
@@ -45,7 +50,7 @@ struct Step {
 
 /// What a finished comparison found.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Found {
+pub(crate) struct Found {
     /// Punches that the terminal says to hold in the time asked for, where it counts them.
     pub expected: Option<u64>,
     /// Punches that it sent for it; all of them are stored.
@@ -58,7 +63,7 @@ pub struct Found {
 }
 
 impl Comparison {
-    pub fn new(from: DateTime, to: DateTime, dialect: Dialect, job: Option<Job>) -> Self {
+    pub(crate) fn new(from: DateTime, to: DateTime, whole: bool, dialect: Dialect, job: Option<Job>) -> Self {
         let mut periods = VecDeque::new();
         let mut start = from;
         while start <= to && periods.len() < MOST_PERIODS {
@@ -71,11 +76,11 @@ impl Comparison {
             }
         }
         let counts = dialect == Dialect::Attendance;
-        Self { job, to, periods, current: None, counts, expected: None, received: 0, missing: 0, refused: None }
+        Self { job, whole, to, periods, current: None, counts, expected: None, received: 0, missing: 0, refused: None }
     }
 
     /// The next question, when the one before is done with; `None` when there is none left, or one still runs.
-    pub fn next(&mut self) -> Option<Command> {
+    pub(crate) fn next(&mut self) -> Option<Command> {
         if self.current.is_some() || self.refused.is_some() {
             return None;
         }
@@ -85,7 +90,7 @@ impl Comparison {
     }
 
     /// The terminal answered (or did not: `None`); returns what to ask then.
-    pub fn answered(&mut self, command: &Command, code: Option<i64>, sum: Option<u64>) -> Option<Command> {
+    pub(crate) fn answered(&mut self, command: &Command, code: Option<i64>, sum: Option<u64>) -> Option<Command> {
         let step = self.current.as_mut()?;
         match command {
             Command::CountPunches { from, to } => {
@@ -98,20 +103,26 @@ impl Comparison {
                 self.refused = match code {
                     Some(code) if code < 0 => Some(code),
                     Some(_) => None,
-                    None => Some(-1003),
+                    None => Some(NO_ANSWER),
                 };
                 None
             }
         }
     }
 
+    /// A question could not be asked.
+    pub(crate) fn give_up(&mut self) {
+        self.current = None;
+        self.refused = Some(NO_ANSWER);
+    }
+
     /// Whether a punch of this time was asked for.
-    pub fn asks_for(&self, local: DateTime) -> bool {
+    pub(crate) fn asks_for(&self, local: DateTime) -> bool {
         self.current.as_ref().is_some_and(|step| (step.from..=step.to).contains(&local))
     }
 
     /// A punch arrived and is stored.
-    pub fn received(&mut self, local: DateTime) {
+    pub(crate) fn received(&mut self, local: DateTime) {
         if self.asks_for(local)
             && let Some(step) = &mut self.current
         {
@@ -119,8 +130,15 @@ impl Comparison {
         }
     }
 
+    /// Records arrived that could not be read, and are kept raw: the terminal counts them too.
+    pub(crate) fn unreadable(&mut self, records: u64) {
+        if let Some(step) = &mut self.current {
+            step.received += records;
+        }
+    }
+
     /// The terminal polls: what it had to say about an answered question is said.
-    pub fn polled(&mut self) {
+    pub(crate) fn polled(&mut self) {
         if let Some(step) = self.current.take_if(|step| step.answered) {
             self.received += step.received;
             if let Some(sum) = step.sum {
@@ -132,7 +150,7 @@ impl Comparison {
     }
 
     /// What was found, once everything was asked and answered.
-    pub fn found(&self) -> Option<Found> {
+    pub(crate) fn found(&self) -> Option<Found> {
         let over = self.current.is_none() && (self.periods.is_empty() || self.refused.is_some());
         let Self { expected, received, missing, refused, to, .. } = *self;
         over.then_some(Found { expected, received, missing, refused, to })
@@ -151,7 +169,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_found() {
-        let mut it = Comparison::new(day(1), day(3), Dialect::Attendance, None);
+        let mut it = Comparison::new(day(1), day(3), true, Dialect::Attendance, None);
         let count = it.next().unwrap();
         let query = it.answered(&count, Some(0), Some(3)).unwrap();
         assert_eq!(query, Command::QueryPunches { from: day(1), to: day(3) });
@@ -169,7 +187,13 @@ mod tests {
 
     #[test]
     fn a_long_time_is_asked_for_in_pieces_without_holes() {
-        let mut it = Comparison::new(date(2026, 1, 1).at(0, 0, 0, 0), date(2026, 4, 1).at(0, 0, 0, 0), Dialect::Attendance, None);
+        let mut it = Comparison::new(
+            date(2026, 1, 1).at(0, 0, 0, 0),
+            date(2026, 4, 1).at(0, 0, 0, 0),
+            true,
+            Dialect::Attendance,
+            None,
+        );
         let mut end: Option<DateTime> = None;
         let mut questions = 0;
         while let Some(command) = it.next() {
@@ -187,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_terminal_that_cannot_count_is_asked_once_and_one_that_refuses_is_left_alone() {
-        let mut it = Comparison::new(day(1), day(3), Dialect::Attendance, None);
+        let mut it = Comparison::new(day(1), day(3), true, Dialect::Attendance, None);
         let count = it.next().unwrap();
         let query = it.answered(&count, Some(-1002), None).unwrap();
         it.answered(&query, Some(-1004), None);

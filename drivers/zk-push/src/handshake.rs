@@ -18,7 +18,7 @@ const BEFORE_KEY_EXCHANGE: [u16; 3] = [2, 3, 0];
 
 /// What goes into an answer, whatever the dialect.
 #[derive(Debug, Clone, Copy)]
-pub struct Offer<'a> {
+pub(crate) struct Offer<'a> {
     pub serial: &'a str,
     /// `pushver` as the terminal wrote it.
     pub version: Option<&'a str>,
@@ -38,7 +38,7 @@ pub struct Offer<'a> {
 /// `GET OPTION FROM`: the options of an attendance terminal.
 ///
 /// Only what we want is advertised: a stamp or flag for photos or templates would invite the terminal to send them.
-pub fn attendance(offer: &Offer<'_>) -> String {
+pub(crate) fn attendance(offer: &Offer<'_>) -> String {
     let theirs = offer.version.and_then(options::version);
     let highest = if offer.exchange_tried { BEFORE_KEY_EXCHANGE } else { OURS };
     let mut text = String::with_capacity(512);
@@ -72,9 +72,10 @@ pub fn attendance(offer: &Offer<'_>) -> String {
 }
 
 /// The options of a security terminal. `registered` is the answer to its start; `push` gets the rest alone.
-pub fn security(offer: &Offer<'_>, registered: bool) -> String {
+pub(crate) fn security(offer: &Offer<'_>, registered: bool) -> String {
     let version = offer.version.and_then(options::version).unwrap_or([3, 1, 2]).min([3, 1, 2]);
-    let head = if registered { format!("registry=ok\nRegistryCode={}\n", registry_code(offer.serial)) } else { String::new() };
+    let head =
+        if registered { format!("registry=ok\nRegistryCode={}\n", registry_code(offer.serial)) } else { String::new() };
     format!(
         "{head}ServerVersion=3.1.2\nServerName=punchgate\nPushProtVer={version}\nPushVersion={version}\n\
          ErrorDelay={error}\nRequestDelay={poll}\nTransTimes=00:00;14:05\nTransInterval=1\n\
@@ -88,13 +89,18 @@ pub fn security(offer: &Offer<'_>, registered: bool) -> String {
 
 /// What a security terminal shows from now on to say that it is registered. It proves nothing (nobody knows how its
 /// token is made), so it is made from the serial number: the same for ever, with nothing to remember.
-pub fn registry_code(serial: &str) -> String {
+pub(crate) fn registry_code(serial: &str) -> String {
     invented("registry", serial, 16)
 }
 
 fn invented(what: &str, serial: &str, digits: usize) -> String {
     let digest = Sha256::new().chain_update(what).chain_update("/").chain_update(serial).finalize();
-    digest.iter().flat_map(|byte| [byte >> 4, byte & 15]).take(digits).filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
+    digest
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .take(digits)
+        .filter_map(|digit| char::from_digit(digit.into(), 16))
+        .collect()
 }
 
 fn dotted([major, minor, patch]: [u16; 3]) -> String {
@@ -121,9 +127,17 @@ mod tests {
     fn an_attendance_terminal_gets_its_options() {
         let text = attendance(&OFFER);
         assert!(text.starts_with("GET OPTION FROM: ABC1\n"));
-        for line in ["Stamp=9999", "ATTLOGStamp=9999", "Realtime=1", "Delay=10", "ErrorDelay=30", "TimeZone=7", "Encrypt=0",
-            "PushProtVer=2.4.1", "TransFlag=TransData AttLog\tOpLog"]
-        {
+        for line in [
+            "Stamp=9999",
+            "ATTLOGStamp=9999",
+            "Realtime=1",
+            "Delay=10",
+            "ErrorDelay=30",
+            "TimeZone=7",
+            "Encrypt=0",
+            "PushProtVer=2.4.1",
+            "TransFlag=TransData AttLog\tOpLog",
+        ] {
             assert!(text.lines().any(|found| found == line), "{line} is missing:\n{text}");
         }
         for never in ["Photo", "BIODATA", "ResLog", "FP\t"] {

@@ -4,14 +4,14 @@ use memchr::{memchr, memmem, memrchr};
 
 /// What follows a head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Framing {
+pub(crate) enum Framing {
     Length(u64),
     /// Chunked, or contradictory: for the library to judge.
     Other,
 }
 
 /// Where a head ends, once it is whole. Line ends may be LF alone.
-pub fn end(bytes: &[u8]) -> Option<usize> {
+pub(crate) fn end(bytes: &[u8]) -> Option<usize> {
     let crlf = memmem::find(bytes, b"\r\n\r\n").map(|at| at + 4);
     let lf = memmem::find(bytes, b"\n\n").map(|at| at + 2);
     match (crlf, lf) {
@@ -21,7 +21,7 @@ pub fn end(bytes: &[u8]) -> Option<usize> {
 }
 
 /// The length of the body by the head's fields.
-pub fn framing(head: &[u8]) -> Framing {
+pub(crate) fn framing(head: &[u8]) -> Framing {
     let mut length = None;
     for line in head.split(|byte| *byte == b'\n').skip(1) {
         let Some(colon) = memchr(b':', line) else { continue };
@@ -43,7 +43,7 @@ pub fn framing(head: &[u8]) -> Framing {
 }
 
 /// The head with every byte of its target percent-encoded that a parser might refuse. Most need nothing.
-pub fn mended(head: Vec<u8>) -> Vec<u8> {
+pub(crate) fn mended(head: Vec<u8>) -> Vec<u8> {
     let end = memchr(b'\n', &head).unwrap_or(head.len());
     let line = head[..end].strip_suffix(b"\r").unwrap_or(&head[..end]);
     let (Some(first), Some(last)) = (memchr(b' ', line), memrchr(b' ', line)) else { return head };
@@ -93,9 +93,12 @@ mod tests {
         assert_eq!(framing(""), Framing::Length(0));
         assert_eq!(framing("Content-length:  12 \r\n"), Framing::Length(12));
         assert_eq!(framing("Content-Length: 12\r\nContent-Length: 12\r\n"), Framing::Length(12));
-        for odd in ["Content-Length: 1\r\nContent-Length: 2\r\n", "Content-Length: -1\r\n", "Content-Length: 99999999999999999999\r\n",
-            "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"]
-        {
+        for odd in [
+            "Content-Length: 1\r\nContent-Length: 2\r\n",
+            "Content-Length: -1\r\n",
+            "Content-Length: 99999999999999999999\r\n",
+            "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+        ] {
             assert_eq!(framing(odd), Framing::Other, "{odd}");
         }
     }

@@ -8,12 +8,13 @@
 //! may it) -> [`uploads`] (tables) -> [`punches`] (bytes to records, pure) -> the store; and only when the store has said
 //! that all of it is on disk, `OK` goes back, and the terminal may forget.
 //!
-//! What is asked of terminals: [`errands`] (jobs and comparisons) -> [`queue`] -> the answer to the terminal's next poll.
+//! What is asked of terminals: [`errands`] (jobs) and [`comparing`] (their log with ours) -> [`queue`] -> the answer to the terminal's next poll.
 
 mod attlog;
 mod body;
 mod codes;
 mod commands;
+mod comparing;
 mod crowd;
 mod cursor;
 mod errands;
@@ -38,21 +39,29 @@ mod settings;
 pub mod sim;
 mod skew;
 mod strangers;
+mod tabledata;
 mod target;
 mod terminal;
 mod tls;
 mod uploads;
 mod when;
+mod whereabouts;
 mod wire;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use driver_api::{
     Delivery, Driver, DriverError, JobFailed, Kind, Line, Link, Problems, Section, TerminalBlock, async_trait,
 };
 use jiff::Timestamp;
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
+    sync::Semaphore,
     task::JoinSet,
     time::{MissedTickBehavior, interval, sleep},
 };
@@ -97,13 +106,11 @@ impl Driver for Push {
         let tls = match &self.settings.tls {
             None => None,
             // Read anew at each run: certificates are renewed while we run.
-            Some(files) => Some(
-                tls::acceptor(files)
-                    .map_err(|reason| DriverError::Refused { peer: listen.to_string(), reason })?,
-            ),
+            Some(files) => {
+                Some(tls::acceptor(files).map_err(|reason| DriverError::Refused { peer: listen.to_string(), reason })?)
+            }
         };
-        let door = TcpListener::bind(listen)
-            .await
+        let door = door(listen)
             .map_err(|source| DriverError::Unreachable { peer: format!("our own port {listen}"), source })?;
         let server = Arc::new(self.server(link).await);
         info!(%listen, terminals = self.terminals.len(), tls = tls.is_some(), "listening for terminals");
@@ -135,12 +142,21 @@ impl Driver for Push {
                     }
                 }
                 _ = ticks.tick() => {
-                    let now = Timestamp::now();
-                    server.terminals.values().for_each(|terminal| terminal.tick(now));
+                    let (instant, now) = (Instant::now(), Timestamp::now());
+                    server.terminals.values().for_each(|terminal| terminal.tick(instant, now));
                 }
             }
         }
     }
+}
+
+/// Opens the port. When a whole branch has power again, all its terminals come within a second: so many may stand in line.
+fn door(listen: SocketAddr) -> io::Result<TcpListener> {
+    const IN_LINE: u32 = 4096;
+    let socket = if listen.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(listen)?;
+    socket.listen(IN_LINE)
 }
 
 impl Push {
@@ -153,7 +169,12 @@ impl Push {
             terminals.insert(settings.serial.clone(), terminal);
         }
         let Settings { connections, connections_per_peer, .. } = self.settings;
+        // Others need files too, the store first of all.
+        let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        let connections =
+            connections.min(files.map_or(usize::MAX, |files| usize::try_from(files / 2).unwrap_or(usize::MAX)));
         let crowd = Crowd::new(connections, connections_per_peer, BODIES);
-        Server { settings: self.settings.clone(), terminals, strangers: Default::default(), crowd, link }
+        let work = Semaphore::new(uploads::WORK);
+        Server { settings: self.settings.clone(), terminals, strangers: Default::default(), crowd, work, link }
     }
 }

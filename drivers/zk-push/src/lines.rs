@@ -3,7 +3,7 @@
 use memchr::memchr;
 
 /// The non-empty lines of a body. Lines end in LF or CRLF, the last one may lack its end.
-pub fn lines(body: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn lines(body: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = body;
     std::iter::from_fn(move || {
         while !rest.is_empty() {
@@ -23,12 +23,12 @@ pub fn lines(body: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// The fields of a line, divided by TAB. TAB and LF are never the second byte of a GBK character, so this is safe
 /// before any decoding.
-pub fn fields(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn fields(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     line.split(|byte| *byte == b'\t')
 }
 
 /// `key=value` pairs divided by `separator`. What holds no `=` is left out.
-pub fn pairs(line: &[u8], separator: u8) -> impl Iterator<Item = (&[u8], &[u8])> {
+pub(crate) fn pairs(line: &[u8], separator: u8) -> impl Iterator<Item = (&[u8], &[u8])> {
     line.split(move |byte| *byte == separator).filter_map(|pair| {
         let equals = memchr(b'=', pair)?;
         Some((pair[..equals].trim_ascii(), &pair[equals + 1..]))
@@ -36,12 +36,12 @@ pub fn pairs(line: &[u8], separator: u8) -> impl Iterator<Item = (&[u8], &[u8])>
 }
 
 /// The value of a key, whatever the case of its letters.
-pub fn value<'a>(line: &'a [u8], separator: u8, key: &str) -> Option<&'a [u8]> {
+pub(crate) fn value<'a>(line: &'a [u8], separator: u8, key: &str) -> Option<&'a [u8]> {
     pairs(line, separator).find(|(found, _)| found.eq_ignore_ascii_case(key.as_bytes())).map(|(_, value)| value)
 }
 
 /// A whole number, and nothing else in the field but spaces around it.
-pub fn number(field: &[u8]) -> Option<i64> {
+pub(crate) fn number(field: &[u8]) -> Option<i64> {
     std::str::from_utf8(field.trim_ascii()).ok()?.parse().ok()
 }
 

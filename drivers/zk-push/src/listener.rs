@@ -20,7 +20,7 @@ const TLS_TIME: Duration = Duration::from_secs(10);
 const LONGEST_HEAD: usize = 16 << 10;
 
 /// One connection, until it ends, is too slow, or loses its place.
-pub async fn connection(server: Arc<Server>, stream: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor>) {
+pub(crate) async fn connection(server: Arc<Server>, stream: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor>) {
     let span = info_span!("connection", %peer);
     let serving = async move {
         // IPv4 peers of an IPv6 listener are IPv4 peers all the same.

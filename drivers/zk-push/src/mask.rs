@@ -4,14 +4,24 @@ use memchr::{memchr, memchr2};
 
 /// Keys whose values never leave this driver, in any case of letters.
 const SECRET: [&[u8]; 11] = [
-    b"passwd", b"password", b"pwd", b"comkey", b"pushcommkey", b"token", b"tmp", b"template", b"content", b"picture", b"name",
+    b"passwd",
+    b"password",
+    b"pwd",
+    b"comkey",
+    b"pushcommkey",
+    b"token",
+    b"tmp",
+    b"template",
+    b"content",
+    b"picture",
+    b"name",
 ];
 
 /// A copy of at most `limit` bytes in which the values of secret keys are replaced by `***`.
 ///
 /// Keys are looked for behind TAB, LF, `&` and `,`; a secret value is struck out up to the next TAB or LF, since a
 /// password may hold the other two. A body that holds a photo is not kept beyond its first NUL.
-pub fn masked(raw: &[u8], limit: usize) -> Vec<u8> {
+pub(crate) fn masked(raw: &[u8], limit: usize) -> Vec<u8> {
     let raw = &raw[..memchr(0, raw).unwrap_or(raw.len())];
     let mut out = Vec::with_capacity(raw.len().min(limit));
     let mut rest = raw;
@@ -39,7 +49,8 @@ pub fn masked(raw: &[u8], limit: usize) -> Vec<u8> {
 
 /// The key is the last word in front of the `=`, since `USER PIN=` and the like have a word before it.
 fn is_secret(before: &[u8]) -> bool {
-    let word = before.rsplit(|byte| byte.is_ascii_whitespace() || matches!(byte, b'~' | b'?')).next().unwrap_or_default();
+    let word =
+        before.rsplit(|byte| byte.is_ascii_whitespace() || matches!(byte, b'~' | b'?')).next().unwrap_or_default();
     SECRET.iter().any(|secret| word.eq_ignore_ascii_case(secret))
 }
 

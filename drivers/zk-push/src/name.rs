@@ -6,13 +6,13 @@ use encoding_rs::Encoding;
 const CHINESE: &str = "83";
 
 /// The encoding to fall back to for a terminal: the configured one, else by the language that it told.
-pub fn fallback(configured: Option<&'static Encoding>, language: Option<&str>) -> &'static Encoding {
+pub(crate) fn fallback(configured: Option<&'static Encoding>, language: Option<&str>) -> &'static Encoding {
     configured.unwrap_or(if language == Some(CHINESE) { encoding_rs::GB18030 } else { encoding_rs::WINDOWS_1252 })
 }
 
 /// UTF-8 where the bytes are UTF-8, else the fallback; what is unknown there too becomes U+FFFD. Never fails: no batch
 /// is held back for a name.
-pub fn decode(bytes: &[u8], fallback: &'static Encoding) -> String {
+pub(crate) fn decode(bytes: &[u8], fallback: &'static Encoding) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) => text.to_owned(),
         Err(_) => fallback.decode_without_bom_handling(bytes).0.into_owned(),

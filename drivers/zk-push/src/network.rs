@@ -4,13 +4,13 @@ use std::net::IpAddr;
 
 /// `192.0.2.0/24`, `2001:db8::/32`, or one address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Network {
+pub(crate) struct Network {
     address: u128,
     mask: u128,
 }
 
 impl Network {
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let (address, length) = match text.split_once('/') {
             Some((address, length)) => (address, Some(length.parse::<u32>().ok()?)),
             None => (text, None),
@@ -26,7 +26,7 @@ impl Network {
         Some(Self { address: mapped(address) & mask, mask })
     }
 
-    pub fn holds(self, address: IpAddr) -> bool {
+    pub(crate) fn holds(self, address: IpAddr) -> bool {
         mapped(address) & self.mask == self.address
     }
 }

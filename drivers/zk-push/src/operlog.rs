@@ -3,6 +3,7 @@
 use jiff::civil::DateTime;
 
 use crate::{
+    attlog::checked_pin,
     lines::{fields, number, value},
     when,
 };
@@ -10,7 +11,7 @@ use crate::{
 /// One line, as far as a gateway for punches wants to know it. Passwords, cards, names, templates and photos end here:
 /// nothing of them is handed on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Line<'a> {
+pub(crate) enum Line<'a> {
     Operation(Operation),
     /// A user; only the number is taken.
     User {
@@ -22,7 +23,7 @@ pub enum Line<'a> {
 
 /// `OPLOG <code> <admin> <time> <objects>`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Operation {
+pub(crate) struct Operation {
     pub code: i64,
     /// What it was done to; for alarms, which one.
     pub object: Option<i64>,
@@ -31,7 +32,7 @@ pub struct Operation {
 
 /// What an operation means to somebody far away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Meaning {
+pub(crate) enum Meaning {
     /// Punches may be gone from the terminal.
     LogDeleted(&'static str),
     /// Somebody is at the box, or a door was forced.
@@ -43,7 +44,7 @@ pub enum Meaning {
 }
 
 impl Operation {
-    pub fn meaning(self) -> Meaning {
+    pub(crate) fn meaning(self) -> Meaning {
         match (self.code, self.object) {
             (13, _) => Meaning::LogDeleted("all data was deleted at the terminal"),
             (22, _) => Meaning::LogDeleted("the terminal was reset to factory settings"),
@@ -65,19 +66,18 @@ impl Operation {
 }
 
 /// Reads one line; every line is something.
-pub fn line(line: &[u8]) -> Line<'_> {
+pub(crate) fn line(line: &[u8]) -> Line<'_> {
     let starts = |word: &[u8]| line.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
     if starts(b"OPLOG ") {
         return Line::Operation(operation(&line[6..]));
     }
     let rest = if starts(b"USER ") { &line[5..] } else { line };
     // An answer to a query on some units: the same line without its first word.
-    if starts(b"USER ") || starts(b"PIN=") {
-        if let Ok(pin) = crate::attlog::checked_pin(value(rest.trim_ascii_start(), b'\t', "PIN").unwrap_or_default()) {
-            return Line::User { pin };
-        }
+    let pin = value(rest.trim_ascii_start(), b'\t', "PIN").unwrap_or_default();
+    match checked_pin(pin) {
+        Ok(pin) if starts(b"USER ") || starts(b"PIN=") => Line::User { pin },
+        _ => Line::Dropped,
     }
-    Line::Dropped
 }
 
 fn operation(rest: &[u8]) -> Operation {

@@ -8,7 +8,7 @@ use crate::{
 /// What is wanted of all that a terminal may tell. Everything else, passwords and comm keys first, is left where it is.
 /// (`~MaxAttLogCount` too: firmwares count it in ones, hundreds or ten-thousands.)
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct About {
+pub(crate) struct About {
     pub model: Option<String>,
     pub platform: Option<String>,
     pub firmware: Option<String>,
@@ -23,7 +23,8 @@ impl About {
         let key = key.strip_prefix(b"~").unwrap_or(key);
         let is = |name: &str| key.eq_ignore_ascii_case(name.as_bytes());
         let text = || {
-            let text: String = name::decode(value.trim_ascii(), fallback).chars().filter(|c| !c.is_control()).take(64).collect();
+            let text: String =
+                name::decode(value.trim_ascii(), fallback).chars().filter(|c| !c.is_control()).take(64).collect();
             (!text.is_empty()).then_some(text)
         };
         let count = || number(value).and_then(|count| u64::try_from(count).ok());
@@ -43,7 +44,7 @@ impl About {
     }
 
     /// As JSON for whoever asked; only what is known.
-    pub fn to_json(&self) -> serde_json::Value {
+    pub(crate) fn to_json(&self) -> serde_json::Value {
         let mut told = serde_json::Map::new();
         for (key, text) in [("model", &self.model), ("platform", &self.platform), ("firmware", &self.firmware)] {
             if let Some(text) = text {
@@ -60,7 +61,7 @@ impl About {
 }
 
 /// `key=value` divided by commas or line ends, as in pushed options, `registry` and answers to `INFO`.
-pub fn about(body: &[u8], fallback: &'static encoding_rs::Encoding) -> About {
+pub(crate) fn about(body: &[u8], fallback: &'static encoding_rs::Encoding) -> About {
     let mut about = About::default();
     for line in lines(body) {
         for (key, value) in pairs(line, b',') {
@@ -71,7 +72,7 @@ pub fn about(body: &[u8], fallback: &'static encoding_rs::Encoding) -> About {
 }
 
 /// The query key `INFO` of a first poll: firmware, users, fingerprints, records, address, and more. Tolerates fewer.
-pub fn info(text: &str) -> About {
+pub(crate) fn info(text: &str) -> About {
     let mut parts = text.split(',').map(str::trim);
     let firmware = parts.next().filter(|text| !text.is_empty());
     let firmware = firmware.map(|text| text.chars().filter(|c| !c.is_control()).take(64).collect());
@@ -81,7 +82,7 @@ pub fn info(text: &str) -> About {
 }
 
 /// `pushver` as numbers: `2.4.1`, or hidden in a firmware's `Ver 2.0.33S-20220623`.
-pub fn version(text: &str) -> Option<[u16; 3]> {
+pub(crate) fn version(text: &str) -> Option<[u16; 3]> {
     let start = text.find(|c: char| c.is_ascii_digit())?;
     let end = text[start..].find(|c: char| !c.is_ascii_digit() && c != '.').map_or(text.len(), |end| start + end);
     let mut parts = text[start..end].split('.').map(str::parse::<u16>);
@@ -98,7 +99,10 @@ mod tests {
 
     #[test]
     fn pushed_options_tell_model_and_counts() {
-        let told = about(b"~DeviceName=X Y,UserCount=17,BioDataFun=,TransactionCount=500,ComKey=88888888", encoding_rs::GB18030);
+        let told = about(
+            b"~DeviceName=X Y,UserCount=17,BioDataFun=,TransactionCount=500,ComKey=88888888",
+            encoding_rs::GB18030,
+        );
         assert_eq!(told.model.as_deref(), Some("X Y"));
         assert_eq!((told.users, told.records), (Some(17), Some(500)));
         assert!(!format!("{told:?}").contains("88888888"));

@@ -12,12 +12,14 @@ use crate::{
     name,
     rtlog::{self, Verdict},
     runs::Runs,
-    skew, when,
+    skew,
+    tabledata::without_table,
+    when,
 };
 
 /// How this terminal's bytes are to be read, at this moment.
 #[derive(Debug, Clone)]
-pub struct Reading {
+pub(crate) struct Reading {
     pub table: VerifyTable,
     pub fallback: &'static Encoding,
     pub zone: TimeZone,
@@ -26,7 +28,7 @@ pub struct Reading {
 
 /// What one piece of an upload holds.
 #[derive(Debug, Default)]
-pub struct Taken {
+pub(crate) struct Taken {
     pub batch: Batch,
     /// Lines that are not empty: all of them are taken, whatever became of them.
     pub lines: usize,
@@ -35,7 +37,7 @@ pub struct Taken {
 }
 
 /// Lines of ATTLOG.
-pub fn attendance(piece: &[u8], runs: &mut Runs, reading: &Reading) -> Taken {
+pub(crate) fn attendance(piece: &[u8], runs: &mut Runs, reading: &Reading) -> Taken {
     let mut taken = Taken::default();
     for line in lines(piece) {
         taken.lines += 1;
@@ -60,11 +62,11 @@ pub fn attendance(piece: &[u8], runs: &mut Runs, reading: &Reading) -> Taken {
 }
 
 /// Rows of `rtlog` and `transaction`.
-pub fn events(piece: &[u8], table: &str, runs: &mut Runs, reading: &Reading) -> Taken {
+pub(crate) fn events(piece: &[u8], table: &str, runs: &mut Runs, reading: &Reading) -> Taken {
     let mut taken = Taken::default();
     for row in lines(piece) {
         taken.lines += 1;
-        let event = rtlog::event(rtlog::without_table(row, table));
+        let event = rtlog::event(without_table(row, table));
         match event.verdict() {
             Verdict::Punch { pin, local, index } => taken.batch.punches.push(Punch {
                 person: name::decode(pin, reading.fallback),
@@ -89,7 +91,7 @@ pub fn events(piece: &[u8], table: &str, runs: &mut Runs, reading: &Reading) -> 
 
 impl Taken {
     /// A whole body that nobody here understands.
-    pub fn raw(body: &[u8], reason: &str) -> Self {
+    pub(crate) fn raw(body: &[u8], reason: &str) -> Self {
         let mut taken = Self::default();
         if !body.is_empty() {
             taken.lines = 1;
@@ -105,7 +107,7 @@ impl Taken {
     }
 
     /// The latest time among the punches.
-    pub fn newest(&self) -> Option<DateTime> {
+    pub(crate) fn newest(&self) -> Option<DateTime> {
         self.batch.punches.iter().map(|punch| punch.local).max()
     }
 
@@ -124,12 +126,11 @@ impl Taken {
             if punch.nth > 1 {
                 punch.flags.push(Flag::DuplicateSecond);
             }
-            if few && let Some(ahead) = ahead(punch.local, punch.zone.as_ref().unwrap_or(&reading.zone), reading.now) {
-                if ahead.abs() <= skew::JUST_NOW {
-                    punch.origin = Origin::Live;
-                    punch.clock =
-                        Clock { skew_ms: Some(ahead), err_ms: Some(skew::ERROR), how: ClockSource::Arrival };
-                }
+            let zone = punch.zone.as_ref().unwrap_or(&reading.zone);
+            let ahead = ahead(punch.local, zone, reading.now).filter(|ahead| few && ahead.abs() <= skew::JUST_NOW);
+            if let Some(ahead) = ahead {
+                punch.origin = Origin::Live;
+                punch.clock = Clock { skew_ms: Some(ahead), err_ms: Some(skew::ERROR), how: ClockSource::Arrival };
             }
         }
         self
@@ -137,7 +138,7 @@ impl Taken {
 }
 
 /// How far a wall time lies ahead of our time, in milliseconds.
-pub fn ahead(local: DateTime, zone: &TimeZone, now: Timestamp) -> Option<i64> {
+pub(crate) fn ahead(local: DateTime, zone: &TimeZone, now: Timestamp) -> Option<i64> {
     let at = zone.to_timestamp(local).ok()?;
     Some(at.as_millisecond() - now.as_millisecond())
 }

@@ -27,7 +27,7 @@ const MOST_WAITING: usize = 64;
 
 /// Why a command was given.
 #[derive(Debug)]
-pub enum Purpose {
+pub(crate) enum Purpose {
     /// Somebody waits for its outcome.
     Job(Job),
     /// A step of a comparison of logs.
@@ -37,7 +37,7 @@ pub enum Purpose {
 }
 
 #[derive(Debug)]
-pub struct Entry {
+pub(crate) struct Entry {
     pub id: u64,
     pub command: Command,
     pub purpose: Purpose,
@@ -49,7 +49,7 @@ pub struct Entry {
 
 impl Entry {
     /// Whether the terminal may have got it.
-    pub fn fetched(&self) -> bool {
+    pub(crate) fn fetched(&self) -> bool {
         self.offers > 0
     }
 
@@ -75,7 +75,7 @@ impl Entry {
 
 /// The commands of one terminal.
 #[derive(Debug, Default)]
-pub struct Queue {
+pub(crate) struct Queue {
     last_id: u64,
     entries: VecDeque<Entry>,
 }
@@ -84,7 +84,14 @@ impl Queue {
     /// Adds a command; gives the purpose back when the dialect has no such command or too many wait already.
     ///
     /// `second` is our time: numbers must be unique for ever, also over restarts, and fit into 31 bits for some units.
-    pub fn push(&mut self, command: Command, purpose: Purpose, dialect: Dialect, second: u64, now: Instant) -> Result<u64, Purpose> {
+    pub(crate) fn push(
+        &mut self,
+        command: Command,
+        purpose: Purpose,
+        dialect: Dialect,
+        second: u64,
+        now: Instant,
+    ) -> Result<u64, Purpose> {
         /// 2026-01-01: the numbers last for 68 years.
         const START: u64 = 1_767_225_600;
         if self.entries.len() >= MOST_WAITING {
@@ -92,12 +99,20 @@ impl Queue {
         }
         let Some(text) = command.text(dialect) else { return Err(purpose) };
         self.last_id = second.saturating_sub(START).max(self.last_id + 1);
-        self.entries.push_back(Entry { id: self.last_id, command, purpose, text, queued: now, offers: 0, offered: None });
+        self.entries.push_back(Entry {
+            id: self.last_id,
+            command,
+            purpose,
+            text,
+            queued: now,
+            offers: 0,
+            offered: None,
+        });
         Ok(self.last_id)
     }
 
     /// The answer to a poll; empty when there is nothing to do. A restart stands last, since what follows it is dropped.
-    pub fn offer(&mut self, now: Instant) -> String {
+    pub(crate) fn offer(&mut self, now: Instant) -> String {
         let mut reply = String::new();
         let mut taken = 0;
         for last in [false, true] {
@@ -116,29 +131,24 @@ impl Queue {
     }
 
     /// A result came: the command is out of the queue. `None` for a number that this terminal was never given.
-    pub fn settle(&mut self, id: u64) -> Option<Entry> {
+    pub(crate) fn settle(&mut self, id: u64) -> Option<Entry> {
         let at = self.entries.iter().position(|entry| entry.id == id && entry.fetched())?;
         self.entries.remove(at)
     }
 
     /// The command with this number, still waiting for its result.
-    pub fn get(&self, id: u64) -> Option<&Entry> {
+    pub(crate) fn get(&self, id: u64) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.id == id && entry.fetched())
     }
 
     /// The fetched command whose answer comes as packets of this table, where the terminal does not say its number.
-    pub fn answered_by(&self, table: &str) -> Option<u64> {
+    pub(crate) fn answered_by(&self, table: &str) -> Option<u64> {
         let answers = |entry: &&Entry| entry.fetched() && entry.command.answered_by() == Some(table);
         self.entries.iter().find(answers).map(|entry| entry.id)
     }
 
-    /// Whether such a command waits or runs.
-    pub fn holds(&self, command: &Command) -> bool {
-        self.entries.iter().any(|entry| entry.command == *command)
-    }
-
     /// What was given up by now.
-    pub fn expire(&mut self, now: Instant) -> Vec<Entry> {
+    pub(crate) fn expire(&mut self, now: Instant) -> Vec<Entry> {
         let (gone, kept) = std::mem::take(&mut self.entries).into_iter().partition(|entry| entry.expired(now));
         self.entries = kept;
         Vec::from_iter::<VecDeque<Entry>>(gone)

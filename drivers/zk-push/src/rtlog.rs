@@ -10,7 +10,7 @@ use crate::{
 
 /// An event, still in the terminal's own bytes. Read by key, never by position: fields were added three times.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Event<'a> {
+pub(crate) struct Event<'a> {
     pub pin: &'a [u8],
     pub time: &'a [u8],
     pub code: Option<i64>,
@@ -22,7 +22,7 @@ pub struct Event<'a> {
 
 /// What an event is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict<'a> {
+pub(crate) enum Verdict<'a> {
     /// Somebody was let through: a punch.
     Punch { pin: &'a [u8], local: DateTime, index: Option<&'a str> },
     /// A refusal, an alarm, a start: no punch, and its meaning is known.
@@ -32,7 +32,7 @@ pub enum Verdict<'a> {
 }
 
 /// Reads one row. `separator` is TAB; rows divided by commas occur.
-pub fn event(row: &[u8]) -> Event<'_> {
+pub(crate) fn event(row: &[u8]) -> Event<'_> {
     let separator = if row.contains(&b'\t') || !row.contains(&b',') { b'\t' } else { b',' };
     let mut event = Event::default();
     for (key, value) in pairs(row, separator) {
@@ -57,7 +57,7 @@ pub fn event(row: &[u8]) -> Event<'_> {
 
 impl<'a> Event<'a> {
     /// A punch is: a user number that is not 0, and a code that says "granted" (0-19, 200-253).
-    pub fn verdict(&self) -> Verdict<'a> {
+    pub(crate) fn verdict(&self) -> Verdict<'a> {
         let Some(code) = self.code else {
             return Verdict::Aside("there is no event code");
         };
@@ -87,21 +87,13 @@ impl<'a> Event<'a> {
     }
 }
 
-/// A row of a table without the table's name in front: `transaction pin=1<TAB>...`.
-pub fn without_table<'a>(row: &'a [u8], table: &str) -> &'a [u8] {
-    let name = row.get(..table.len()).filter(|name| name.eq_ignore_ascii_case(table.as_bytes()));
-    match name {
-        Some(_) if row.get(table.len()) == Some(&b' ') => row[table.len() + 1..].trim_ascii_start(),
-        _ => row,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use jiff::civil::date;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::tabledata::without_table;
 
     const SAMPLE: &str = "time=2026-02-23 14:13:48\tpin=2\tcardno=0\teventaddr=1\tevent=3\tinoutstatus=0\tverifytype=15\t\
                           index=140\tsitecode=0\tlinkid=0\tmaskflag=0\ttemperature=0\tconvtemperature=0";
@@ -117,7 +109,9 @@ mod tests {
     #[test]
     fn the_same_event_reads_the_same_from_the_table_of_transactions() {
         let seconds = when::to_vendor_seconds(date(2026, 2, 23).at(14, 13, 48, 0)).unwrap();
-        let row = format!("transaction cardno=0\tpin=2\tverified=15\tdoorid=1\teventtype=3\tinoutstate=0\ttime_second={seconds}\tindex=140");
+        let row = format!(
+            "transaction cardno=0\tpin=2\tverified=15\tdoorid=1\teventtype=3\tinoutstate=0\ttime_second={seconds}\tindex=140"
+        );
         let row = event(without_table(row.as_bytes(), "transaction"));
         let live = event(SAMPLE.as_bytes());
         assert_eq!((row.verdict(), row.passage, row.verify), (live.verdict(), live.passage, live.verify));

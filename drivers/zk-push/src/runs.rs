@@ -31,7 +31,7 @@ use jiff::civil::DateTime;
 
 /// Numbers the records of one upload, in their order. Cheap where seconds differ, linear where they do not.
 #[derive(Debug, Default)]
-pub struct Runs {
+pub(crate) struct Runs {
     second: Option<DateTime>,
     seen: HashMap<u64, u32>,
     hasher: RandomState,
@@ -39,7 +39,7 @@ pub struct Runs {
 
 impl Runs {
     /// The number of the next record of this upload, from 1.
-    pub fn nth(&mut self, local: DateTime, person: &[u8], status: &[u8], verify: &[u8]) -> u32 {
+    pub(crate) fn nth(&mut self, local: DateTime, person: &[u8], status: &[u8], verify: &[u8]) -> u32 {
         if self.second != Some(local) {
             self.second = Some(local);
             self.seen.clear();
@@ -67,7 +67,10 @@ mod tests {
     fn upload(records: &[Record]) -> Vec<Id> {
         let mut runs = Runs::default();
         let at = |second| date(2026, 11, 22).at(8, 0, second, 0);
-        records.iter().map(|(person, second)| (*person, *second, runs.nth(at(*second), &[*person], b"0", b"1"))).collect()
+        records
+            .iter()
+            .map(|(person, second)| (*person, *second, runs.nth(at(*second), &[*person], b"0", b"1")))
+            .collect()
     }
 
     #[test]

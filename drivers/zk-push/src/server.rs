@@ -13,9 +13,10 @@ use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
     body::Incoming,
-    header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, DATE, HeaderValue},
+    header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderValue, TRANSFER_ENCODING},
 };
 use jiff::{Timestamp, tz::TimeZone};
+use tokio::sync::Semaphore;
 use tracing::{Instrument, debug, info_span, warn};
 
 use crate::{
@@ -28,24 +29,27 @@ use crate::{
     settings::{Dialect, Settings},
     strangers::Strangers,
     target::{self, BadSerial, Endpoint, Query},
-    terminal::{Admission, Terminal},
+    terminal::Terminal,
     uploads::{Receiving, Refused, SHORT},
     when,
+    whereabouts::Admission,
     wire::Surplus,
 };
 
 /// What all connections share.
-pub struct Server {
+pub(crate) struct Server {
     pub settings: Settings,
     pub terminals: HashMap<String, Terminal>,
     pub strangers: Mutex<Strangers>,
     pub crowd: Arc<Crowd>,
+    /// How much may be parsed and on its way to the disk at a time: see [`uploads::WORK`](crate::uploads::WORK).
+    pub work: Semaphore,
     pub link: Link,
 }
 
 /// The request did not happen: no answer, and the connection goes.
 #[derive(Debug)]
-pub struct NoAnswer;
+pub(crate) struct NoAnswer;
 
 impl std::fmt::Display for NoAnswer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -73,7 +77,7 @@ impl Reply {
 
 impl Server {
     /// Answers one request of one connection.
-    pub async fn answer(
+    pub(crate) async fn answer(
         &self,
         request: Request<Incoming>,
         peer: IpAddr,
@@ -81,7 +85,7 @@ impl Server {
         surplus: &Surplus,
     ) -> Result<Response<Full<Bytes>>, NoAnswer> {
         let (head, body) = request.into_parts();
-        let upload = Upload::new(body, self.settings.body_limit, &self.crowd);
+        let upload = Upload::new(body, self.settings.body_limit, place);
         let query = Query(head.uri.query().unwrap_or(""));
         let reply = match query.serial() {
             Err(bad) => {
@@ -94,7 +98,10 @@ impl Server {
                 None => self.refuse_stranger(&serial, head.uri.path(), peer, upload).await,
                 Some(terminal) => {
                     let span = info_span!("terminal", terminal = terminal.settings.name);
-                    let asked = Asked { method: &head.method, path: head.uri.path(), query, peer, place, surplus };
+                    let measured =
+                        [CONTENT_LENGTH, TRANSFER_ENCODING].iter().any(|name| head.headers.contains_key(name));
+                    let path = head.uri.path();
+                    let asked = Asked { method: &head.method, path, measured, query, peer, place, surplus };
                     self.serve(terminal, asked, upload).instrument(span).await?
                 }
             },
@@ -147,6 +154,10 @@ impl Server {
             return Ok(Reply::no(StatusCode::SERVICE_UNAVAILABLE, "our clock is not set"));
         }
         terminal.seen(Instant::now());
+        if asked.method == Method::POST && endpoint.carries_records() && !asked.measured {
+            // A body whose end nobody knows is not read, and must not be taken for an empty one that is acknowledged.
+            return Ok(Reply::no(StatusCode::LENGTH_REQUIRED, "no length"));
+        }
         let done = self.endpoint(terminal, endpoint, &asked, admission, &mut upload).await;
         let reply = match done {
             Ok(reply) => reply,
@@ -186,7 +197,7 @@ impl Server {
     ) -> Result<Reply, Refused> {
         let (query, now) = (asked.query, Timestamp::now());
         let Asked { place, surplus, .. } = *asked;
-        let receiving = Receiving { terminal, query, place, surplus, now };
+        let receiving = Receiving { terminal, query, place, surplus, now, work: &self.work };
         let post = asked.method == Method::POST;
         Ok(match endpoint {
             Endpoint::Cdata if post => {
@@ -196,7 +207,11 @@ impl Server {
                 }
                 Reply::ok(receiving.cdata(upload).await?)
             }
-            Endpoint::Fdata => Reply::ok(receiving.dropped("attphoto", upload).await?),
+            // Photos. Should somebody post punches there, they are punches.
+            Endpoint::Fdata if query.get("table").is_none_or(|table| table.eq_ignore_ascii_case("attphoto")) => {
+                Reply::ok(receiving.dropped("attphoto", upload).await?)
+            }
+            Endpoint::Fdata => Reply::ok(receiving.cdata(upload).await?),
             Endpoint::QueryData => Reply::ok(receiving.querydata(upload).await?),
             Endpoint::Cdata => Reply::ok(self.start(terminal, query, now)),
             Endpoint::Registry => {
@@ -220,7 +235,9 @@ impl Server {
             }
             Endpoint::DeviceCmd => {
                 let body = upload.first(SHORT).await?;
-                results(terminal, &body, query, now);
+                if admission == Admission::Served {
+                    results(terminal, &body, query, now);
+                }
                 Reply::ok("OK")
             }
             Endpoint::Ping => {
@@ -275,6 +292,8 @@ fn results(terminal: &Terminal, body: &[u8], query: Query<'_>, now: Timestamp) {
 struct Asked<'a> {
     method: &'a Method,
     path: &'a str,
+    /// It says how long its body is.
+    measured: bool,
     query: Query<'a>,
     peer: IpAddr,
     place: &'a Place,

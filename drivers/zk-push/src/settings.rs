@@ -17,7 +17,7 @@ use crate::{network::Network, tls, when::ZoneStyle};
 /// Which of the two protocols behind the same addresses a terminal speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Dialect {
+pub(crate) enum Dialect {
     /// Attendance PUSH: `DeviceType=att`.
     Attendance,
     /// Security PUSH (access control): `DeviceType=acc`.
@@ -26,7 +26,7 @@ pub enum Dialect {
 
 /// The listener.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub(crate) struct Settings {
     pub listen: SocketAddr,
     pub tls: Option<TlsFiles>,
     /// How often terminals ask for commands.
@@ -40,14 +40,14 @@ pub struct Settings {
 }
 
 #[derive(Debug, Clone)]
-pub struct TlsFiles {
+pub(crate) struct TlsFiles {
     pub cert: PathBuf,
     pub key: PathBuf,
 }
 
 /// One terminal.
 #[derive(Debug, Clone)]
-pub struct TerminalSettings {
+pub(crate) struct TerminalSettings {
     pub name: String,
     pub serial: String,
     pub zone: TimeZone,
@@ -65,7 +65,7 @@ pub struct TerminalSettings {
 const MIB: u64 = 1 << 20;
 const DAY: Duration = Duration::from_secs(86_400);
 
-pub fn settings(mut section: Section, problems: &mut Problems) -> Settings {
+pub(crate) fn settings(mut section: Section, problems: &mut Problems) -> Settings {
     let listen = section.take("listen", "\"192.0.2.2:8081\"", problems);
     let cert = section.path("tls_cert_file", "\"/etc/punchgate/push.pem\"", problems);
     let key = section.path("tls_key_file", "\"/etc/punchgate/push.key\"", problems);
@@ -87,8 +87,8 @@ pub fn settings(mut section: Section, problems: &mut Problems) -> Settings {
         }
     };
     let body_limit = section.take_checked("body_limit_mib", "32", problems, number(1, 1024));
-    let connections = section.take_checked("connections", "1024", problems, number(2, 60_000));
-    let per_peer = section.take_checked("connections_per_peer", "256", problems, number(1, 60_000));
+    let connections = section.take_checked("connections", "2048", problems, number(2, 60_000));
+    let per_peer = section.take_checked("connections_per_peer", "1024", problems, number(1, 60_000));
     let tls = match (cert, key) {
         (Some(cert), Some(key)) => {
             let files = TlsFiles { cert, key };
@@ -107,7 +107,10 @@ pub fn settings(mut section: Section, problems: &mut Problems) -> Settings {
                 key: section.key(missing),
                 value: String::new(),
                 why: format!("{there} is there, and the one is no use without the other"),
-                mend: format!("add a line: {missing} = \"/etc/punchgate/push...\""),
+                mend: format!(
+                    "add a line: {missing} = \"/etc/punchgate/push.{}\"",
+                    if cert.is_some() { "key" } else { "pem" }
+                ),
             });
             None
         }
@@ -119,8 +122,8 @@ pub fn settings(mut section: Section, problems: &mut Problems) -> Settings {
         poll: poll.unwrap_or(Duration::from_secs(10)),
         error_delay: error_delay.unwrap_or(Duration::from_secs(30)),
         body_limit: body_limit.unwrap_or(32) * MIB,
-        connections: size(connections.unwrap_or(1024)),
-        connections_per_peer: size(per_peer.unwrap_or(256)),
+        connections: size(connections.unwrap_or(2048)),
+        connections_per_peer: size(per_peer.unwrap_or(1024)),
     }
 }
 
@@ -128,7 +131,7 @@ fn size(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
-pub fn terminals(blocks: Vec<TerminalBlock>, problems: &mut Problems) -> Vec<TerminalSettings> {
+pub(crate) fn terminals(blocks: Vec<TerminalBlock>, problems: &mut Problems) -> Vec<TerminalSettings> {
     let mut owners: HashMap<String, String> = HashMap::new();
     let mut found = Vec::new();
     for block in blocks {
@@ -155,7 +158,10 @@ fn terminal(block: TerminalBlock, problems: &mut Problems) -> Option<TerminalSet
     let serial = serial(&mut section, problems);
     let from = section.take_checked("from", "\"192.0.2.0/24\"", problems, |from: OneOrMore| {
         from.list().iter().map(|text| Network::parse(text).ok_or(text)).collect::<Result<Vec<_>, _>>().map_err(|text| {
-            (format!("{text:?} is neither an address nor a network"), "write it like this: from = \"192.0.2.0/24\"".into())
+            (
+                format!("{text:?} is neither an address nor a network"),
+                "write it like this: from = \"192.0.2.0/24\"".into(),
+            )
         })
     });
     let dialect = section.take_checked("dialect", "\"attendance\"", problems, |text: String| match &*text {
@@ -175,7 +181,9 @@ fn terminal(block: TerminalBlock, problems: &mut Problems) -> Option<TerminalSet
     });
     let reconcile = section.take_checked("reconcile", "\"1d\"", problems, |period: Period| {
         let polite = period.0 >= Duration::from_secs(600);
-        polite.then_some(period.0).ok_or_else(|| ("more often is unkind to terminals".into(), "write \"10m\" or more".into()))
+        polite
+            .then_some(period.0)
+            .ok_or_else(|| ("more often is unkind to terminals".into(), "write \"10m\" or more".into()))
     });
     let history = section.take("history", "true", problems);
     section.finish(problems);
@@ -193,20 +201,14 @@ fn terminal(block: TerminalBlock, problems: &mut Problems) -> Option<TerminalSet
 }
 
 fn serial(section: &mut Section, problems: &mut Problems) -> Option<String> {
-    const EXAMPLE: &str = "\"CEXA204060001\"";
-    let before = problems.errors.len();
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-    let serial = section.take_checked("serial", EXAMPLE, problems, |serial: String| {
+    section.require_checked("serial", "\"CEXA204060001\"", problems, |serial: String| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
         let fits = (1..=64).contains(&serial.len()) && serial.bytes().all(plain);
         fits.then_some(serial).ok_or_else(|| {
             let why = "a serial number is 1 to 64 letters, digits, _ and -".to_owned();
             (why, "copy it from the terminal's menu, System Info".to_owned())
         })
-    });
-    if serial.is_none() && problems.errors.len() == before {
-        section.require::<String>("serial", EXAMPLE, problems); // not there: let it be told in the usual words
-    }
-    serial
+    })
 }
 
 /// `from = "..."` or `from = ["...", "..."]`

@@ -10,21 +10,21 @@ const OFF: i64 = 120_000;
 const AGREEING: usize = 3;
 const AGREEMENT: i64 = 30_000;
 /// Terminals write whole seconds, and take some to send.
-pub const ERROR: i64 = 10_000;
+pub(crate) const ERROR: i64 = 10_000;
 /// A record that lies no further from our time is one that has just happened, seen through a clock that is a little off.
-pub const JUST_NOW: i64 = 600_000;
+pub(crate) const JUST_NOW: i64 = 600_000;
 /// Uploads with more records than this are a backlog.
-pub const LIVE: usize = 5;
+pub(crate) const LIVE: usize = 5;
 
 /// The latest few differences between a terminal's time and ours.
 #[derive(Debug, Default)]
-pub struct Skew {
+pub(crate) struct Skew {
     late: VecDeque<i64>,
 }
 
 /// What an upload says about the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Finding {
+pub(crate) enum Finding {
     Right(Clock),
     Off(Clock),
     Nothing,
@@ -32,7 +32,7 @@ pub enum Finding {
 
 impl Skew {
     /// `ahead`: the newest record's time minus ours, of an upload of at most [`LIVE`] records.
-    pub fn upload(&mut self, ahead: i64) -> Finding {
+    pub(crate) fn upload(&mut self, ahead: i64) -> Finding {
         let clock = Clock { skew_ms: Some(ahead), err_ms: Some(ERROR), how: ClockSource::Arrival };
         if ahead.abs() <= OFF {
             self.late.clear();

@@ -14,7 +14,7 @@ const MOST: usize = 64;
 const AGAIN: Duration = Duration::from_secs(3600);
 
 #[derive(Debug, Default)]
-pub struct Strangers {
+pub(crate) struct Strangers {
     known: HashMap<String, Known>,
 }
 
@@ -27,7 +27,7 @@ struct Known {
 
 impl Strangers {
     /// Notes one who was refused; returns what to tell, if it is time to. `serial` was checked.
-    pub fn note(&mut self, serial: &str, peer: IpAddr, now: Instant) -> Option<Stranger> {
+    pub(crate) fn note(&mut self, serial: &str, peer: IpAddr, now: Instant) -> Option<Stranger> {
         if !self.known.contains_key(serial) && self.known.len() >= MOST {
             // Whoever has not asked for an hour makes room.
             self.known.retain(|_, known| now.duration_since(known.seen) < AGAIN);

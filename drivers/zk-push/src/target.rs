@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 /// What a terminal may ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Endpoint {
+pub(crate) enum Endpoint {
     Cdata,
     GetRequest,
     DeviceCmd,
@@ -18,9 +18,16 @@ pub enum Endpoint {
     Exchange,
 }
 
+impl Endpoint {
+    /// What is posted there is lost when it is acknowledged and not read.
+    pub(crate) fn carries_records(self) -> bool {
+        matches!(self, Self::Cdata | Self::Fdata | Self::QueryData | Self::DeviceCmd)
+    }
+}
+
 /// The last segment behind `iclock`, without `.aspx` or `.php`, in any case of letters. In between and in front there is
 /// what operators type: `/essl/iclock/cdata`, `/iclock/iclock/cdata.aspx`, `/iclock/cdata/`.
-pub fn endpoint(path: &str) -> Option<Endpoint> {
+pub(crate) fn endpoint(path: &str) -> Option<Endpoint> {
     let (before, last) = path.trim_end_matches('/').rsplit_once('/')?;
     if !before.split('/').any(|segment| segment.eq_ignore_ascii_case("iclock")) {
         return None;
@@ -44,11 +51,11 @@ pub fn endpoint(path: &str) -> Option<Endpoint> {
 
 /// The query of a target, decoded where it is looked into.
 #[derive(Debug, Clone, Copy)]
-pub struct Query<'a>(pub &'a str);
+pub(crate) struct Query<'a>(pub &'a str);
 
 impl<'a> Query<'a> {
     /// The value of a key, in any case of its letters.
-    pub fn get(self, key: &str) -> Option<Cow<'a, str>> {
+    pub(crate) fn get(self, key: &str) -> Option<Cow<'a, str>> {
         self.0.split('&').find_map(|pair| {
             let (found, value) = pair.split_once('=')?;
             found.eq_ignore_ascii_case(key).then(|| percent_decoded(value))
@@ -56,15 +63,19 @@ impl<'a> Query<'a> {
     }
 
     /// The terminal's serial number: `[A-Za-z0-9_-]{1,64}`, checked before anybody sees it.
-    pub fn serial(self) -> Result<Cow<'a, str>, BadSerial> {
+    pub(crate) fn serial(self) -> Result<Cow<'a, str>, BadSerial> {
         let serial = self.get("SN").ok_or(BadSerial::Missing)?;
         let fine = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-        if (1..=64).contains(&serial.len()) && serial.bytes().all(fine) { Ok(serial) } else { Err(BadSerial::Malformed) }
+        if (1..=64).contains(&serial.len()) && serial.bytes().all(fine) {
+            Ok(serial)
+        } else {
+            Err(BadSerial::Malformed)
+        }
     }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BadSerial {
+pub(crate) enum BadSerial {
     Missing,
     Malformed,
 }
@@ -97,9 +108,15 @@ mod tests {
 
     #[test]
     fn every_spelling_of_a_path_leads_to_its_endpoint() {
-        for path in ["/iclock/cdata", "/iclock/cdata.aspx", "/iclock/iclock/cdata", "/iclock/CDATA", "/iclock/cdata/",
-            "/essl/iclock/cdata.php", "/ICLOCK/Cdata"]
-        {
+        for path in [
+            "/iclock/cdata",
+            "/iclock/cdata.aspx",
+            "/iclock/iclock/cdata",
+            "/iclock/CDATA",
+            "/iclock/cdata/",
+            "/essl/iclock/cdata.php",
+            "/ICLOCK/Cdata",
+        ] {
             assert_eq!(endpoint(path), Some(Endpoint::Cdata), "{path}");
         }
         assert_eq!(endpoint("/iclock/getrequest.aspx"), Some(Endpoint::GetRequest));

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use driver_api::{Clock, NotStored, Report, Store, Trouble};
+use driver_api::{NotStored, Report, Store, Trouble};
 use encoding_rs::Encoding;
 use jiff::{
     Timestamp,
@@ -26,14 +26,13 @@ use crate::{
     skew::{Finding, Skew},
     target::Query,
     when,
+    whereabouts::{Admission, News, Whereabouts},
 };
 
-/// An address moves for good when nobody has spoken from the old one for so long.
-const ADDRESS_SETTLES: Duration = Duration::from_secs(86_400);
 /// Signs of life are reported no more often.
 const SEEN_EVERY: Duration = Duration::from_secs(1);
 
-pub struct Terminal {
+pub(crate) struct Terminal {
     pub settings: TerminalSettings,
     pub store: Store,
     pub(crate) inner: Mutex<Inner>,
@@ -51,28 +50,20 @@ pub(crate) struct Inner {
     pub latest: Option<DateTime>,
     pub seen: Option<Instant>,
     told: Option<Instant>,
-    /// When it last spoke from the address that it is pinned to.
-    at_home: Option<Instant>,
-    moved: bool,
+    whereabouts: Whereabouts,
     /// The zone's offset that it was last told.
     pub offset: Option<Offset>,
-    /// Where uploads come from at this moment.
-    uploading: Vec<IpAddr>,
-    cloned: Option<Instant>,
-}
-
-/// Whether a request may be served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Admission {
-    Served,
-    /// Its punches are taken; it gets no commands, since it may be somebody else.
-    WithoutCommands,
-    Refused,
+    /// Whether its clock was told to be off; `None` before anything was told.
+    clock_off: Option<bool>,
+    /// Records were set aside since the last comparison of its log.
+    pub set_aside: bool,
+    /// Templates, photos and the like that came and were thrown away, since this run began.
+    pub dropped: u64,
 }
 
 impl Terminal {
     /// A terminal with what is remembered of it.
-    pub async fn load(settings: TerminalSettings, store: Store, listener: &Settings) -> Self {
+    pub(crate) async fn load(settings: TerminalSettings, store: Store, listener: &Settings) -> Self {
         let cursor = store.load_cursor().await.map(|bytes| Cursor::read(&bytes)).unwrap_or_default();
         let latest = store.holdings().await.latest;
         let inner = Inner {
@@ -83,11 +74,11 @@ impl Terminal {
             latest,
             seen: None,
             told: None,
-            at_home: None,
-            moved: false,
+            whereabouts: Whereabouts::default(),
             offset: None,
-            uploading: Vec::new(),
-            cloned: None,
+            clock_off: None,
+            set_aside: false,
+            dropped: 0,
         };
         let away_after = (listener.poll * 3).max(Duration::from_secs(90));
         Self { settings, store, inner: Mutex::new(inner), away_after }
@@ -97,52 +88,32 @@ impl Terminal {
         self.inner.lock().expect("nobody panics while holding this")
     }
 
-    pub fn report(&self, report: Report) {
+    pub(crate) fn report(&self, report: Report) {
         self.store.terminal().report(report);
     }
 
     /// Checks where it speaks from.
-    pub fn admit(&self, peer: IpAddr, now: Instant) -> Admission {
-        let terminal = self.store.terminal();
+    pub(crate) fn admit(&self, peer: IpAddr, now: Instant) -> Admission {
         let mut inner = self.inner();
-        if !self.settings.from.is_empty() {
-            let fits = self.settings.from.iter().any(|network| network.holds(peer));
-            if std::mem::replace(&mut inner.moved, !fits) == fits {
-                if fits {
-                    terminal.relief(Trouble::AddressChanged);
-                } else {
-                    terminal.trouble(Trouble::AddressChanged, format!("refused: it speaks from {peer}, which `from` does not hold"));
-                    warn!(%peer, "terminal refused at an address that is not its own");
-                }
+        let Inner { cursor, whereabouts, .. } = &mut *inner;
+        let (admission, news) = whereabouts.admit(&self.settings.from, &mut cursor.address, peer, now);
+        self.tell(news, peer);
+        admission
+    }
+
+    fn tell(&self, news: Option<News>, peer: IpAddr) {
+        match news {
+            None => {}
+            Some(News::Relief) => self.store.terminal().relief(Trouble::AddressChanged),
+            Some(News::Trouble(cause)) => {
+                warn!(%peer, "terminal spoke from an address that is not its own");
+                self.store.terminal().trouble(Trouble::AddressChanged, cause);
             }
-            return if fits { Admission::Served } else { Admission::Refused };
         }
-        let home = *inner.cursor.address.get_or_insert(peer);
-        if home == peer {
-            inner.at_home = Some(now);
-            if std::mem::take(&mut inner.moved) {
-                terminal.relief(Trouble::AddressChanged);
-            }
-            return Admission::Served;
-        }
-        let since = *inner.at_home.get_or_insert(now);
-        if now.duration_since(since) >= ADDRESS_SETTLES {
-            inner.cursor.address = Some(peer);
-            inner.at_home = Some(now);
-            inner.moved = false;
-            terminal.relief(Trouble::AddressChanged);
-            return Admission::Served;
-        }
-        if !std::mem::replace(&mut inner.moved, true) {
-            let cause = format!("it spoke from {home} before and from {peer} now; it gets no commands until that is settled");
-            terminal.trouble(Trouble::AddressChanged, cause);
-            warn!(%peer, %home, "terminal came from another address");
-        }
-        Admission::WithoutCommands
     }
 
     /// A sign of life.
-    pub fn seen(&self, now: Instant) {
+    pub(crate) fn seen(&self, now: Instant) {
         let mut inner = self.inner();
         let back = inner.seen.is_none_or(|seen| now.duration_since(seen) >= self.away_after);
         inner.seen = Some(now);
@@ -151,7 +122,8 @@ impl Terminal {
             self.store.terminal().online();
             // Not all send by themselves what was punched meanwhile.
             let latest = inner.latest;
-            inner.errands.was_away(latest, now);
+            let first = latest.is_none() && inner.cursor.compared_to.is_none();
+            inner.errands.comparing.was_away(latest, first, now);
             info!("terminal came");
         } else if inner.told.is_none_or(|told| now.duration_since(told) >= SEEN_EVERY) {
             inner.told = Some(now);
@@ -160,17 +132,17 @@ impl Terminal {
     }
 
     /// Whether it has spoken lately.
-    pub fn connected(&self, now: Instant) -> bool {
+    pub(crate) fn connected(&self, now: Instant) -> bool {
         self.inner().seen.is_some_and(|seen| now.duration_since(seen) < self.away_after)
     }
 
-    pub fn dialect(&self) -> Dialect {
+    pub(crate) fn dialect(&self) -> Dialect {
         self.settings.dialect.or(self.inner().cursor.dialect).unwrap_or(Dialect::Attendance)
     }
 
     /// It showed by what it asks for which dialect it speaks. That sticks: given the other dialect's answers it would
     /// connect, look healthy and send nothing.
-    pub fn speaks(&self, dialect: Dialect) {
+    pub(crate) fn speaks(&self, dialect: Dialect) {
         let mut inner = self.inner();
         if self.settings.dialect.is_none() && inner.cursor.dialect != Some(dialect) {
             info!(?dialect, "terminal showed its dialect");
@@ -179,12 +151,14 @@ impl Terminal {
     }
 
     /// The answer to a start.
-    pub fn handshake(&self, query: Query<'_>, listener: &Settings, now: Timestamp) -> String {
+    pub(crate) fn handshake(&self, query: Query<'_>, listener: &Settings, now: Timestamp) -> String {
         if query.get("DeviceType").is_some_and(|kind| kind.eq_ignore_ascii_case("acc")) {
             self.speaks(Dialect::Security);
         }
         let mut inner = self.inner();
-        let short = |key| query.get(key).map(|text| text.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(32).collect());
+        let short = |key| {
+            query.get(key).map(|text| text.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(32).collect())
+        };
         inner.cursor.version = short("pushver");
         inner.cursor.language = short("language").or(inner.cursor.language.take());
         drop(inner);
@@ -197,7 +171,7 @@ impl Terminal {
     }
 
     /// Builds an answer from what it is to be told now.
-    pub fn offer(&self, listener: &Settings, now: Timestamp, text: impl FnOnce(&Offer<'_>) -> String) -> String {
+    pub(crate) fn offer(&self, listener: &Settings, now: Timestamp, text: impl FnOnce(&Offer<'_>) -> String) -> String {
         let offset = self.settings.zone.to_offset(now);
         let cursor = {
             let mut inner = self.inner();
@@ -220,7 +194,7 @@ impl Terminal {
     }
 
     /// How its bytes are read now.
-    pub fn reading(&self, now: Timestamp) -> Reading {
+    pub(crate) fn reading(&self, now: Timestamp) -> Reading {
         let inner = self.inner();
         let version = inner.cursor.version.as_deref().and_then(options::version);
         let iso_stamps = inner.cursor.stamps.get("ATTLOG").is_some_and(|stamp| stamp.contains('T'));
@@ -230,7 +204,7 @@ impl Terminal {
         Reading { table, fallback, zone: self.settings.zone.clone(), now }
     }
 
-    pub fn encoding(&self) -> &'static Encoding {
+    pub(crate) fn encoding(&self) -> &'static Encoding {
         self.fallback(&self.inner())
     }
 
@@ -239,16 +213,16 @@ impl Terminal {
     }
 
     /// Its wall time by our clock.
-    pub fn wall(&self, now: Timestamp) -> DateTime {
+    pub(crate) fn wall(&self, now: Timestamp) -> DateTime {
         when::now_in(&self.settings.zone, now)
     }
 
-    pub fn zone(&self) -> &TimeZone {
+    pub(crate) fn zone(&self) -> &TimeZone {
         &self.settings.zone
     }
 
     /// Saves what is remembered, if that changed. A failure costs work later, and no punch.
-    pub async fn save(&self) {
+    pub(crate) async fn save(&self) {
         let cursor = {
             let mut inner = self.inner();
             if inner.cursor == inner.saved {
@@ -268,25 +242,30 @@ impl Terminal {
     }
 
     /// What an upload of few records says about its clock.
-    pub fn clock(&self, ahead: i64) {
+    pub(crate) fn clock(&self, ahead: i64) {
         let terminal = self.store.terminal();
-        let told = |clock: Clock| self.report(Report::Clock(clock));
-        match self.inner().skew.upload(ahead) {
+        let mut inner = self.inner();
+        match inner.skew.upload(ahead) {
             Finding::Right(clock) => {
-                told(clock);
-                terminal.relief(Trouble::ClockOff);
+                self.report(Report::Clock(clock));
+                if inner.clock_off.replace(false) != Some(false) {
+                    terminal.relief(Trouble::ClockOff);
+                    terminal.relief(Trouble::ClockUnset);
+                }
             }
             Finding::Off(clock) => {
-                told(clock);
-                let cause = format!("its punches arrive with times that are {} s off", ahead / 1000);
-                terminal.trouble(Trouble::ClockOff, cause);
+                self.report(Report::Clock(clock));
+                if inner.clock_off.replace(true) != Some(true) {
+                    let cause = format!("its punches arrive with times that are {} s off", ahead / 1000);
+                    terminal.trouble(Trouble::ClockOff, cause);
+                }
             }
             Finding::Nothing => {}
         }
     }
 
     /// It told something of itself.
-    pub fn about(&self, about: &options::About) {
+    pub(crate) fn about(&self, about: &options::About) {
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         if about.model.is_some() || about.firmware.is_some() || about.platform.is_some() {
             self.report(Report::Identity {
@@ -301,35 +280,22 @@ impl Terminal {
         }
     }
 
-    /// An upload begins; it ends when the guard goes. Two at once under one serial number are a clone or a forgery, or a
-    /// terminal that gave up and tried again, which comes from one address.
-    pub fn upload(&self, peer: IpAddr, now: Instant) -> Uploading<'_> {
-        const QUIET: Duration = Duration::from_secs(3600);
-        let terminal = self.store.terminal();
-        let mut inner = self.inner();
-        if inner.uploading.iter().any(|other| *other != peer) {
-            warn!(%peer, "two uploads came at once under one serial number");
-            terminal.trouble(Trouble::AddressChanged, format!("two uploads at once under its serial number, one from {peer}: a clone?"));
-            inner.cloned = Some(now);
-        } else if inner.cloned.take_if(|since| now.duration_since(*since) >= QUIET).is_some() && !inner.moved {
-            terminal.relief(Trouble::AddressChanged);
-        }
-        inner.uploading.push(peer);
+    /// An upload begins; it ends when the guard goes.
+    pub(crate) fn upload(&self, peer: IpAddr, now: Instant) -> Uploading<'_> {
+        let news = self.inner().whereabouts.upload_begins(peer, now);
+        self.tell(news, peer);
         Uploading { terminal: self, peer }
     }
 }
 
 /// An upload under way.
-pub struct Uploading<'a> {
+pub(crate) struct Uploading<'a> {
     terminal: &'a Terminal,
     peer: IpAddr,
 }
 
 impl Drop for Uploading<'_> {
     fn drop(&mut self) {
-        let mut inner = self.terminal.inner();
-        if let Some(at) = inner.uploading.iter().position(|peer| *peer == self.peer) {
-            inner.uploading.swap_remove(at);
-        }
+        self.terminal.inner().whereabouts.upload_ends(self.peer);
     }
 }

@@ -14,7 +14,7 @@ use crate::settings::TlsFiles;
 /// Reads the files; the error says in words which of them is wrong.
 ///
 /// No client certificates: no terminal has any. Whoever speaks is known by its serial number and address alone.
-pub fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, String> {
+pub(crate) fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, String> {
     let cert = files.cert.display();
     let certs: Vec<_> = CertificateDer::pem_file_iter(&files.cert)
         .and_then(Iterator::collect)

@@ -1,9 +1,8 @@
 //! What terminals post: each table read in its own way, made durable, and only then acknowledged.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use driver_api::{NotStored, Origin, Trouble};
+use driver_api::{Flag, NotStored, Origin, Trouble};
 use jiff::Timestamp;
+use tokio::sync::Semaphore;
 use tracing::{debug, info, warn};
 
 use crate::{
@@ -16,18 +15,23 @@ use crate::{
     options, punches,
     punches::Taken,
     runs::Runs,
-    skew,
+    skew, tabledata,
     target::Query,
     terminal::Terminal,
     wire::Surplus,
 };
 
 /// Of options, results and the like no more than this is looked at.
-pub const SHORT: usize = 256 << 10;
+pub(crate) const SHORT: usize = 256 << 10;
+
+/// Pages of uploads that are parsed and wait for the disk at a time. A parsed page takes ten times its room; ordinary uploads
+/// are one page, so a thousand of them share one flush.
+pub(crate) const WORK: usize = 1024;
+const PAGE: usize = 4096;
 
 /// Why an upload is not acknowledged.
 #[derive(Debug)]
-pub enum Refused {
+pub(crate) enum Refused {
     Body(Ended),
     NotStored(NotStored),
 }
@@ -45,12 +49,13 @@ impl From<NotStored> for Refused {
 }
 
 /// One upload at work.
-pub struct Receiving<'a> {
+pub(crate) struct Receiving<'a> {
     pub terminal: &'a Terminal,
     pub query: Query<'a>,
     pub place: &'a Place,
     pub surplus: &'a Surplus,
     pub now: Timestamp,
+    pub work: &'a Semaphore,
 }
 
 /// What is done with the lines of a table.
@@ -58,6 +63,9 @@ pub struct Receiving<'a> {
 enum Table {
     Attendance,
     Events,
+    /// What was done at the terminal, with users, templates and photos in between.
+    Operations,
+    /// Users of a security terminal.
     Users,
     /// Counted and dropped: templates, photos, states.
     Dropped,
@@ -65,13 +73,13 @@ enum Table {
 
 impl Receiving<'_> {
     /// `POST cdata`: the answer.
-    pub async fn cdata(&self, upload: &mut Upload) -> Result<String, Refused> {
+    pub(crate) async fn cdata(&self, upload: &mut Upload) -> Result<String, Refused> {
         let table = self.query.get("table").unwrap_or_default().to_ascii_lowercase();
         let stamp = self.query.get("Stamp").or_else(|| self.query.get("OpStamp"));
         let counted = |lines: usize| format!("OK: {lines}");
         let reply = match &*table {
             "attlog" => counted(self.rows(Table::Attendance, "", upload).await?),
-            "operlog" | "userinfo" | "user" => counted(self.rows(Table::Users, "", upload).await?),
+            "operlog" | "userinfo" | "user" => counted(self.rows(Table::Operations, "", upload).await?),
             "rtlog" => {
                 self.rows(Table::Events, "rtlog", upload).await?;
                 "OK".to_owned()
@@ -104,7 +112,7 @@ impl Receiving<'_> {
     }
 
     /// `POST querydata`: the answer to a command of ours, in packets.
-    pub async fn querydata(&self, upload: &mut Upload) -> Result<String, Refused> {
+    pub(crate) async fn querydata(&self, upload: &mut Upload) -> Result<String, Refused> {
         let number = |key| self.query.get(key).and_then(|text| text.parse::<u64>().ok());
         let name = self.query.get("tablename").unwrap_or_default().to_ascii_lowercase();
         let options = self.query.get("type").is_some_and(|kind| kind.eq_ignore_ascii_case("options"));
@@ -126,10 +134,10 @@ impl Receiving<'_> {
     }
 
     /// Photos and what else holds no lines: counted and dropped.
-    pub async fn dropped(&self, what: &str, upload: &mut Upload) -> Result<String, Refused> {
+    pub(crate) async fn dropped(&self, what: &str, upload: &mut Upload) -> Result<String, Refused> {
         while upload.next(0).await?.is_some() {}
         if what != "rtstate" {
-            count_dropped(what, 1);
+            self.count_dropped(what, 1);
         }
         Ok("OK".to_owned())
     }
@@ -187,13 +195,19 @@ impl Receiving<'_> {
     }
 
     async fn piece(&self, kind: Table, name: &str, piece: &[u8], runs: &mut Runs) -> Result<usize, NotStored> {
+        let pages = u32::try_from(1 + piece.len() / PAGE).unwrap_or(u32::MAX).min(WORK as u32);
+        let _working = self.work.acquire_many(pages).await.map_err(|_| NotStored::Closed)?;
         let taken = match kind {
             Table::Attendance => punches::attendance(piece, runs, &self.terminal.reading(self.now)),
             Table::Events => punches::events(piece, name, runs, &self.terminal.reading(self.now)),
-            Table::Users => return Ok(self.operations(piece, name)),
+            Table::Operations => return Ok(self.operations(piece)),
+            Table::Users => {
+                self.terminal.users(lines(piece).filter_map(tabledata::user));
+                return Ok(lines(piece).count());
+            }
             Table::Dropped => {
                 let count = lines(piece).count();
-                count_dropped("rows", count);
+                self.count_dropped("rows", count);
                 return Ok(count);
             }
         };
@@ -203,12 +217,12 @@ impl Receiving<'_> {
     }
 
     /// What was done at the terminal, and users. Nothing of it is stored.
-    fn operations(&self, piece: &[u8], table: &str) -> usize {
+    fn operations(&self, piece: &[u8]) -> usize {
         let terminal = self.terminal.store.terminal();
         let (mut count, mut dropped, mut users) = (0, 0, Vec::new());
         for line in lines(piece) {
             count += 1;
-            match operlog::line(crate::rtlog::without_table(line, table)) {
+            match operlog::line(line) {
                 Line::Operation(operation) => match operation.meaning() {
                     Meaning::LogDeleted(what) => {
                         warn!(what, code = operation.code, "a log was deleted at the terminal");
@@ -223,7 +237,7 @@ impl Receiving<'_> {
             }
         }
         self.terminal.users(users.into_iter());
-        count_dropped("templates", dropped);
+        self.count_dropped("templates", dropped);
         count
     }
 
@@ -236,7 +250,7 @@ impl Receiving<'_> {
         let wall = terminal.wall(self.now);
         let asked = {
             let inner = terminal.inner();
-            let comparison = inner.errands.comparison.as_ref();
+            let comparison = inner.errands.comparing.comparison.as_ref();
             let mut asked = Vec::new();
             if let Some(comparison) = comparison {
                 for punch in &mut taken.batch.punches {
@@ -251,17 +265,25 @@ impl Receiving<'_> {
         let newest = taken.newest();
         let few = taken.lines <= skew::LIVE && asked.is_empty();
         let aside = taken.batch.set_aside.last().map(|aside| aside.reason.clone());
+        let asides = taken.batch.set_aside.len() as u64;
+        let unset = taken.batch.punches.iter().any(|punch| punch.flags.contains(&Flag::ClockUnset));
         self.place.waits();
         let stored = terminal.store.put(taken.batch).await?;
+        self.place.waited_for();
         debug!(new = stored.new, twins = stored.twins, aside = stored.set_aside, "upload stored");
         {
             let mut inner = terminal.inner();
-            if let Some(comparison) = &mut inner.errands.comparison {
+            if let Some(comparison) = &mut inner.errands.comparing.comparison {
                 asked.into_iter().for_each(|local| comparison.received(local));
+                comparison.unreadable(asides);
             }
+            inner.set_aside |= stored.set_aside > 0;
             inner.latest = inner.latest.max(newest.filter(|newest| *newest <= wall));
         }
-        if let Some(reason) = aside {
+        if unset {
+            terminal.store.terminal().trouble(Trouble::ClockUnset, "punches came with a date of 2000 or before");
+        }
+        if let Some(reason) = aside.filter(|_| stored.set_aside > 0) {
             terminal.store.terminal().trouble(Trouble::RecordsSetAside, reason);
         }
         if few && let Some(ahead) = newest.and_then(|newest| punches::ahead(newest, terminal.zone(), self.now)) {
@@ -269,14 +291,16 @@ impl Receiving<'_> {
         }
         Ok(())
     }
-}
 
-/// Templates and photos that came and were thrown away, since this process started.
-static DROPPED: AtomicU64 = AtomicU64::new(0);
-
-fn count_dropped(what: &str, count: usize) {
-    if count > 0 {
-        let total = DROPPED.fetch_add(count as u64, Ordering::Relaxed) + count as u64;
-        debug!(what, count, total, "biometric or other data counted and dropped");
+    /// Templates and photos are counted and dropped: nothing of them is kept anywhere.
+    fn count_dropped(&self, what: &str, count: usize) {
+        if count > 0 {
+            let total = {
+                let mut inner = self.terminal.inner();
+                inner.dropped += count as u64;
+                inner.dropped
+            };
+            debug!(what, count, total, "biometric or other data counted and dropped");
+        }
     }
 }

@@ -8,7 +8,7 @@ use jiff::{
 
 /// `YYYY-MM-DD HH:MM:SS`, or with a `T`: all 19 characters and no other. A time that was cut off by a broken line is
 /// shorter, and must never be taken for another time.
-pub fn wall(field: &[u8]) -> Option<DateTime> {
+pub(crate) fn wall(field: &[u8]) -> Option<DateTime> {
     let field = field.trim_ascii();
     let shape = field.len() == 19
         && field.iter().enumerate().all(|(at, byte)| match at {
@@ -20,13 +20,14 @@ pub fn wall(field: &[u8]) -> Option<DateTime> {
     if !shape {
         return None;
     }
-    let part = |from: usize, to: usize| field[from..to].iter().fold(0_i16, |sum, digit| sum * 10 + i16::from(digit - b'0'));
+    let part =
+        |from: usize, to: usize| field[from..to].iter().fold(0_i16, |sum, digit| sum * 10 + i16::from(digit - b'0'));
     let small = |from: usize| i8::try_from(part(from, from + 2)).ok();
     DateTime::new(part(0, 4), small(5)?, small(8)?, small(11)?, small(14)?, small(17)?, 0).ok()
 }
 
 /// The vendor's number of seconds, in which every month has 31 days (security dialect: `time_second`, `DateTime`).
-pub fn from_vendor_seconds(seconds: i64) -> Option<DateTime> {
+pub(crate) fn from_vendor_seconds(seconds: i64) -> Option<DateTime> {
     if !(0..=i64::from(u32::MAX) * 4).contains(&seconds) {
         return None;
     }
@@ -45,21 +46,21 @@ pub fn from_vendor_seconds(seconds: i64) -> Option<DateTime> {
 }
 
 /// The other way; `None` before the year 2000.
-pub fn to_vendor_seconds(at: DateTime) -> Option<i64> {
+pub(crate) fn to_vendor_seconds(at: DateTime) -> Option<i64> {
     let days = (i64::from(at.year()) - 2000) * 12 * 31 + (i64::from(at.month()) - 1) * 31 + i64::from(at.day()) - 1;
     let time = (i64::from(at.hour()) * 60 + i64::from(at.minute())) * 60 + i64::from(at.second());
     (days >= 0).then_some(days * 86_400 + time)
 }
 
 /// Our time in a zone, in whole seconds.
-pub fn now_in(zone: &TimeZone, now: Timestamp) -> DateTime {
+pub(crate) fn now_in(zone: &TimeZone, now: Timestamp) -> DateTime {
     let at = zone.to_datetime(now);
     DateTime::new(at.year(), at.month(), at.day(), at.hour(), at.minute(), at.second(), 0).unwrap_or(at)
 }
 
 /// How the value of `TimeZone` is written; firmwares differ.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum ZoneStyle {
+pub(crate) enum ZoneStyle {
     /// Whole hours as hours from -12 to 12, everything else in minutes.
     #[default]
     Number,
@@ -68,7 +69,7 @@ pub enum ZoneStyle {
 }
 
 /// The value of the option `TimeZone` for an offset from UTC.
-pub fn zone_option(offset: Offset, style: ZoneStyle) -> String {
+pub(crate) fn zone_option(offset: Offset, style: ZoneStyle) -> String {
     let minutes = offset.seconds() / 60;
     match style {
         ZoneStyle::Number if minutes % 60 == 0 && (-12 * 60..=12 * 60).contains(&minutes) => (minutes / 60).to_string(),
@@ -78,7 +79,7 @@ pub fn zone_option(offset: Offset, style: ZoneStyle) -> String {
 }
 
 /// `+05:30`, with this between hours and minutes.
-pub fn iso_offset(offset: Offset, between: &str) -> String {
+pub(crate) fn iso_offset(offset: Offset, between: &str) -> String {
     let minutes = offset.seconds() / 60;
     let sign = if minutes < 0 { '-' } else { '+' };
     format!("{sign}{:02}{between}{:02}", minutes.abs() / 60, minutes.abs() % 60)
@@ -96,9 +97,16 @@ mod tests {
         let wanted = Some(date(2026, 11, 22).at(8, 0, 1, 0));
         assert_eq!(wall(b"2026-11-22 08:00:01"), wanted);
         assert_eq!(wall(b"2026-11-22T08:00:01"), wanted);
-        for bad in ["2026-11-22 08:00:0", "2026-11-22 08:00:011", "2026-02-30 08:00:00", "2026-11-22 24:00:00",
-            "1971--10--29 -23:-27:-54", "", "2026/11/22 08:00:01", "1732262400"]
-        {
+        for bad in [
+            "2026-11-22 08:00:0",
+            "2026-11-22 08:00:011",
+            "2026-02-30 08:00:00",
+            "2026-11-22 24:00:00",
+            "1971--10--29 -23:-27:-54",
+            "",
+            "2026/11/22 08:00:01",
+            "1732262400",
+        ] {
             assert_eq!(wall(bad.as_bytes()), None, "{bad}");
         }
     }
@@ -107,8 +115,13 @@ mod tests {
     fn the_zone_is_written_so_that_no_clock_moves_wrongly() {
         let at = |seconds| Offset::from_seconds(seconds).unwrap();
         for (seconds, number, iso) in [
-            (7 * 3600, "7", "+07:00"), (-5 * 3600, "-5", "-05:00"), (0, "0", "+00:00"), (19_800, "330", "+05:30"),
-            (-12_600, "-210", "-03:30"), (20_700, "345", "+05:45"), (13 * 3600, "780", "+13:00"),
+            (7 * 3600, "7", "+07:00"),
+            (-5 * 3600, "-5", "-05:00"),
+            (0, "0", "+00:00"),
+            (19_800, "330", "+05:30"),
+            (-12_600, "-210", "-03:30"),
+            (20_700, "345", "+05:45"),
+            (13 * 3600, "780", "+13:00"),
         ] {
             assert_eq!(zone_option(at(seconds), ZoneStyle::Number), number);
             assert_eq!(zone_option(at(seconds), ZoneStyle::Iso), iso);

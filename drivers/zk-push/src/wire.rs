@@ -30,23 +30,25 @@ use tokio::{
 use crate::head::{self, Framing};
 
 /// From the first byte of a head to its last.
-pub const HEAD_TIME: Duration = Duration::from_secs(10);
+pub(crate) const HEAD_TIME: Duration = Duration::from_secs(10);
 /// Without a request.
 const IDLE_TIME: Duration = Duration::from_secs(75);
+/// From a head to our answer, whatever happens in between. The body's own deadline is shorter.
+const ANSWER_TIME: Duration = Duration::from_secs(180);
 /// A longer head goes to the library unread, which answers 431.
 const LONGEST_HEAD: usize = 16 << 10;
 
 /// Whether more bytes came than the request announced.
 #[derive(Debug, Clone, Default)]
-pub struct Surplus(Arc<AtomicBool>);
+pub(crate) struct Surplus(Arc<AtomicBool>);
 
 impl Surplus {
-    pub fn seen(&self) -> bool {
+    pub(crate) fn seen(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-pub struct Wire<S> {
+pub(crate) struct Wire<S> {
     inner: S,
     /// Read and not yet looked at or handed on.
     held: Vec<u8>,
@@ -72,19 +74,22 @@ enum State {
 }
 
 impl<S> Wire<S> {
-    pub fn new(inner: S) -> Self {
+    pub(crate) fn new(inner: S) -> Self {
         let deadline = Box::pin(sleep(HEAD_TIME));
         let (held, out) = (Vec::new(), Vec::new());
         let state = State::Head { begun: true }; // whoever connects has something to say
         Self { inner, held, out, state, answered: false, surplus: Surplus::default(), gate: None, deadline }
     }
 
-    pub fn surplus(&self) -> Surplus {
+    pub(crate) fn surplus(&self) -> Surplus {
         self.surplus.clone()
     }
 
     /// Looks for a whole head in what is held. True if there is something for the library.
     fn take_head(&mut self) -> bool {
+        // Empty lines in front of a request are nothing (and no head that ends at once).
+        let empty = self.held.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        self.held.drain(..empty);
         let Some(end) = head::end(&self.held) else {
             if self.held.len() > LONGEST_HEAD {
                 self.out.append(&mut self.held);
@@ -100,6 +105,7 @@ impl<S> Wire<S> {
             Framing::Other => State::Open,
         };
         self.answered = false;
+        self.deadline.as_mut().reset(Instant::now() + ANSWER_TIME);
         self.out = head::mended(whole);
         true
     }
@@ -126,7 +132,7 @@ impl<S: AsyncRead + Unpin> Wire<S> {
 
     fn poll_in_time(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.deadline.as_mut().poll(cx));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "no whole request head in time")))
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "no request, or no answer, in time")))
     }
 }
 
@@ -183,12 +189,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
                 State::Gate { body } => {
                     this.gate = Some(cx.waker().clone());
                     if !this.held.is_empty() {
-                        return Poll::Pending; // one packet of it is enough to know, and more is not wanted
+                        return this.poll_in_time(cx); // one packet of it is enough to know, and more is not wanted
                     }
-                    if ready!(this.poll_fill(cx))? == 0 {
-                        return Poll::Ready(Ok(()));
-                    }
-                    this.surplus.0.fetch_or(body, Ordering::Relaxed);
+                    match this.poll_fill(cx) {
+                        Poll::Ready(Ok(0)) => return Poll::Ready(Ok(())),
+                        Poll::Ready(Ok(_)) => this.surplus.0.fetch_or(body, Ordering::Relaxed),
+                        Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                        Poll::Pending => return this.poll_in_time(cx),
+                    };
                 }
             }
         }

@@ -114,10 +114,10 @@ pub(super) fn raw_records(
     for record in records {
         match record {
             Err(damage) => exported.damages.push(damage),
-            Ok(RawRecord { terminal, serial, id, reason, raw }) => {
+            Ok(RawRecord { ledger, id, reason, raw }) => {
                 exported.count += 1;
-                let raw = HEXLOWER.encode(&raw);
-                writer.write(&RawLine { terminal: &terminal, serial: &serial, id, reason: &reason, raw })?;
+                let (terminal, serial, raw) = (&*ledger.terminal, &*ledger.serial, HEXLOWER.encode(&raw));
+                writer.write(&RawLine { terminal, serial, id, reason: &reason, raw })?;
             }
         }
     }

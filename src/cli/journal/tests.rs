@@ -1,14 +1,11 @@
-//! Chains that are whole, and chains that are not.
+//! Exports, and what the journal's commands say of a real store.
 
 use driver_api::PunchId;
 
-use super::{export, verify::verify, *};
+use super::{export, *};
 use crate::{
     cli::tests::Page,
-    ledger::{
-        Head,
-        tests::{entry, ledger},
-    },
+    ledger::tests::{entry, ledger},
 };
 
 type Read = Result<(Arc<Ledger>, Entry), Damage>;
@@ -29,76 +26,11 @@ fn read(punches: Vec<(Arc<Ledger>, Entry)>) -> impl Iterator<Item = Read> {
     punches.into_iter().map(Ok)
 }
 
-fn told(punches: Vec<(Arc<Ledger>, Entry)>) -> Vec<String> {
-    verify(read(punches)).ledgers.into_iter().flat_map(|ledger| ledger.told).collect()
-}
-
-#[test]
-fn whole_chains_are_found_whole_however_they_are_mixed() {
-    let (front, canteen) = (chain("front-door", 5), chain("canteen", 3));
-    let head = front[4].1.head();
-    let mixed: Vec<_> = front.iter().zip(&canteen).flat_map(|(a, b)| [a.clone(), b.clone()]).collect();
-    let verified = verify(read(mixed.into_iter().chain(front[3..].iter().cloned()).collect()));
-    assert!(verified.whole());
-    let found: Vec<_> = verified.ledgers.iter().map(|l| (l.terminal.as_str(), l.first, l.last, l.punches)).collect();
-    assert_eq!(found, [("canteen", 1, 3, 3), ("front-door", 1, 5, 5)]);
-    assert_eq!(verified.ledgers[1].head, head);
-}
-
-#[test]
-fn what_retention_took_from_the_front_is_no_fault() {
-    let verified = verify(read(chain("front-door", 9).split_off(4)));
-    assert!(verified.whole());
-    assert_eq!((verified.ledgers[0].first, verified.ledgers[0].last), (5, 9));
-}
-
-#[test]
-fn a_missing_punch_is_named() {
-    let mut punches = chain("front-door", 9);
-    punches.drain(3..5);
-    assert_eq!(told(punches), ["numbers 4 to 5 are missing"]);
-    let mut punches = chain("front-door", 9);
-    punches.remove(7);
-    assert_eq!(told(punches), ["number 8 is missing"]);
-}
-
-#[test]
-fn a_changed_punch_breaks_the_chain_behind_it() {
-    let mut punches = chain("front-door", 9);
-    punches[3].1.person = "7".into();
-    assert_eq!(told(punches), ["number 5 does not follow from number 4: one of them was changed"]);
-}
-
-#[test]
-fn a_chain_of_another_gateway_is_not_ours() {
-    let mut punches = chain("front-door", 1);
-    punches[0].1.prev = Head([0; 32]);
-    assert_eq!(told(punches), ["number 1 does not begin at the ledger's name"]);
-}
-
-#[test]
-fn a_repeated_punch_is_told_and_many_faults_are_counted() {
-    let mut punches = chain("front-door", 2);
-    punches.extend(vec![punches[1].clone(); 50]);
-    let verified = verify(read(punches));
-    assert_eq!((verified.ledgers[0].faults, verified.ledgers[0].told.len()), (50, 20));
-    assert_eq!(verified.ledgers[0].told[0], "number 2 comes after number 2");
-    let page = Page::default();
-    verified.write_text(&mut Out::plain(page.clone())).unwrap();
-    assert!(page.text().contains("front-door ledger 1763600000: and 30 more\n"), "{}", page.text());
-    assert!(page.text().contains("punchgate reconcile TERMINAL"), "{}", page.text());
-}
-
 #[test]
 fn damage_is_told_and_what_lies_behind_it_is_read() {
     let punches = chain("front-door", 2);
     let damage = Damage("segment 3, byte 512: checksum".into());
     let reads = [Ok(punches[0].clone()), Err(damage.clone()), Ok(punches[1].clone())];
-    let verified = verify(reads.clone().into_iter());
-    assert!(!verified.whole() && verified.ledgers[0].punches == 2);
-    let page = Page::default();
-    verified.write_json(&mut Out::plain(page.clone())).unwrap();
-    assert!(page.text().ends_with("{\"damage\":\"segment 3, byte 512: checksum\"}\n"), "{}", page.text());
     let mut file = Vec::new();
     let exported = export::punches(reads.into_iter(), ExportFormat::Jsonl, &mut file).unwrap();
     assert_eq!(exported, export::Exported { count: 2, damages: vec![damage] });
@@ -144,8 +76,7 @@ fn csv_has_a_head_and_keeps_every_letter_of_a_person() {
 #[test]
 fn raw_records_come_with_their_reason() {
     let record = RawRecord {
-        terminal: "front-door".into(),
-        serial: "CEXA204060001".into(),
+        ledger: Arc::new(ledger("front-door")),
         id: PunchId([1; 16]),
         reason: "month 13".into(),
         raw: vec![0, 255],
@@ -176,4 +107,65 @@ fn an_export_is_a_new_file_for_its_owner_alone_and_never_half_a_file() {
     })
     .unwrap_err();
     assert!(!other.exists());
+}
+
+#[tokio::test]
+async fn a_real_store_is_verified_and_exported_and_damage_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = spool::SpoolSettings {
+        state_dir: folder.path().into(),
+        tenant: "acme".into(),
+        gateway: "sz-03".into(),
+        retention: std::time::Duration::from_secs(86_400),
+        min_free_bytes: 0,
+    };
+    let store = spool::Spool::open(&settings).unwrap();
+    let zone = jiff::tz::TimeZone::get("Asia/Shanghai").unwrap();
+    for minute in 0..3 {
+        let punch = driver_api::Punch {
+            person: "007".into(),
+            local: jiff::civil::date(2026, 11, 20).at(8, minute, 0, 0),
+            zone: None,
+            direction: driver_api::Mark::absent(),
+            verify: driver_api::Mark::absent(),
+            work_code: None,
+            native: None,
+            nth: 1,
+            origin: driver_api::Origin::Live,
+            clock: driver_api::Clock::UNKNOWN,
+            flags: vec![],
+        };
+        let set_aside = vec![driver_api::SetAside { raw: vec![0xff; 8], reason: "no date".into(), nth: 1 }];
+        let batch = driver_api::Batch { punches: vec![punch], set_aside };
+        store.commit("front-door", "SN1", &zone, batch).await.unwrap();
+    }
+    store.close().await;
+
+    let disk = || DiskArgs { state_dir: Some(folder.path().into()), config: PathBuf::new() };
+    let verify = || {
+        let page = Page::default();
+        let code = verify_command(&VerifyArgs { disk: disk(), json: false }, &mut Out::plain(page.clone())).unwrap();
+        (code, page.text())
+    };
+    let (code, text) = verify();
+    assert_eq!(code, OK);
+    assert!(
+        text.contains("front-door") && text.ends_with("every checksum, every number and every chain holds\n"),
+        "{text}"
+    );
+    assert_eq!(read_punches(folder.path()).unwrap().map(Result::unwrap).count(), 3);
+    let raw: Vec<_> = read_set_aside(folder.path()).unwrap().map(Result::unwrap).collect();
+    assert_eq!((raw.len(), raw[0].reason.as_str(), raw[0].raw.len()), (1, "no date", 8));
+
+    let files = fs::read_dir(folder.path().join("journal")).unwrap().map(|file| file.unwrap().path());
+    let hit = |bytes: &[u8]| bytes.windows(3).position(|window| window == b"007");
+    let (segment, mut bytes) =
+        files.map(|path| (path.clone(), fs::read(path).unwrap())).find(|(_, bytes)| hit(bytes).is_some()).unwrap();
+    let hit = hit(&bytes).unwrap();
+    bytes[hit] ^= 1;
+    fs::write(&segment, bytes).unwrap();
+    let (code, text) = verify();
+    assert_eq!(code, FAILED);
+    assert!(text.contains("front-door ledger") && text.contains("1 is missing"), "{text}");
+    assert!(read_punches(folder.path()).unwrap().any(|punch| punch.is_err()));
 }

@@ -162,8 +162,7 @@ async fn twins_are_dropped_within_a_batch_across_batches_and_across_starts() {
     let spool = house.open();
     assert_eq!(put(&spool, "door", vec![second].into()).await.twins, 1);
     assert_eq!(put(&spool, "door", log(0..10)).await, Stored { new: 1, twins: 9, set_aside: 0 });
-    let last =
-        export(&house.state_dir()).unwrap().map(|it| it.unwrap().1).find(|it| it.flags == [Flag::DuplicateSecond]);
+    let last = exported(&house.state_dir()).map(|it| it.1).find(|it| it.flags == [Flag::DuplicateSecond]);
     assert_eq!(last.unwrap().person, "1");
     assert_eq!(spool.status().twins_dropped, 10);
 }

@@ -201,7 +201,7 @@ async fn play(acts: Vec<Act>) {
         outbox.confirm(&segment.ledger, segment.first(), segment.last());
         model.deliver(&segment);
     }
-    for (ledger, entry) in export(&house.state_dir()).unwrap().map(Result::unwrap) {
+    for (ledger, entry) in exported(&house.state_dir()) {
         let one = (ledger.terminal.clone(), ledger.begun, entry.seq);
         assert!(model.delivered.contains(&one), "{one:?} was never delivered");
     }

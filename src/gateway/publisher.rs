@@ -1,0 +1,126 @@
+//! Publishes what others may know: state, birth and health; what matters at once, the rest each minute.
+
+use std::{
+    collections::HashMap,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use crate::{
+    courier::Board,
+    status::{self, Sources},
+    wire::{self, health, suffix},
+};
+
+/// Nothing that is known is older on the broker.
+const EVERY: Duration = Duration::from_secs(60);
+/// What changes in bunches is published once.
+const BUNCH: Duration = Duration::from_millis(500);
+
+pub(super) struct Publisher {
+    sources: Sources,
+    board: Board,
+    /// Of each document: what it said that matters at once, and when it was last published.
+    published: HashMap<String, (u64, Instant)>,
+}
+
+impl Publisher {
+    pub(super) fn new(sources: Sources, board: Board) -> Self {
+        Self { sources, board, published: HashMap::new() }
+    }
+
+    /// Counts its turns in `turns`.
+    pub(super) async fn run(mut self, turns: Arc<AtomicU64>) {
+        let mut changes = self.sources.health.changes();
+        let mut spool = self.sources.spool.changes();
+        let mut link = self.sources.link.clone();
+        loop {
+            status::judge(&self.sources);
+            self.publish();
+            turns.fetch_add(1, Ordering::Relaxed);
+            let headline = status::headline(&self.sources);
+            super::tell_systemd(&[sd_notify::NotifyState::Status(&headline)]);
+            let was = link.borrow_and_update().state;
+            let link_changed = async {
+                // The sender lives as long as the courier; without it nothing changes any more.
+                while link.changed().await.is_ok() {
+                    if link.borrow_and_update().state != was {
+                        return;
+                    }
+                }
+                std::future::pending().await
+            };
+            tokio::select! {
+                _ = changes.changed() => {}
+                _ = spool.changed() => {}
+                () = link_changed => {}
+                () = self.sources.health.ripened(EVERY / 4) => {}
+            }
+            tokio::time::sleep(BUNCH).await;
+        }
+    }
+
+    fn publish(&mut self) {
+        let (state, reason) = status::state(&self.sources);
+        self.board.state(state, reason);
+
+        let birth = status::birth(&self.sources);
+        let ledgers: Vec<_> = birth.ledgers.iter().map(|it| (&it.terminal, &it.serial, it.ledger)).collect();
+        let terminals: Vec<_> = birth.terminals.iter().map(|it| (&it.name, &it.driver)).collect();
+        let mark = mark(&(ledgers, terminals));
+        self.set(suffix::BIRTH.into(), mark, || wire::json(&birth));
+
+        let gateway = status::gateway(&self.sources);
+        let mark = self::mark(&(
+            gateway.terminals,
+            gateway.terminals_online,
+            &gateway.link.state,
+            &gateway.link.broker,
+            wrong(&gateway.conditions),
+        ));
+        self.set(suffix::HEALTH.into(), mark, || gateway.document());
+
+        let terminals = status::terminals(&self.sources);
+        let gone: Vec<String> = self.published.keys().filter(|suffix| suffix.starts_with("health/")).cloned().collect();
+        for suffix in
+            gone.into_iter().filter(|it| !terminals.iter().any(|(name, _)| *it == suffix::terminal_health(name)))
+        {
+            self.board.clear(&suffix);
+            self.published.remove(&suffix);
+        }
+        for (name, terminal) in terminals {
+            let mark = self::mark(&(
+                (terminal.since, terminal.failed_reads, terminal.gaps_open),
+                (&terminal.serial, &terminal.firmware),
+                wrong(&terminal.conditions),
+            ));
+            self.set(suffix::terminal_health(&name), mark, || terminal.document());
+        }
+    }
+
+    /// Publishes a document that says something new, or was not published for a while.
+    fn set(&mut self, suffix: String, mark: u64, document: impl FnOnce() -> Vec<u8>) {
+        let due = |(before, at): &(u64, Instant)| *before != mark || at.elapsed() + BUNCH >= EVERY;
+        if self.published.get(&suffix).is_none_or(due) {
+            self.board.set(&suffix, document());
+            // Spread over the minute, so that a gateway with many terminals does not speak in bursts.
+            let jitter = EVERY.mul_f64(rand::random_range(0.0..0.25));
+            let at = Instant::now().checked_sub(jitter).unwrap_or_else(Instant::now);
+            self.published.insert(suffix, (mark, at));
+        }
+    }
+}
+
+fn wrong(conditions: &[health::Condition]) -> Vec<(&str, Option<&str>, &str)> {
+    conditions.iter().map(|it| (it.code.as_str(), it.subject.as_deref(), it.cause.as_str())).collect()
+}
+
+fn mark(what: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    what.hash(&mut hasher);
+    hasher.finish()
+}

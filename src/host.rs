@@ -1,0 +1,143 @@
+//! What the machine and this process are doing, as the kernel tells it. What it does not tell is `None`.
+
+use std::{
+    collections::VecDeque,
+    fs,
+    path::Path,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// How far the pace of punches looks back.
+const PACE: Duration = Duration::from_secs(3600);
+/// A journal's bytes for one punch, in small groups; `docs/benchmarks.md` has the measurement.
+const PUNCH_BYTES: f64 = 130.0;
+
+/// Remembers what rates need: one look a few times a minute.
+#[derive(Debug, Default)]
+pub struct Host {
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    /// CPU time used so far, and the share of a core since the look before.
+    cpu: Option<(Instant, Duration)>,
+    cpu_percent: Option<f64>,
+    /// Punches stored so far.
+    punches: VecDeque<(Instant, u64)>,
+}
+
+impl Host {
+    /// Looks; `punches` is how many are stored.
+    pub fn look(&self, punches: u64) {
+        let (now, mut seen) = (Instant::now(), self.seen());
+        if let Some(used) = cpu_time() {
+            if let Some((at, before)) = seen.cpu {
+                let passed = now.duration_since(at).as_secs_f64();
+                if passed > 1.0 {
+                    seen.cpu_percent = Some(100.0 * used.saturating_sub(before).as_secs_f64() / passed);
+                    seen.cpu = Some((now, used));
+                }
+            } else {
+                seen.cpu = Some((now, used));
+            }
+        }
+        let young = |(at, _): &(Instant, u64)| now.duration_since(*at) < Duration::from_secs(10);
+        if !seen.punches.back().is_some_and(young) {
+            seen.punches.push_back((now, punches));
+        }
+        while seen.punches.front().is_some_and(|(at, _)| now.duration_since(*at) > PACE) {
+            seen.punches.pop_front();
+        }
+    }
+
+    /// This process's share of one core since the last look but one.
+    pub fn cpu_percent(&self) -> Option<f64> {
+        self.seen().cpu_percent
+    }
+
+    /// For how long `bytes` last at the pace of the last hour; `None` while there is no pace.
+    pub fn hours_left(&self, bytes: u64) -> Option<f64> {
+        let seen = self.seen();
+        let ((from, before), (to, after)) = (seen.punches.front()?, seen.punches.back()?);
+        let hours = to.duration_since(*from).as_secs_f64() / 3600.0;
+        let punches = after.saturating_sub(*before) as f64;
+        (hours > 0.01 && punches > 0.0).then(|| bytes as f64 / (punches / hours * PUNCH_BYTES))
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Memory of this process that is in RAM.
+pub fn rss_bytes() -> Option<u64> {
+    let text = fs::read_to_string("/proc/self/statm").ok()?;
+    Some(text.split(' ').nth(1)?.parse::<u64>().ok()? * rustix::param::page_size() as u64)
+}
+
+pub fn open_fds() -> Option<u64> {
+    // The look itself has one open.
+    Some(fs::read_dir("/proc/self/fd").ok()?.count().saturating_sub(1) as u64)
+}
+
+/// Average of the last minute.
+pub fn load() -> Option<f64> {
+    fs::read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
+}
+
+/// How full the file system of this folder is for us.
+pub fn disk_used_percent(folder: &Path) -> Option<f64> {
+    let disk = rustix::fs::statvfs(folder).ok()?;
+    let used = disk.f_blocks.saturating_sub(disk.f_bfree) as f64;
+    let usable = used + disk.f_bavail as f64;
+    (usable > 0.0).then(|| 100.0 * used / usable)
+}
+
+/// The hottest place that the kernel knows.
+pub fn temperature_c() -> Option<f64> {
+    let zones = fs::read_dir("/sys/class/thermal").ok()?;
+    let degrees =
+        zones.filter_map(|zone| fs::read_to_string(zone.ok()?.path().join("temp")).ok()?.trim().parse::<f64>().ok());
+    degrees.map(|thousandths| thousandths / 1000.0).reduce(f64::max)
+}
+
+/// `ntp` when systemd-timesyncd has set the clock since the boot; other services leave no such mark.
+pub fn clock_source() -> Option<String> {
+    Path::new("/run/systemd/timesync/synchronized").exists().then(|| "ntp".into())
+}
+
+/// User and system time, from fields 14 and 15 of the kernel's line; the name before them may hold spaces.
+fn cpu_time() -> Option<Duration> {
+    let text = fs::read_to_string("/proc/self/stat").ok()?;
+    let mut fields = text.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let ticks = fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;
+    let per_second = rustix::param::clock_ticks_per_second();
+    Some(Duration::from_secs_f64(ticks as f64 / per_second as f64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_has_memory_files_and_time() {
+        assert!(rss_bytes().is_some_and(|bytes| bytes > 100_000));
+        assert!(open_fds().is_some_and(|count| count >= 3));
+        assert!(cpu_time().is_some());
+        assert!(disk_used_percent(Path::new("/")).is_some_and(|percent| (0.0..=100.0).contains(&percent)));
+        assert!(load().is_some());
+    }
+
+    #[test]
+    fn hours_left_need_a_pace() {
+        let host = Host::default();
+        host.look(0);
+        assert_eq!(host.hours_left(1 << 30), None);
+        let hour_ago = Instant::now().checked_sub(Duration::from_secs(3590)).unwrap();
+        host.seen().punches = [(hour_ago, 0), (Instant::now(), 1000)].into();
+        let hours = host.hours_left(130_000_000).unwrap();
+        assert!((990.0..1010.0).contains(&hours), "{hours}");
+    }
+}

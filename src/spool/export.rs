@@ -1,0 +1,123 @@
+//! Everything that a store holds, in the order of its journal. Needs neither the index nor the lock, and writes nothing.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    io,
+    path::Path,
+    sync::Arc,
+};
+
+use driver_api::SetAsideId;
+
+use super::{
+    group::salvage,
+    record::{Record, ZoneNames},
+    segment::{Position, seed},
+    verify::Fault,
+    walk::{Step, Walk, store_id},
+};
+use crate::ledger::{Entry, Ledger};
+
+/// One thing of a store.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "nearly all of them are punches")]
+pub enum Exported {
+    Punch(Arc<Ledger>, Entry),
+    SetAside(RawRecord),
+    /// Here something cannot be read. What can be had around it follows.
+    Damage(Fault),
+}
+
+/// A record that makes no punch, as it was set aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawRecord {
+    pub ledger: Arc<Ledger>,
+    pub id: SetAsideId,
+    pub reason: String,
+    pub raw: Vec<u8>,
+}
+
+/// Reads a store, oldest first, while the daemon runs or not.
+pub struct Export {
+    seed: u32,
+    walk: Option<Walk>,
+    ledgers: BTreeMap<u32, Arc<Ledger>>,
+    zones: ZoneNames,
+    waiting: VecDeque<Exported>,
+}
+
+/// Opens the store of a state folder for reading alone.
+pub fn export(state_dir: &Path) -> io::Result<Export> {
+    let dir = state_dir.join("journal");
+    let seed = store_id(&dir)?.map(|store| seed(&store));
+    let walk = seed.map(|seed| Walk::new(&dir, seed, Position::default()));
+    let (ledgers, zones, waiting) = (BTreeMap::new(), ZoneNames::default(), VecDeque::new());
+    Ok(Export { seed: seed.unwrap_or_default(), walk, ledgers, zones, waiting })
+}
+
+impl Export {
+    /// Reads the next group; whether there may be more.
+    fn read(&mut self) -> io::Result<bool> {
+        let Some(walk) = &mut self.walk else { return Ok(false) };
+        let damage = |at: Position, what| Exported::Damage(Fault { segment: at.segment, offset: at.offset, what });
+        match walk.next(None)? {
+            // A tail is what the daemon is writing, or will deal with at its start.
+            Step::End { .. } | Step::Tail { .. } => return Ok(false),
+            Step::Missing { at, first, last } => {
+                self.waiting.push_back(damage(at, format!("groups {first} to {last} should stand before here")));
+                return Ok(true);
+            }
+            Step::Damage { at } => {
+                let lost: usize = salvage(self.seed, walk.bytes()).lost.iter().map(|lost| lost.len()).sum();
+                self.waiting.push_back(damage(at, format!("a damaged group: {lost} bytes of it cannot be read")));
+            }
+            Step::Group { .. } => {}
+        }
+        let at = walk.position();
+        for record in walk.records() {
+            let found = match record {
+                Some(Record::Ledger(it)) => {
+                    self.ledgers.entry(it.number).or_insert_with(|| Arc::new(it.ledger()));
+                    continue;
+                }
+                Some(Record::Confirmed(_) | Record::Retired(_)) => continue,
+                Some(Record::Punch(punch)) => match (self.ledgers.get(&punch.ledger), punch.entry(&mut self.zones)) {
+                    (Some(ledger), Ok(entry)) => Exported::Punch(ledger.clone(), entry),
+                    _ => damage(at, format!("punch {} before here cannot be read", punch.seq)),
+                },
+                Some(Record::SetAside(it)) => match self.ledgers.get(&it.ledger) {
+                    Some(ledger) => Exported::SetAside(RawRecord {
+                        ledger: ledger.clone(),
+                        id: driver_api::PunchId(it.id),
+                        reason: it.reason.into(),
+                        raw: it.raw.into(),
+                    }),
+                    None => damage(at, "a raw record before here is of a ledger that nothing names".into()),
+                },
+                None => damage(at, "a record before here can only be read by a newer version".into()),
+            };
+            self.waiting.push_back(found);
+        }
+        Ok(true)
+    }
+}
+
+impl Iterator for Export {
+    type Item = io::Result<Exported>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(next) = self.waiting.pop_front() {
+                return Some(Ok(next));
+            }
+            match self.read() {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(error) => {
+                    self.walk = None;
+                    return Some(Err(error));
+                }
+            }
+        }
+    }
+}
