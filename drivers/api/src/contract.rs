@@ -1,7 +1,7 @@
 //! The contract of every driver, as a suite that each one runs over its simulated terminals.
 //!
 //! A driver's tests implement [`Bench`] and call [`check`], or the clauses one by one. The gateway behind the door is a
-//! [`FakeGateway`]; the sockets are real. Whether the driver dials or is dialled makes no difference here.
+//! [`FakeGateway`](crate::fake::FakeGateway); the sockets are real. Whether the driver dials or is dialled makes no difference here.
 //!
 //! Each clause gets a bench of its own and panics with a sentence when the driver breaks it.
 

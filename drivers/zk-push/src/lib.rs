@@ -4,11 +4,12 @@
 //! few seconds whether there is something to do. Its serial number in every request is all that says who it is.
 //! `README.md` beside this says how terminals are set up and what is not supported.
 //!
-//! A request's way: [`listener`] (place, TLS) -> [`wire`] (mends heads, deadlines) -> hyper -> [`server`] (who asks,
-//! may it) -> [`uploads`] (tables) -> [`punches`] (bytes to records, pure) -> the store; and only when the store has said
+//! A request's way: `listener` (place, TLS) -> `wire` (mends heads, deadlines) -> hyper -> `server` (who asks,
+//! may it) -> `uploads` (tables) -> `punches` (bytes to records, pure) -> the store; and only when the store has said
 //! that all of it is on disk, `OK` goes back, and the terminal may forget.
 //!
-//! What is asked of terminals: [`errands`] (jobs) and [`comparing`] (their log with ours) -> [`queue`] -> the answer to the terminal's next poll.
+//! What is asked of terminals: `errands` (jobs) and `comparing` (their log with ours) -> `queue` -> the answer to the
+//! terminal's next poll.
 
 mod attlog;
 mod body;
