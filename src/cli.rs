@@ -5,6 +5,7 @@
 mod args;
 mod ask;
 mod check;
+mod doctor;
 mod exit;
 mod journal;
 mod out;
@@ -37,6 +38,7 @@ pub fn run(command: Command) -> Result<u8, Failure> {
         Command::Terminals(args) => ask::terminals(&args, &mut out),
         Command::Punches(args) => ask::punches(&args, &mut out),
         Command::Conditions(args) => ask::conditions(&args, &mut out),
+        Command::Doctor(args) => doctor::doctor(&args, &mut out),
         Command::Reconcile(args) => ask::reconcile(&args, &mut out),
         Command::Journal { command: JournalCommand::Verify(args) } => journal::verify_command(&args, &mut out),
         Command::Journal { command: JournalCommand::Export(args) } => journal::export_command(&args, &mut out),

@@ -169,6 +169,15 @@ impl Health {
         self.edit(|notes| notes.terminals.get_mut(name).is_some_and(|terminal| terminal.enter(state)));
     }
 
+    /// Why a terminal is not served, from the first moment on.
+    pub fn unserved_by(&self, name: &str) -> Option<(Code, String)> {
+        let notes = self.notes();
+        let subject = Some(name.to_owned());
+        Code::UNSERVED.iter().find_map(|code| {
+            notes.conditions.get(&(*code, subject.clone())).map(|raised| (*code, raised.cause.clone()))
+        })
+    }
+
     /// A punch of this terminal became durable; `local` is what its clock said.
     pub fn punched(&self, name: &str, at: Timestamp) {
         self.edit(|notes| {

@@ -4,9 +4,10 @@
 //! further up and are handed each other there. `tests/floors.rs` reads this picture and holds the code to it.
 //!
 //! ```text
-//!  7   main                                          arguments in, exit code out
-//!  6   demo                                          a broker, terminals and the gateway between them
-//!  5   gateway   cli                                 the parts joined; what people ask on the command line
+//!  8   main                                          arguments in, exit code out
+//!  7   demo                                          a broker, terminals and the gateway between them
+//!  6   gateway   cli                                 the parts joined; what people ask on the command line
+//!  5   doctor                                        what is wrong, from the ground up
 //!  4   config   status   supervisor                  one file, one view, one task per line of terminals
 //!  3   spool   courier                               the disk; the way to the broker
 //!  2   outbox   wire   console                       what those two meet at; documents; the local socket
@@ -22,6 +23,7 @@ pub mod console;
 pub mod courier;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod doctor;
 pub mod drivers;
 pub mod gateway;
 pub mod health;

@@ -5,6 +5,7 @@
 
 mod failure;
 mod open;
+pub mod probe;
 mod session;
 mod steps;
 mod tls;

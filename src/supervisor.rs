@@ -2,16 +2,16 @@
 //! concern it.
 
 mod backoff;
+mod end;
 
 use std::{
-    any::Any,
     collections::HashMap,
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use driver_api::{DriverError, Gateway, Job, JobFailed, Kind, Link, Operation};
+use driver_api::{Gateway, Job, JobFailed, Kind, Link, Operation};
 use futures_util::FutureExt;
 use tokio::{
     sync::mpsc,
@@ -23,9 +23,10 @@ use tracing::{Instrument, info, info_span, warn};
 
 use crate::{
     drivers::PlannedLine,
-    health::{Code, Health, TerminalState},
+    health::{Code, Health},
 };
 use backoff::Backoff;
+pub use end::End;
 
 /// How long a line may take to leave when told to.
 const LEAVING: Duration = Duration::from_secs(3);
@@ -208,51 +209,6 @@ impl Keeper {
             info!(delivery = ?self.kind.delivery, "line started again");
         }
     }
-}
-
-/// How a run of a line ended.
-struct End {
-    state: TerminalState,
-    code: Code,
-    cause: String,
-}
-
-impl End {
-    fn of(outcome: Result<Result<(), DriverError>, Box<dyn Any + Send>>) -> Self {
-        let (state, code, cause) = match outcome {
-            Ok(Ok(())) => {
-                (TerminalState::Offline, Code::DriverFailed, "the driver left without being told to".to_owned())
-            }
-            Ok(Err(error)) => {
-                let (state, code) = match &error {
-                    DriverError::Unreachable { .. } => (TerminalState::Offline, Code::TerminalOffline),
-                    DriverError::Busy { .. } => (TerminalState::Offline, Code::TerminalBusy),
-                    DriverError::Refused { .. } => (TerminalState::Refused, Code::TerminalRefuses),
-                    DriverError::Garbled { .. } => (TerminalState::Offline, Code::TerminalGarbled),
-                    DriverError::NotStored(_) => (TerminalState::Offline, Code::TerminalOffline),
-                };
-                (state, code, chain(&error))
-            }
-            Err(panic) => {
-                let words = panic.downcast_ref::<&str>().map(|words| (*words).to_owned());
-                let words = words.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-                (TerminalState::Offline, Code::DriverFailed, format!("it panicked: {words}"))
-            }
-        };
-        Self { state, code, cause }
-    }
-}
-
-/// An error with all its sources in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        words.push_str(": ");
-        words.push_str(&error.to_string());
-        source = error.source();
-    }
-    words
 }
 
 #[cfg(test)]

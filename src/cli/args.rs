@@ -79,6 +79,13 @@ pub enum Command {
         after_long_help = "Examples:\n  punchgate conditions\n  punchgate conditions --json | jq -r 'select(.severity == \"high\") | .mend'"
     )]
     Conditions(AskArgs),
+    /// Look for what is wrong, from the ground up, and say what to mend first
+    ///
+    /// Config, disk, journal, memory, clock, the daemon, then each broker (name, route, port, TLS, login, acknowledgement) and
+    /// each terminal. What a lower layer explains is not tried. It changes nothing, disturbs no connection of a running
+    /// daemon, and works when the daemon does not. Exit code 1 when something is wrong.
+    #[command(after_long_help = "Examples:\n  punchgate doctor\n  punchgate doctor front-door --lang zh")]
+    Doctor(DoctorArgs),
     /// Compare a terminal's log with the ledger now, and read what is missing
     ///
     /// This happens by itself after each connect and at intervals; ask for it when you do not want to wait. It changes
@@ -232,6 +239,28 @@ pub struct PunchesArgs {
     pub follow: bool,
     #[command(flatten)]
     pub ask: AskArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Of the terminals only this one, as in the config
+    #[arg(value_name = "TERMINAL")]
+    pub terminal: Option<String>,
+    /// The config
+    #[arg(long, value_name = "FILE", default_value = crate::config::DEFAULT_PATH)]
+    pub config: PathBuf,
+    /// Language of the words [default: as LANG says]
+    #[arg(long, value_name = "LANGUAGE", value_enum)]
+    pub lang: Option<Language>,
+    /// Print the report as one JSON object, in both languages
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Language {
+    En,
+    Zh,
 }
 
 #[derive(Debug, Args)]

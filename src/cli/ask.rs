@@ -160,7 +160,7 @@ fn sockets(args: &AskArgs) -> Result<Vec<PathBuf>, Failure> {
     }
 }
 
-fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+pub(super) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| Failure::failed(format!("cannot start: {error}"), "close other programs"))?.block_on(work)
 }

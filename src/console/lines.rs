@@ -62,6 +62,10 @@ pub struct TerminalLine {
     pub delivery: Delivery,
     /// `connecting`, `online`, `offline`, `refused`
     pub state: String,
+    /// Code of the condition that keeps it from being served, however young; absent while it is served.
+    pub unserved: Option<String>,
+    /// What happened, where it is not served.
+    pub cause: Option<String>,
     pub since: Timestamp,
     pub last_seen: Option<Timestamp>,
     pub last_punch: Option<Timestamp>,

@@ -99,6 +99,8 @@ impl Desk for Double {
             driver: "zk".into(),
             delivery: Delivery::Logged,
             state: "online".into(),
+            unserved: None,
+            cause: None,
             since: "2026-11-20T00:58:31Z".parse().unwrap(),
             last_seen: None,
             last_punch: None,

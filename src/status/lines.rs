@@ -44,7 +44,10 @@ pub fn terminals(sources: &Sources) -> Vec<TerminalLine> {
     let ledgers = sources.spool.status().ledgers;
     let one = |(name, it): (String, crate::health::TerminalHealth)| {
         let mine = || ledgers.iter().filter(|status| status.ledger.terminal == name);
+        let (unserved, cause) = sources.health.unserved_by(&name).unzip();
         TerminalLine {
+            unserved: unserved.map(|code| code.kind().code.into()),
+            cause,
             driver: it.driver.into(),
             delivery: it.delivery,
             state: it.state.name().into(),

@@ -54,6 +54,8 @@ fn terminal(name: &str, state: &str) -> TerminalLine {
         driver: "zk".into(),
         delivery: Delivery::Logged,
         state: state.into(),
+        unserved: None,
+        cause: None,
         since: ago(7_200),
         last_seen: None,
         last_punch: None,

@@ -31,6 +31,16 @@ impl Daemon {
         daemon
     }
 
+    /// The same with another config than the right one.
+    pub fn start_edited(broker: &Mosquitto, terminals: &str, edit: impl FnOnce(String) -> String) -> Self {
+        let mut daemon = Self { folder: tempfile::tempdir().unwrap(), child: None, notify: None };
+        daemon.configure(broker, terminals);
+        let text = fs::read_to_string(daemon.config()).unwrap();
+        fs::write(daemon.config(), edit(text)).unwrap();
+        daemon.launch();
+        daemon
+    }
+
     /// The same, under somebody who listens as systemd does.
     pub fn start_under(listener: &Path, broker: &Mosquitto, terminals: &str) -> Self {
         let mut daemon = Self { folder: tempfile::tempdir().unwrap(), child: None, notify: Some(listener.into()) };
