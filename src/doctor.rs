@@ -22,7 +22,7 @@ use serde::Serialize;
 use tokio::time::timeout;
 
 use crate::{
-    config::{self, Config},
+    config::{self, Config, counted},
     console::{self, Answer, ConditionLine, Request, Status, TerminalLine},
     drivers::DRIVERS,
 };
@@ -96,9 +96,9 @@ fn config(path: &Path, findings: &mut Vec<Finding>) -> Option<Config> {
     match config::load(path, DRIVERS) {
         Ok(config) => {
             let (terminals, brokers) = (config.terminals.len(), config.mqtt.brokers.len());
+            let (with_terminals, with_brokers) = (counted(terminals, "terminal"), counted(brokers, "broker"));
             let seen = both!(
-                "{shown}: {terminals} terminals, {brokers} brokers"
-                    / "{shown}：{terminals} 台考勤机，{brokers} 个消息服务器"
+                "{shown}: {with_terminals}, {with_brokers}" / "{shown}：{terminals} 台考勤机，{brokers} 个消息服务器"
             );
             let finding = Check::Config.well(seen);
             findings.push(match config.warnings.first() {

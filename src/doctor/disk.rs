@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::finding::{Check, Finding, Outcome, both, fixed};
-use crate::spool;
+use crate::{config::counted, spool};
 
 /// Files that a segment, an index and their successors need.
 const INODES: u64 = 200;
@@ -177,9 +177,10 @@ fn journal(state_dir: &Path) -> (Finding, Holdings) {
     };
     let holdings = report.ledgers.iter().map(|it| ((it.terminal.clone(), it.serial.clone()), it.punches)).collect();
     let (punches, ledgers) = (report.punches + report.retired_punches, report.ledgers.len());
+    let in_ledgers = counted(ledgers, "ledger");
     let finding = if report.is_whole() {
         Check::Journal.well(both!(
-            "{punches} punches in {ledgers} ledgers, every checksum and every chain holds"
+            "{punches} punches in {in_ledgers}, every checksum and every chain holds"
                 / "{ledgers} 个账本共 {punches} 条打卡，校验与链均完整"
         ))
     } else {
