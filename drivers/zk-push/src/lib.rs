@@ -27,6 +27,8 @@ mod lines;
 mod listener;
 mod mask;
 mod name;
+#[cfg(test)]
+mod never_panics;
 mod network;
 mod operlog;
 mod options;
