@@ -178,8 +178,11 @@ impl Server {
             Err(Refused::Body(Ended::TooLong)) => {
                 let table = asked.query.get("table").unwrap_or_default();
                 warn!(bytes = upload.total(), ?table, "a body over the limit was refused");
-                let why = format!("an upload is longer than body_limit_mib allows: {} bytes and more", upload.total());
-                terminal.report(driver_api::Report::FailedRead { why });
+                let mib = self.settings.body_limit >> 20;
+                let bytes = upload.total();
+                let why = format!("it sends {bytes} bytes or more at once, and body_limit_mib = {mib}: set that higher");
+                terminal.report(driver_api::Report::FailedRead { why: why.clone() });
+                terminal.too_long(Some(why));
                 Reply::no(StatusCode::PAYLOAD_TOO_LARGE, "too long")
             }
             Err(Refused::Body(Ended::NoRoom)) => {
@@ -215,7 +218,9 @@ impl Server {
                 if query.get("table").is_some_and(|table| table.eq_ignore_ascii_case("rtlog")) {
                     terminal.speaks(Dialect::Security);
                 }
-                Reply::ok(receiving.cdata(upload).await?)
+                let answer = receiving.cdata(upload).await?;
+                terminal.too_long(None);
+                Reply::ok(answer)
             }
             // Photos. Should somebody post punches there, they are punches.
             Endpoint::Fdata if query.get("table").is_none_or(|table| table.eq_ignore_ascii_case("attphoto")) => {
