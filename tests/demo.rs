@@ -92,8 +92,17 @@ fn nothing_is_lost_when_both_go_wrong_and_what_is_kept_can_be_verified() {
     let state = kept.join("state");
     assert!(spool::verify(&state).unwrap().is_whole());
     // Noise that came as an upload is kept beside the punches.
-    let punches = spool::export(&state).unwrap().filter(|it| matches!(it, Ok(Exported::Punch(..)))).count();
-    assert_eq!(punches as u64, summary["punched"].as_u64().unwrap());
+    let punches = spool::export(&state).unwrap().filter_map(|it| match it {
+        Ok(Exported::Punch(ledger, _)) => Some(ledger.terminal.clone()),
+        _ => None,
+    });
+    let punches: Vec<String> = punches.collect();
+    assert_eq!(punches.len() as u64, summary["punched"].as_u64().unwrap());
+    // One of them pushes, and its config is what an installer would write.
+    assert!(punches.iter().filter(|terminal| *terminal == "warehouse").count() > 30);
+    let config = fs::read_to_string(kept.join("config.toml")).unwrap();
+    assert!(config.contains("\n[driver.zk-push]\nlisten = \"127.0.0.1:"), "{config}");
+    assert!(config.contains("\ndriver = \"zk-push\"\nserial = \"DEMO000000004\"\n"), "{config}");
 }
 
 #[test]
