@@ -43,7 +43,8 @@ struct Fleet {
 impl Fleet {
     /// Both dialects, old and new firmware, small and large batches, open and closed connections, with a backlog in each.
     fn start(count: usize, gateway: std::net::SocketAddr) -> Self {
-        let mut fleet = Self { terminals: Vec::new(), journal: BTreeSet::new(), chance: StdRng::seed_from_u64(4), next: 0 };
+        let mut fleet =
+            Self { terminals: Vec::new(), journal: BTreeSet::new(), chance: StdRng::seed_from_u64(4), next: 0 };
         for n in 0..count {
             let model = Model {
                 batch: [1, 7, 33, 100][n % 4],
@@ -87,7 +88,9 @@ impl Fleet {
                 3..=5 => terminal.fault(Fault::HangUp),
                 6 => terminal.cut(),
                 7 => terminal.resend_all(),
-                8 => terminal.garbage(b"\x00\xff{garbage}\tPasswd=Passw0rd-4711\nUSER PIN=1 Name=Zhang-Planted Card=7766554433\n"),
+                8 => terminal.garbage(
+                    b"\x00\xff{garbage}\tPasswd=Passw0rd-4711\nUSER PIN=1 Name=Zhang-Planted Card=7766554433\n",
+                ),
                 9 => {
                     terminal.switch(false);
                     sleep(Duration::from_millis(30)).await;
@@ -146,7 +149,9 @@ async fn tell_secrets(gateway: std::net::SocketAddr) {
     let user = format!("PIN=1\tName={name}\tPri=0\tPasswd={password}\tCard={card}\tGrp=1\tViceCard={number}\n");
     let gbk = [b"USER PIN=2\tName=\xd5\xc5\xc8\xfd".as_slice(), format!("\tPasswd={password}\n").as_bytes()].concat();
     let template = template.repeat(2000);
-    let picture = [format!("PIN=1-{name}.jpg\nSN=x\nsize=9\nCMD=uploadphoto\0").as_bytes(), b"\xff\xd8\xff", photo.as_bytes()].concat();
+    let picture =
+        [format!("PIN=1-{name}.jpg\nSN=x\nsize=9\nCMD=uploadphoto\0").as_bytes(), b"\xff\xd8\xff", photo.as_bytes()]
+            .concat();
     let bodies: Vec<(&str, Vec<u8>)> = vec![
         ("cdata?table=OPERLOG", format!("OPLOG 4\t0\t2026-11-22 08:00:00\t0\nUSER {user}").into()),
         ("cdata?table=OPERLOG", gbk),
@@ -156,7 +161,10 @@ async fn tell_secrets(gateway: std::net::SocketAddr) {
         ("cdata?table=ATTPHOTO", picture.clone()),
         ("fdata?table=ATTPHOTO", picture.clone()),
         ("cdata?table=options", format!("~DeviceName=X,ComKey={key},Passwd={password}").into()),
-        ("cdata?table=tabledata&tablename=user&count=1", format!("user uid=1\tcardno={card}\tpin=1\tpassword={password}\tname={name}\n").into()),
+        (
+            "cdata?table=tabledata&tablename=user&count=1",
+            format!("user uid=1\tcardno={card}\tpin=1\tpassword={password}\tname={name}\n").into(),
+        ),
         ("cdata?table=tabledata&tablename=biodata&count=1", format!("biodata pin=1\ttmp={template}\n").into()),
         ("cdata?table=rtlog", format!("time=never\tpin=7\tcardno={card}\tevent=3\n").into()),
         ("querydata?type=options&cmdid=1", format!("~SerialNumber=X,ComPwd={key},Passwd={password}").into()),
@@ -164,7 +172,10 @@ async fn tell_secrets(gateway: std::net::SocketAddr) {
         // Rubbish in the wrong places, which is kept to be looked at.
         ("cdata?table=ATTLOG", format!("USER {user}{template}\nFACE PIN=1 TMP={template}\n").into()),
         ("cdata?table=ATTLOG", format!("USER PIN=1 Name={name} Passwd={password} Card={card}\n").into()),
-        ("cdata?table=NEWTHING", format!("{{\"name\":\"{name}\",\"password\":\"{password}\",\"card\":\"{card}\"}}").into()),
+        (
+            "cdata?table=NEWTHING",
+            format!("{{\"name\":\"{name}\",\"password\":\"{password}\",\"card\":\"{card}\"}}").into(),
+        ),
         ("cdata?table=NEWPHOTO", [b"x=1 \xff\xd8\xff\xe0".as_slice(), photo.as_bytes()].concat()),
     ];
     for (target, body) in bodies {

@@ -71,11 +71,31 @@ fn heads() -> Vec<Probe> {
         ("a method with a NUL", b"GE\0T /iclock/ping?SN=PROBE1 HTTP/1.1\r\n\r\n".to_vec(), true, Refused),
         ("a request line without end", vec![b'G'; 200_000], false, Refused),
         ("a target of 100 KB", get(&format!("/iclock/ping?SN=PROBE1&x={}", "x".repeat(100_000))), false, Refused),
-        ("three thousand header fields", with("POST", ATTLOG, &format!("{many}Content-Length: 34\r\n"), PHANTOM), false, Refused),
-        ("a header field of 64 KB", with("POST", ATTLOG, &format!("A: {}\r\nContent-Length: 34\r\n", "b".repeat(65_536)), PHANTOM), false, Refused),
-        ("a header field without a colon", with("POST", ATTLOG, "garbage\r\nContent-Length: 34\r\n", PHANTOM), false, Refused),
+        (
+            "three thousand header fields",
+            with("POST", ATTLOG, &format!("{many}Content-Length: 34\r\n"), PHANTOM),
+            false,
+            Refused,
+        ),
+        (
+            "a header field of 64 KB",
+            with("POST", ATTLOG, &format!("A: {}\r\nContent-Length: 34\r\n", "b".repeat(65_536)), PHANTOM),
+            false,
+            Refused,
+        ),
+        (
+            "a header field without a colon",
+            with("POST", ATTLOG, "garbage\r\nContent-Length: 34\r\n", PHANTOM),
+            false,
+            Refused,
+        ),
         ("a NUL in a header field", with("POST", ATTLOG, "A: b\0c\r\nContent-Length: 34\r\n", PHANTOM), false, Refused),
-        ("a folded header field", with("POST", ATTLOG, "A: b\r\n c\r\nContent-Length: 34\r\n", PHANTOM), false, Refused),
+        (
+            "a folded header field",
+            with("POST", ATTLOG, "A: b\r\n c\r\nContent-Length: 34\r\n", PHANTOM),
+            false,
+            Refused,
+        ),
         ("line ends of CR alone", b"GET /iclock/ping?SN=PROBE1 HTTP/1.1\rHost: x\r\r".to_vec(), true, Refused),
         ("PUT", with("PUT", ATTLOG, "Content-Length: 34\r\n", PHANTOM), false, Status(405)),
         ("DELETE", with("DELETE", ATTLOG, "", ""), false, Status(405)),
@@ -86,7 +106,12 @@ fn heads() -> Vec<Probe> {
         ("a method that nobody knows", with("PUNCH", ATTLOG, "Content-Length: 34\r\n", PHANTOM), false, Status(405)),
         ("a GET with a body", with("GET", ATTLOG, "Content-Length: 34\r\n", PHANTOM), false, Status(400)),
         ("half a head", b"POST /iclock/cdata?SN=PROBE1&table=ATTLOG HT".to_vec(), true, Refused),
-        ("a head that stops", b"POST /iclock/cdata?SN=PROBE1&table=ATTLOG HTTP/1.1\r\nContent-Le".to_vec(), false, Refused),
+        (
+            "a head that stops",
+            b"POST /iclock/cdata?SN=PROBE1&table=ATTLOG HTTP/1.1\r\nContent-Le".to_vec(),
+            false,
+            Refused,
+        ),
     ]
 }
 
@@ -103,9 +128,24 @@ fn lengths() -> Vec<Probe> {
         ("a list of lengths", framed("Content-Length: 34, 4\r\n"), false, Refused),
         ("an empty length", framed("Content-Length: \r\n"), false, Refused),
         ("two lengths", framed("Content-Length: 34\r\nContent-Length: 3\r\n"), false, Refused),
-        ("a length and chunks", with("POST", ATTLOG, "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", format!("0\r\n\r\n{}", String::from_utf8(post(ATTLOG, PHANTOM)).unwrap())), false, Refused),
+        (
+            "a length and chunks",
+            with(
+                "POST",
+                ATTLOG,
+                "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+                format!("0\r\n\r\n{}", String::from_utf8(post(ATTLOG, PHANTOM)).unwrap()),
+            ),
+            false,
+            Refused,
+        ),
         ("an unknown coding", framed("Transfer-Encoding: gzip\r\nContent-Length: 34\r\n"), false, Refused),
-        ("chunked, and then not", framed("Transfer-Encoding: chunked, identity\r\nContent-Length: 34\r\n"), false, Refused),
+        (
+            "chunked, and then not",
+            framed("Transfer-Encoding: chunked, identity\r\nContent-Length: 34\r\n"),
+            false,
+            Refused,
+        ),
         ("a coding in disguise", framed("Transfer-Encoding : chunked\r\nContent-Length: 34\r\n"), false, Refused),
         ("a chunk of 2^68", chunked(&format!("fffffffffffffffff\r\n{PHANTOM}")), true, Refused),
         ("a negative chunk", chunked(&format!("-22\r\n{PHANTOM}\r\n0\r\n\r\n")), true, Refused),
@@ -115,13 +155,28 @@ fn lengths() -> Vec<Probe> {
         ("a flood of trailers", chunked(&format!("0\r\n{}", "A: b\r\n".repeat(50_000))), true, Refused),
         ("a chunk that is cut", chunked("22\r\n666\t2026-11-22 08:0"), true, Refused),
         ("no last chunk", chunked(&format!("22\r\n{PHANTOM}\r\n")), true, Refused),
-        ("a body that is cut in its time", with("POST", ATTLOG, "Content-Length: 500\r\n", "666\t2026-11-22 08:0"), true, Silence),
+        (
+            "a body that is cut in its time",
+            with("POST", ATTLOG, "Content-Length: 500\r\n", "666\t2026-11-22 08:0"),
+            true,
+            Silence,
+        ),
         ("a body that is cut behind a line", with("POST", ATTLOG, "Content-Length: 500\r\n", PHANTOM), true, Silence),
         ("another request behind the body", [post(ATTLOG, "\n"), post(ATTLOG, PHANTOM)].concat(), false, Says("OK: 0")),
         ("more than was announced", with("POST", ATTLOG, "Content-Length: 12\r\n", PHANTOM), false, Says("OK: 1")),
         ("48 MB announced", with("POST", ATTLOG, "Content-Length: 50331648\r\n", ""), true, Refused),
         ("exabytes announced", with("POST", ATTLOG, "Content-Length: 9223372036854775807\r\n", PHANTOM), true, Refused),
-        ("5 MB of a refused one", with("POST", "/iclock/cdata?SN=NOBODY&table=ATTLOG", "Content-Length: 5000000\r\n", PHANTOM.repeat(100_000)), false, Refused),
+        (
+            "5 MB of a refused one",
+            with(
+                "POST",
+                "/iclock/cdata?SN=NOBODY&table=ATTLOG",
+                "Content-Length: 5000000\r\n",
+                PHANTOM.repeat(100_000),
+            ),
+            false,
+            Refused,
+        ),
     ]
 }
 
@@ -159,36 +214,111 @@ fn serials() -> Vec<Probe> {
 fn bodies() -> Vec<Probe> {
     let table = |name: &str| format!("/iclock/cdata?SN=PROBE1&table={name}");
     let dates = [
-        "0000-00-00 00:00:00", "2026-02-30 08:00:00", "2026-13-01 08:00:00", "2026-11-22 25:00:00", "2026-11-22 08:60:00",
-        "1971--10--29 -23:-27:-54", "99999-01-01 00:00:00", "2026-11-22", "08:00:00", "2026/11/22 08:00:00", "22-11-2026 08:00:00",
-        "2026-11-22 08:00:0", "2026-11-22 08:00:00x", "now", "", "-1", "9999999999999999999999",
+        "0000-00-00 00:00:00",
+        "2026-02-30 08:00:00",
+        "2026-13-01 08:00:00",
+        "2026-11-22 25:00:00",
+        "2026-11-22 08:60:00",
+        "1971--10--29 -23:-27:-54",
+        "99999-01-01 00:00:00",
+        "2026-11-22",
+        "08:00:00",
+        "2026/11/22 08:00:00",
+        "22-11-2026 08:00:00",
+        "2026-11-22 08:00:0",
+        "2026-11-22 08:00:00x",
+        "now",
+        "",
+        "-1",
+        "9999999999999999999999",
     ];
     let dated: String = dates.iter().map(|date| format!("666\t{date}\t0\t1\t0\t0\t0\n")).collect();
     vec![
         ("bad dates", post(ATTLOG, dated), true, Says("OK: 17")),
         ("nothing but line ends", post(ATTLOG, "\n\r\n\n \t \n"), true, Says("OK: 0")),
         ("a line of 1 MB", post(ATTLOG, vec![b'6'; 1 << 20]), true, Says("OK: 1")),
-        ("ten thousand fields", post(ATTLOG, format!("666\t2026-11-22 08:00:00{}\n", "\t0".repeat(10_000))), true, Says("OK: 1")),
+        (
+            "ten thousand fields",
+            post(ATTLOG, format!("666\t2026-11-22 08:00:00{}\n", "\t0".repeat(10_000))),
+            true,
+            Says("OK: 1"),
+        ),
         ("a hundred thousand tabs", post(ATTLOG, "x".to_owned() + &"\t".repeat(100_000)), true, Says("OK: 1")),
-        ("bytes of no encoding", post(ATTLOG, b"\xff\xfe\x80\x81\t\xc3\x28\t\xa0\n\x81\x30\x81\n"), true, Says("OK: 2")),
+        (
+            "bytes of no encoding",
+            post(ATTLOG, b"\xff\xfe\x80\x81\t\xc3\x28\t\xa0\n\x81\x30\x81\n"),
+            true,
+            Says("OK: 2"),
+        ),
         ("NULs among records", post(ATTLOG, b"6\x0066\t2026-11-22 08:00:00\t0\t1\n"), true, Says("OK: 1")),
         ("no user number", post(ATTLOG, "\t2026-11-22 08:00:00\t0\t1\n"), true, Says("OK: 1")),
-        ("a user number of a kilobyte", post(ATTLOG, format!("{}\t2026-11-22 08:00:00\t0\t1\n", "6".repeat(1000))), true, Says("OK: 1")),
+        (
+            "a user number of a kilobyte",
+            post(ATTLOG, format!("{}\t2026-11-22 08:00:00\t0\t1\n", "6".repeat(1000))),
+            true,
+            Says("OK: 1"),
+        ),
         ("a form", post(ATTLOG, "PIN=666&DateTime=2026-11-22+08%3A00%3A00"), true, Says("OK: 1")),
         ("JSON", post(ATTLOG, "{\"pin\":\"666\",\"time\":\"2026-11-22 08:00:00\"}"), true, Says("OK: 1")),
-        ("XML", post(ATTLOG, "<!DOCTYPE x [<!ENTITY a SYSTEM \"file:///etc/passwd\">]><x>&a;</x>"), true, Says("OK: 1")),
+        (
+            "XML",
+            post(ATTLOG, "<!DOCTYPE x [<!ENTITY a SYSTEM \"file:///etc/passwd\">]><x>&a;</x>"),
+            true,
+            Says("OK: 1"),
+        ),
         ("an unknown table", post(&table("DROP%20TABLE%20punches"), PHANTOM), true, Says("OK")),
         ("no table", post("/iclock/cdata?SN=PROBE1", PHANTOM), true, Says("OK")),
         ("a table's name of 8 KB", post(&table(&"T".repeat(8000)), PHANTOM), true, Says("OK")),
         ("a table with line ends", post(&table("a%0d%0ab"), PHANTOM), true, Says("OK")),
-        ("a count of 2^64", post(&format!("{}&tablename=user&count=18446744073709551616", table("tabledata")), "user uid=1\n"), true, Says("user=1")),
-        ("a negative count", post(&format!("{}&tablename=user&count=-1", table("tabledata")), "user uid=1\n"), true, Says("user=1")),
-        ("a table that is a path", post(&format!("{}&tablename=../../x&count=1", table("tabledata")), "x\n"), true, Says("OK: 1")),
-        ("four billion packets", post("/iclock/querydata?SN=PROBE1&type=tabledata&cmdid=1&tablename=user&count=1&packcnt=4294967295&packidx=4294967295", "user uid=1\n"), true, Says("user=1")),
+        (
+            "a count of 2^64",
+            post(&format!("{}&tablename=user&count=18446744073709551616", table("tabledata")), "user uid=1\n"),
+            true,
+            Says("user=1"),
+        ),
+        (
+            "a negative count",
+            post(&format!("{}&tablename=user&count=-1", table("tabledata")), "user uid=1\n"),
+            true,
+            Says("user=1"),
+        ),
+        (
+            "a table that is a path",
+            post(&format!("{}&tablename=../../x&count=1", table("tabledata")), "x\n"),
+            true,
+            Says("OK: 1"),
+        ),
+        (
+            "four billion packets",
+            post(
+                "/iclock/querydata?SN=PROBE1&type=tabledata&cmdid=1&tablename=user&count=1&packcnt=4294967295&packidx=4294967295",
+                "user uid=1\n",
+            ),
+            true,
+            Says("user=1"),
+        ),
         ("a result of nothing", post("/iclock/devicecmd?SN=PROBE1", b"\xff\0ID=&Return=&CMD="), true, Says("OK")),
-        ("a result without bounds", post("/iclock/devicecmd?SN=PROBE1", "ID=99999999999999999999&Return=-99999999999999999999&CMD=DATA\n".repeat(500)), true, Says("OK")),
-        ("events without sense", post(&table("rtlog"), "time=666\tpin=666\nevent=999999\tpin=666\ttime=2026-11-22 08:00:00\n\tpin\t=\t==\n"), true, Says("OK")),
-        ("templates without end", post(&table("BIODATA"), format!("BIODATA Pin=1\tTmp={}\n", "QUJD".repeat(300_000))), true, Says("OK: 1")),
+        (
+            "a result without bounds",
+            post(
+                "/iclock/devicecmd?SN=PROBE1",
+                "ID=99999999999999999999&Return=-99999999999999999999&CMD=DATA\n".repeat(500),
+            ),
+            true,
+            Says("OK"),
+        ),
+        (
+            "events without sense",
+            post(&table("rtlog"), "time=666\tpin=666\nevent=999999\tpin=666\ttime=2026-11-22 08:00:00\n\tpin\t=\t==\n"),
+            true,
+            Says("OK"),
+        ),
+        (
+            "templates without end",
+            post(&table("BIODATA"), format!("BIODATA Pin=1\tTmp={}\n", "QUJD".repeat(300_000))),
+            true,
+            Says("OK: 1"),
+        ),
     ]
 }
 
@@ -273,7 +403,13 @@ async fn malformed_requests_get_their_refusal_and_a_good_terminal_notices_nothin
 }
 
 fn judge(name: &str, bytes: &[u8], answer: Option<Vec<u8>>, want: &Want) -> Result<(), String> {
-    let shown = || format!("{name}: {:?} after {:?}", answer.as_deref().map(String::from_utf8_lossy), &String::from_utf8_lossy(&bytes[..bytes.len().min(120)]));
+    let shown = || {
+        format!(
+            "{name}: {:?} after {:?}",
+            answer.as_deref().map(String::from_utf8_lossy),
+            &String::from_utf8_lossy(&bytes[..bytes.len().min(120)])
+        )
+    };
     let Some(answer) = &answer else { return Err(format!("no end: {}", shown())) };
     let (status, body) = split(answer);
     let fits = match want {

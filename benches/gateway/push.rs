@@ -103,7 +103,13 @@ async fn rates(plan: &Plan, load: &Path, seconds: u64, report: &mut Report) {
         }
         let of = |name: &str| median(runs.iter().map(|run| run[name].as_f64().expect("a number")));
         let bound = ("the generator against answers alone:", of("answers_only_per_s"));
-        report.beside(format!("push, {TERMINALS} terminals, {what}"), of("per_s"), "punches/s", bound, Bar::AtLeast(bar));
+        report.beside(
+            format!("push, {TERMINALS} terminals, {what}"),
+            of("per_s"),
+            "punches/s",
+            bound,
+            Bar::AtLeast(bar),
+        );
         let bound = ("a bare fdatasync each:", median(bare.iter().copied()));
         report.beside(format!("push, {what}: the same"), of("per_s"), "punches/s", bound, Bar::None);
         let p99 = if key == "single_new" { Bar::AtMost(250.0) } else { Bar::None };

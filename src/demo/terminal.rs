@@ -40,7 +40,10 @@ impl Terminal {
         let serial = format!("DEMO{:09}", index + 1);
         let (kind, way) = match index % KINDS {
             0 => ("records of 40 bytes, TCP", dialled(index, serial, Form::Text(40), zone).await?),
-            1 => ("records of 49 bytes, TCP, packets glued together", dialled(index, serial, Form::Text(49), zone).await?),
+            1 => (
+                "records of 49 bytes, TCP, packets glued together",
+                dialled(index, serial, Form::Text(49), zone).await?,
+            ),
             2 => ("records of 16 bytes, UDP", dialled(index, serial, Form::Number16, zone).await?),
             3 => ("pushes over HTTP, attendance", pushes(serial, gateway, zone, false)),
             _ => ("pushes over HTTP, security", pushes(serial, gateway, zone, true)),

@@ -51,10 +51,8 @@ pub async fn raw(to: SocketAddr, bytes: &[u8], hang_up: bool, within: Duration) 
 
 /// One POST on a connection of its own; status and body, 0 where no answer came.
 pub async fn post(to: SocketAddr, target: &str, body: &[u8]) -> (u16, String) {
-    let head = format!(
-        "POST {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
-        body.len()
-    );
+    let head =
+        format!("POST {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
     let answer = raw(to, &[head.as_bytes(), body].concat(), false, Duration::from_secs(30)).await;
     split(&answer.unwrap_or_default())
 }
@@ -83,8 +81,7 @@ impl Arrivals {
             for punch in data["punches"].as_array().unwrap() {
                 let text = |key: &str| punch[key].as_str().unwrap().to_owned();
                 let told = (terminal.clone(), text("person"), text("local"));
-                let place =
-                    (terminal.clone(), data["ledger"].as_i64().unwrap(), punch["seq"].as_u64().unwrap(), told);
+                let place = (terminal.clone(), data["ledger"].as_i64().unwrap(), punch["seq"].as_u64().unwrap(), told);
                 arrivals.by_id.entry(text("id")).or_default().insert(place);
             }
         }

@@ -165,7 +165,10 @@ async fn once(server: SocketAddr, request: &[u8]) -> io::Result<bool> {
 }
 
 fn get(target: &str) -> Vec<u8> {
-    format!("GET {target} HTTP/1.1\r\nHost: x\r\nUser-Agent: iClock Proxy/1.09\r\nConnection: close\r\nAccept: */*\r\n\r\n").into()
+    format!(
+        "GET {target} HTTP/1.1\r\nHost: x\r\nUser-Agent: iClock Proxy/1.09\r\nConnection: close\r\nAccept: */*\r\n\r\n"
+    )
+    .into()
 }
 
 async fn poll(server: SocketAddr, serials: Vec<String>, long: Duration, every: Duration) -> Value {
@@ -205,7 +208,9 @@ async fn siege(server: SocketAddr, serials: Vec<String>, long: Duration) -> Valu
                 let slow = match n % 3 {
                     0 => String::new(),
                     1 => format!("POST /iclock/cdata?SN={serial}&table=ATTLOG HTTP/1.1\r\n"),
-                    _ => format!("POST /iclock/cdata?SN={serial}&table=ATTLOG HTTP/1.1\r\nContent-Length: 400000\r\n\r\n"),
+                    _ => format!(
+                        "POST /iclock/cdata?SN={serial}&table=ATTLOG HTTP/1.1\r\nContent-Length: 400000\r\n\r\n"
+                    ),
                 };
                 let mut fine = stream.write_all(slow.as_bytes()).await.is_ok();
                 while fine {
@@ -279,7 +284,10 @@ async fn echo(address: SocketAddr) -> io::Result<Value> {
                     continue;
                 }
                 let close = head.contains("Connection: close");
-                let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n{}\r\nOK", if close { "Connection: close\r\n" } else { "" });
+                let answer = format!(
+                    "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n{}\r\nOK",
+                    if close { "Connection: close\r\n" } else { "" }
+                );
                 if stream.write_all(answer.as_bytes()).await.is_err() || close {
                     return;
                 }

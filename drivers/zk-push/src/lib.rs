@@ -27,9 +27,9 @@ mod lines;
 mod listener;
 mod mask;
 mod name;
+mod network;
 #[cfg(test)]
 mod never_panics;
-mod network;
 mod operlog;
 mod options;
 mod punches;

@@ -180,7 +180,8 @@ impl Server {
                 warn!(bytes = upload.total(), ?table, "a body over the limit was refused");
                 let mib = self.settings.body_limit >> 20;
                 let bytes = upload.total();
-                let why = format!("it sends {bytes} bytes or more at once, and body_limit_mib = {mib}: set that higher");
+                let why =
+                    format!("it sends {bytes} bytes or more at once, and body_limit_mib = {mib}: set that higher");
                 terminal.report(driver_api::Report::FailedRead { why: why.clone() });
                 terminal.too_long(Some(why));
                 Reply::no(StatusCode::PAYLOAD_TOO_LARGE, "too long")
