@@ -159,8 +159,9 @@ pub struct DemoArgs {
     /// End by itself after so long, as in 30s or 5m; without it Ctrl-C ends it
     #[arg(long = "for", value_name = "TIME", value_parser = period)]
     pub duration: Option<Duration>,
-    /// So many simulated terminals, 1 to 200, of different forms in turn
-    #[arg(long, value_name = "COUNT", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=200))]
+    /// So many simulated terminals, 1 to 200. They take turns in five kinds: three that the gateway dials, of different
+    /// forms, then two that push over HTTP, one for attendance and one for access control
+    #[arg(long, value_name = "COUNT", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=200))]
     pub terminals: u16,
     /// Take the broker away in the middle, and show the backlog grow and drain
     #[arg(long)]

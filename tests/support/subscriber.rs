@@ -88,6 +88,12 @@ impl Subscriber {
     pub fn messages(&self) -> Vec<Value> {
         self.seen.lock().unwrap().messages.clone()
     }
+
+    /// Everything that ever came on any topic, as text.
+    pub fn everything(&self) -> String {
+        let seen = self.seen.lock().unwrap();
+        seen.messages.iter().chain(seen.documents.values().flatten()).map(Value::to_string).collect()
+    }
 }
 
 impl Drop for Subscriber {

@@ -55,6 +55,8 @@ pub(crate) struct Inner {
     pub offset: Option<Offset>,
     /// Whether its clock was told to be off; `None` before anything was told.
     clock_off: Option<bool>,
+    /// An upload was refused because of its length; `None` before anything is known.
+    too_long: Option<bool>,
     /// Records were set aside since the last comparison of its log.
     pub set_aside: bool,
     /// Templates, photos and the like that came and were thrown away, since this run began.
@@ -77,6 +79,7 @@ impl Terminal {
             whereabouts: Whereabouts::default(),
             offset: None,
             clock_off: None,
+            too_long: None,
             set_aside: false,
             dropped: 0,
         };
@@ -261,6 +264,17 @@ impl Terminal {
                 }
             }
             Finding::Nothing => {}
+        }
+    }
+
+    /// Whether what it uploads is over the limit. It sends the same again until somebody raises that, so somebody must know.
+    pub(crate) fn too_long(&self, why: Option<String>) {
+        if self.inner().too_long.replace(why.is_some()) == Some(why.is_some()) {
+            return;
+        }
+        match why {
+            Some(why) => self.store.terminal().trouble(Trouble::LogUnreadable, why),
+            None => self.store.terminal().relief(Trouble::LogUnreadable),
         }
     }
 
