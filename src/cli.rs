@@ -19,7 +19,7 @@ use std::io::{self, Write};
 pub use args::{Cli, Command, DemoArgs, LogArgs, LogFormat, RunArgs};
 #[cfg(feature = "demo")]
 pub use args::{DemoPart, DemoPartArgs};
-pub use exit::{CONFIG, FAILED, Failure, OK, UNREACHABLE, USAGE};
+pub use exit::{CONFIG, FAILED, Failure, MENDED, OK, UNREACHABLE, USAGE};
 pub use papers::markdown;
 
 use args::JournalCommand;
@@ -40,6 +40,8 @@ pub fn run(command: Command) -> Result<u8, Failure> {
         Command::Reconcile(args) => ask::reconcile(&args, &mut out),
         Command::Journal { command: JournalCommand::Verify(args) } => journal::verify_command(&args, &mut out),
         Command::Journal { command: JournalCommand::Export(args) } => journal::export_command(&args, &mut out),
+        Command::Journal { command: JournalCommand::Repair(args) } => journal::repair_command(&args, &mut out),
+        Command::Journal { command: JournalCommand::Acknowledge(args) } => ask::acknowledge(&args, &mut out),
         Command::Completions { shell } => papers::completions(shell, &mut out),
         Command::Man { dir } => papers::man(&dir),
     };

@@ -35,6 +35,10 @@ pub enum Request {
     Reconcile {
         terminal: String,
     },
+    /// The losses of this terminal, or of all, are known.
+    Acknowledge {
+        terminal: Option<String>,
+    },
 }
 
 /// Which punches.
@@ -72,6 +76,8 @@ pub enum Answer {
     Condition(Box<ConditionLine>),
     /// What came of a reconcile, as the driver tells it.
     Outcome(serde_json::Value),
+    /// So many lost numbers are known now.
+    Acknowledged(u64),
     /// So many punches were left out here, because the asker read too slowly. They are not lost, only not shown.
     Missed(u64),
     /// It cannot be answered.
@@ -107,4 +113,7 @@ pub trait Desk: Send + Sync + 'static {
 
     /// Returns when it is done; dropped when the asker leaves, which does not undo it.
     async fn reconcile(&self, terminal: &str) -> Result<serde_json::Value, Failed>;
+
+    /// Tells how many lost numbers are known from now on.
+    async fn acknowledge(&self, terminal: Option<&str>) -> Result<u64, Failed>;
 }

@@ -52,12 +52,14 @@ mod index;
 mod intake;
 mod journal;
 mod lock;
+mod losses;
 mod mend;
 mod outbox;
 mod ranges;
 mod recent;
 mod record;
 mod recovery;
+mod repair;
 mod replay;
 mod retention;
 mod scanner;
@@ -94,8 +96,9 @@ pub use self::{
     outbox::SpoolOutbox,
     recent::Filter,
     recovery::OpenError,
-    status::{CommitTimes, Finding, FindingKind, LedgerStatus, Queue, SpoolStatus, SpoolTrouble},
-    verify::{Fault, LedgerReport, VerifyReport, verify},
+    repair::{RepairError, RepairLoss, RepairReport, Rewritten, repair},
+    status::{CommitTimes, Finding, FindingKind, LedgerStatus, OpenLoss, Queue, SpoolStatus, SpoolTrouble},
+    verify::{Fault, LedgerReport, Missing, Recorded, Verdict, VerifyReport, verify},
 };
 use crate::ledger::{Entry, Ledger};
 
@@ -234,6 +237,15 @@ impl Spool {
     /// Punches from now on, as they become durable. Who falls behind misses some, and is told.
     pub fn subscribe(&self) -> broadcast::Receiver<Arc<Committed>> {
         self.open.board.committed.subscribe()
+    }
+
+    /// A person knows of the numbers that this terminal, or any, has lost: nothing is wrong with them any more, and they
+    /// stay missing for ever. Tells how many they were.
+    pub async fn acknowledge(&self, terminal: Option<&str>) -> Result<u64, NotStored> {
+        let (answer, answered) = oneshot::channel();
+        let request = Request::Acknowledge(terminal.map(str::to_owned), answer);
+        self.open.board.requests.send(request).map_err(|_| NotStored::Closed)?;
+        answered.await.map_err(|_| NotStored::Closed)?
     }
 
     /// Looks at the disk: not for the hot path.

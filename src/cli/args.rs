@@ -14,6 +14,7 @@ Exit codes:
   0   done
   1   it failed, or what was looked at is not in order
   2   the arguments make no sense
+  3   journal verify: nothing is damaged any more, and what is missing is recorded as lost
   69  the daemon does not answer
   78  the config has problems
 
@@ -85,7 +86,7 @@ pub enum Command {
     /// nothing on the terminal, and a punch that is here already is not added twice.
     #[command(after_long_help = "Example:\n  punchgate reconcile front-door")]
     Reconcile(ReconcileArgs),
-    /// Check or copy out the punches on this disk; the daemon may run or not
+    /// Check, copy out, repair and prove the punches on this disk
     Journal {
         #[command(subcommand)]
         command: JournalCommand,
@@ -260,6 +261,20 @@ pub enum JournalCommand {
         after_long_help = "Examples:\n  punchgate journal export --format csv --out punches.csv\n  punchgate journal export | jq -r .person | sort | uniq -c\n  punchgate journal export --set-aside"
     )]
     Export(ExportArgs),
+    /// Make a damaged journal whole again, with every good record that is in it
+    ///
+    /// The daemon must be stopped. Only damaged files are written anew; what they were before is set aside in quarantine/,
+    /// in a folder of its own, and nothing is ever deleted. Numbers that are lost are recorded as lost and stay missing for
+    /// ever; terminals that still have a log bring those punches again, under new numbers.
+    #[command(
+        after_long_help = "Examples:\n  punchgate journal repair --dry-run\n  systemctl stop punchgate && punchgate journal repair && systemctl start punchgate"
+    )]
+    Repair(RepairArgs),
+    /// Say that lost punches are known, so that nobody is told of them any more
+    ///
+    /// Ends the condition punches-lost. The numbers stay missing, and journal verify goes on telling of them.
+    #[command(after_long_help = "Examples:\n  punchgate journal acknowledge front-door\n  punchgate journal acknowledge --all")]
+    Acknowledge(AcknowledgeArgs),
 }
 
 /// Which disk.
@@ -280,6 +295,30 @@ pub struct VerifyArgs {
     /// Print the report as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct RepairArgs {
+    #[command(flatten)]
+    pub disk: DiskArgs,
+    /// Only say what would be done; the daemon may run
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print what was done as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct AcknowledgeArgs {
+    /// The terminal whose losses are known
+    #[arg(value_name = "TERMINAL", required_unless_present = "all", conflicts_with = "all")]
+    pub terminal: Option<String>,
+    /// The losses of every terminal
+    #[arg(long)]
+    pub all: bool,
+    #[command(flatten)]
+    pub ask: AskArgs,
 }
 
 #[derive(Debug, Args)]

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{
     Failure, OK,
-    args::{AskArgs, PunchesArgs, ReconcileArgs},
+    args::{AcknowledgeArgs, AskArgs, PunchesArgs, ReconcileArgs},
     out::{Out, Tone, harmless},
     table::{Cell, Table},
     words,
@@ -78,6 +78,21 @@ pub(super) fn reconcile(args: &ReconcileArgs, out: &mut Out) -> Result<u8, Failu
                     writeln!(out, "  {} {}", harmless(&name.replace('_', " ")), harmless(&value.to_string()))?;
                 }
             }
+        }
+    }
+    Ok(OK)
+}
+
+pub(super) fn acknowledge(args: &AcknowledgeArgs, out: &mut Out) -> Result<u8, Failure> {
+    let request = Request::Acknowledge { terminal: args.terminal.clone() };
+    for answer in all(&args.ask, &request)? {
+        match answer {
+            answer if args.ask.json => out.json(&answer)?,
+            Answer::Acknowledged(0) => writeln!(out, "no loss was open")?,
+            Answer::Acknowledged(count) => {
+                writeln!(out, "{} lost are known now; their numbers stay missing", counted_punches(count))?
+            }
+            answer => return Err(unexpected(&answer)),
         }
     }
     Ok(OK)

@@ -198,6 +198,9 @@ impl Client {
                 desk.punches(&bounded(filter)).await.map(|punches| boxed(punches, Answer::Punch))
             }
             Request::Punches { filter, follow: true } => return self.follow(bounded(filter)).await,
+            Request::Acknowledge { terminal } => {
+                desk.acknowledge(terminal.as_deref()).await.map(|count| vec![Answer::Acknowledged(count)])
+            }
             Request::Reconcile { terminal } => tokio::select! {
                 outcome = desk.reconcile(&terminal) => outcome.map(|outcome| vec![Answer::Outcome(outcome)]),
                 gone = left(&mut self.from) => return gone,

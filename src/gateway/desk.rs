@@ -89,4 +89,15 @@ impl Desk for FrontDesk {
         let asked = self.supervisor.lock().await.ask(terminal, operation).map_err(failed)?;
         asked.await.map_err(failed)
     }
+
+    async fn acknowledge(&self, terminal: Option<&str>) -> Result<u64, Failed> {
+        if let Some(terminal) = terminal
+            && !self.sources.spool.status().ledgers.iter().any(|status| status.ledger.terminal == terminal)
+        {
+            let (why, mend) = (format!("there is no punch of a terminal {terminal:?} here"), "see punchgate terminals".into());
+            return Err(Failed { why, mend });
+        }
+        let count = self.sources.spool.acknowledge(terminal).await;
+        count.map_err(|error| Failed { why: error.to_string(), mend: "see punchgate conditions".into() })
+    }
 }

@@ -116,6 +116,13 @@ conditions! {
         mend: "Run punchgate journal verify to see what is missing; terminals with a log bring it again: punchgate reconcile."
             / "运行 punchgate journal verify 查看缺失内容；有记录功能的考勤机可重新读取：punchgate reconcile。",
     }
+    PunchesLost = "punches-lost", High, after 0 s, explained by [] {
+        title: "Punches lost from the journal" / "日志中有打卡丢失",
+        text: "Damage took punches from this gateway's disk. Their numbers stay missing; whoever has received them already has them."
+            / "损坏导致网关磁盘上的打卡丢失，其编号将一直空缺；已接收过的一方不受影响。",
+        mend: "Terminals with a log bring them again under new numbers: punchgate reconcile. If they are gone, look with punchgate journal verify and say so with punchgate journal acknowledge."
+            / "有记录功能的考勤机会以新编号补传：punchgate reconcile。若确已丢失，请用 punchgate journal verify 查看，并用 punchgate journal acknowledge 确认知悉。",
+    }
     IndexRebuilt = "index-rebuilt", Low, after 0 s, explained by [] {
         title: "Index rebuilt" / "索引已重建",
         text: "The index did not match the journal and was made anew from it. No punch is lost; some may be sent twice."

@@ -31,6 +31,8 @@ pub(super) enum Request {
     Confirmed,
     /// Ledgers or destinations changed in memory.
     Changed,
+    /// A person knows of the losses of this terminal, or of all.
+    Acknowledge(Option<String>, oneshot::Sender<Result<u64, NotStored>>),
     /// Say that you are alive.
     Ping(oneshot::Sender<()>),
     /// Write everything down and end.
@@ -147,6 +149,11 @@ impl Committer {
                 Request::Changed => {
                     self.unindexed_since.get_or_insert_with(Instant::now);
                 }
+                Request::Acknowledge(terminal, answer) => {
+                    let done = self.acknowledge(terminal.as_deref()).map_err(not_stored);
+                    // Who asked may have stopped waiting; it is recorded.
+                    _ = answer.send(done);
+                }
                 // Who asked may have stopped waiting.
                 Request::Ping(answer) => _ = answer.send(()),
                 Request::Close(answer) => return (commits, Some(Ending::Closed(answer))),
@@ -172,8 +179,9 @@ impl Committer {
                 self.works_again();
                 let entries = std::mem::take(&mut draft.entries);
                 let waiters = std::mem::take(&mut draft.waiters);
-                let indexed = self.settle(draft);
+                let indexed = self.remember(draft);
                 self.hand_on(entries);
+                self.settle_made_good();
                 self.answer(waiters, Ok(()));
                 if let Err(error) = indexed {
                     self.index_failed(&error);
@@ -264,11 +272,12 @@ impl Committer {
             catalogue.advance(*number, &addition.advance);
             catalogue.name(*number, at.segment);
         }
+        draft.late.iter().for_each(|(number, utc_ms)| catalogue.came_back(*number, *utc_ms));
         Ok(())
     }
 
     /// The group is durable: remembers its ids.
-    fn settle(&mut self, draft: Draft) -> Result<(), IndexError> {
+    fn remember(&mut self, draft: Draft) -> Result<(), IndexError> {
         self.unindexed_since.get_or_insert_with(Instant::now);
         let index = self.board.index.read().unwrap_or_else(PoisonError::into_inner);
         let index = index.as_ref().ok_or_else(IndexError::missing)?;
@@ -364,7 +373,7 @@ impl Committer {
         let index = self.board.index.write().unwrap_or_else(PoisonError::into_inner).take();
         let closed = index.is_some_and(|index| index.close().is_ok());
         // Otherwise the next start reads the journal's end again, or all of it.
-        if closed && let Err(error) = self.lock.closed(&self.board.store) {
+        if closed && let Err(error) = self.lock.closed(&self.board.store, self.journal.last_group()) {
             tracing::warn!(%error, "the store could not be marked as closed");
         }
     }

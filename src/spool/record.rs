@@ -27,6 +27,13 @@ pub(super) enum Record<'a> {
     /// What is left of punches whose segment was retired.
     #[serde(borrow)]
     Retired(RetiredRecord<'a>),
+    /// Numbers of a ledger that are gone for good: written where the loss was found, behind everything that was there then.
+    #[serde(borrow)]
+    Lost(LostRecord<'a>),
+    /// A loss that a person has taken note of, or that was made good.
+    Settled(SettledRecord),
+    /// First in a group that a repair put in place of lost ones.
+    Repaired(RepairedRecord),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -99,6 +106,41 @@ pub(super) struct RetiredRecord<'a> {
     pub(super) head: [u8; 32],
     /// For each: `local` as a little-endian i64, and the id.
     pub(super) ids: &'a [u8],
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct LostRecord<'a> {
+    pub(super) ledger: u32,
+    /// The numbers; none where `first` is greater than `last`.
+    pub(super) first: u64,
+    pub(super) last: u64,
+    /// They became durable before this, in milliseconds since 1970: so what comes again of them was punched before it.
+    pub(super) until: i64,
+    /// When the loss was recorded, in milliseconds since 1970.
+    pub(super) at: i64,
+    /// The journal lost its end, so that nobody knows the last number of this ledger: it is never used again.
+    pub(super) closes: bool,
+    pub(super) why: &'a str,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct SettledRecord {
+    pub(super) ledger: u32,
+    pub(super) first: u64,
+    pub(super) last: u64,
+    /// Milliseconds since 1970.
+    pub(super) at: i64,
+    /// As many punches as were lost came again; otherwise a person said that it is known.
+    pub(super) made_good: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct RepairedRecord {
+    /// Numbers of the groups that were lost. The group that holds this has the last of them.
+    pub(super) first_group: u64,
+    pub(super) last_group: u64,
+    /// Milliseconds since 1970.
+    pub(super) at: i64,
 }
 
 impl RetiredRecord<'_> {
@@ -236,6 +278,11 @@ impl<'a> PunchRecord<'a> {
     /// Milliseconds since 1970.
     pub(super) fn stored(&self) -> i64 {
         self.stored
+    }
+
+    /// The normalised instant, in milliseconds since 1970.
+    pub(super) fn utc_ms(&self) -> i64 {
+        self.local.saturating_add(self.shift).saturating_mul(1000)
     }
 }
 
