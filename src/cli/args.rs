@@ -273,7 +273,9 @@ pub enum JournalCommand {
     /// Say that lost punches are known, so that nobody is told of them any more
     ///
     /// Ends the condition punches-lost. The numbers stay missing, and journal verify goes on telling of them.
-    #[command(after_long_help = "Examples:\n  punchgate journal acknowledge front-door\n  punchgate journal acknowledge --all")]
+    #[command(
+        after_long_help = "Examples:\n  punchgate journal acknowledge front-door\n  punchgate journal acknowledge --all"
+    )]
     Acknowledge(AcknowledgeArgs),
 }
 

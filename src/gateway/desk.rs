@@ -94,7 +94,8 @@ impl Desk for FrontDesk {
         if let Some(terminal) = terminal
             && !self.sources.spool.status().ledgers.iter().any(|status| status.ledger.terminal == terminal)
         {
-            let (why, mend) = (format!("there is no punch of a terminal {terminal:?} here"), "see punchgate terminals".into());
+            let (why, mend) =
+                (format!("there is no punch of a terminal {terminal:?} here"), "see punchgate terminals".into());
             return Err(Failed { why, mend });
         }
         let count = self.sources.spool.acknowledge(terminal).await;

@@ -59,7 +59,8 @@ impl Export {
     /// Reads the next group; whether there may be more.
     fn read(&mut self) -> io::Result<bool> {
         let Some(walk) = &mut self.walk else { return Ok(false) };
-        let damage = |at: Position, what| Exported::Damage(Fault { segment: at.segment, offset: at.offset, what, mend: REPAIR });
+        let damage =
+            |at: Position, what| Exported::Damage(Fault { segment: at.segment, offset: at.offset, what, mend: REPAIR });
         match walk.next(None)? {
             // A tail is what the daemon is writing, or will deal with at its start.
             Step::End { .. } | Step::Tail { .. } => return Ok(false),

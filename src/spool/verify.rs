@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, io, path::Path};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use self::files::{HeaderFault, Headed, absent, headed};
+use self::files::{Headed, HeaderFault, absent, headed};
 use super::{
     group::salvage,
     lock,
@@ -139,7 +139,11 @@ pub fn verify(state_dir: &Path) -> io::Result<VerifyReport> {
     let files = headed(&dir, store.as_ref())?;
     let mut report = VerifyReport { in_use: lock::is_held(&dir), ..VerifyReport::default() };
     for file in &files {
-        if file.file.retired { report.retired_segments += 1 } else { report.segments += 1 }
+        if file.file.retired {
+            report.retired_segments += 1
+        } else {
+            report.segments += 1
+        }
         judge_header(&mut report, file);
     }
     let Some(store) = store else {
@@ -201,7 +205,9 @@ fn judge_header(report: &mut VerifyReport, file: &Headed) {
     let (what, mend) = match found {
         HeaderFault::Zeros => (format!("{name} begins with zeros where its header should be"), REPAIR),
         HeaderFault::Damaged => (format!("the header of {name} is damaged"), REPAIR),
-        HeaderFault::Newer(version) => (format!("{name} is of version {version}, and this program reads version 1"), UPGRADE),
+        HeaderFault::Newer(version) => {
+            (format!("{name} is of version {version}, and this program reads version 1"), UPGRADE)
+        }
         HeaderFault::Stray => (format!("{name} is of another store"), STRAY),
         HeaderFault::Misplaced(number) => {
             (format!("{name} holds what was written as segment {number}: it was renamed, copied or swapped"), REPAIR)
@@ -225,14 +231,17 @@ fn judge_absent(report: &mut VerifyReport, files: &[Headed], absent: &[u64]) {
 fn judge_end(report: &mut VerifyReport, closed_at: Option<u64>, last: u64, at: Position) {
     if let Some(closed_at) = closed_at.filter(|closed_at| *closed_at > last && !report.in_use) {
         let first = last + 1;
-        let what = format!("the journal ends here, and had groups {first} to {closed_at} when it was closed: its end was cut off, or its last files are gone");
+        let what = format!(
+            "the journal ends here, and had groups {first} to {closed_at} when it was closed: its end was cut off, or its last files are gone"
+        );
         fault(report, at, what, REPAIR);
     }
 }
 
 fn missing_groups(first: u64, last: u64, at: Position, files: &[Headed], absent: &[u64]) -> String {
     let before = files.iter().rev().find(|it| it.file.number < at.segment).map_or(0, |it| it.file.number);
-    let gone: Vec<_> = absent.iter().filter(|it| (before..at.segment).contains(it)).map(|it| format!("{it:08}.seg")).collect();
+    let gone: Vec<_> =
+        absent.iter().filter(|it| (before..at.segment).contains(it)).map(|it| format!("{it:08}.seg")).collect();
     let groups = if first == last { format!("group {first}") } else { format!("groups {first} to {last}") };
     match gone.is_empty() {
         true => format!("{groups} should stand before here"),
@@ -290,7 +299,12 @@ fn check(report: &mut VerifyReport, ledgers: &mut BTreeMap<u32, Seen>, at: Posit
     }
 }
 
-fn check_retired(report: &mut VerifyReport, ledgers: &mut BTreeMap<u32, Seen>, at: Position, retired: &RetiredRecord<'_>) {
+fn check_retired(
+    report: &mut VerifyReport,
+    ledgers: &mut BTreeMap<u32, Seen>,
+    at: Position,
+    retired: &RetiredRecord<'_>,
+) {
     let count = retired.ids().count() as u64;
     if retired.first == 0 {
         report.set_aside += count;

@@ -44,7 +44,16 @@ pub(super) struct Walk {
 impl Walk {
     /// From the group that begins at `from`.
     pub(super) fn new(dir: &Path, seed: u32, from: Position) -> Self {
-        Self { dir: dir.into(), seed, at: from, reader: None, group: 0, held_back: None, damaged: false, from_start: false }
+        Self {
+            dir: dir.into(),
+            seed,
+            at: from,
+            reader: None,
+            group: 0,
+            held_back: None,
+            damaged: false,
+            from_start: false,
+        }
     }
 
     /// Through all of it, from the group that was the first one ever.

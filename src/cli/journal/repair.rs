@@ -37,7 +37,9 @@ impl From<RepairError> for Failure {
             RepairError::NoStore(_) => {
                 "put journal/lock back from a backup: it holds the store's id; without it no record can be told from garbage"
             }
-            RepairError::Io { .. } => "nothing was changed yet, or all of it can be repeated: mend that, and repair again",
+            RepairError::Io { .. } => {
+                "nothing was changed yet, or all of it can be repeated: mend that, and repair again"
+            }
         };
         let why = match std::error::Error::source(&error) {
             Some(source) => format!("{error}: {source}"),
@@ -59,19 +61,32 @@ fn show(report: &RepairReport, out: &mut Out) -> io::Result<()> {
         writeln!(out, "the former files {aside} {}: {}", folder.display(), report.set_aside.join(", "))?;
     }
     let RepairReport { salvaged_punches: punches, salvaged_others: others, left_out, .. } = report;
-    writeln!(out, "out of damaged bytes {would}kept: {} punches, {} other records", words::count(*punches), words::count(*others))?;
+    writeln!(
+        out,
+        "out of damaged bytes {would}kept: {} punches, {} other records",
+        words::count(*punches),
+        words::count(*others)
+    )?;
     if *left_out > 0 {
-        writeln!(out, "{} whole punches have no place any more; they are only in the files set aside", words::count(*left_out))?;
+        writeln!(
+            out,
+            "{} whole punches have no place any more; they are only in the files set aside",
+            words::count(*left_out)
+        )?;
     }
     for loss in report.losses.iter().take(TOLD) {
-        let numbers = if loss.first == loss.last { loss.first.to_string() } else { format!("{} to {}", loss.first, loss.last) };
+        let numbers =
+            if loss.first == loss.last { loss.first.to_string() } else { format!("{} to {}", loss.first, loss.last) };
         writeln!(out, "{} ledger {}: {numbers} lost, and {would}recorded as lost", loss.terminal, loss.ledger)?;
     }
     if report.losses.len() > TOLD {
         writeln!(out, "and {} more losses", report.losses.len() - TOLD)?;
     }
     for terminal in &report.ended {
-        writeln!(out, "{terminal}: its next punch begins a new ledger, since nobody knows the last number of this one")?;
+        writeln!(
+            out,
+            "{terminal}: its next punch begins a new ledger, since nobody knows the last number of this one"
+        )?;
     }
     match (report.done, report.losses.is_empty()) {
         (false, _) => writeln!(out, "nothing was changed: this was a dry run"),

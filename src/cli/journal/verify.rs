@@ -42,7 +42,13 @@ pub(super) fn show(report: &VerifyReport, out: &mut Out) -> io::Result<()> {
             writeln!(out, "{} ledger {}: {}", harmless(&ledger.terminal), ledger.ledger, told(hole))?;
         }
         if ledger.missing.len() > TOLD {
-            writeln!(out, "{} ledger {}: and {} more holes", ledger.terminal, ledger.ledger, ledger.missing.len() - TOLD)?;
+            writeln!(
+                out,
+                "{} ledger {}: and {} more holes",
+                ledger.terminal,
+                ledger.ledger,
+                ledger.missing.len() - TOLD
+            )?;
         }
     }
     for fault in report.faults.iter().take(TOLD) {
@@ -57,13 +63,23 @@ pub(super) fn show(report: &VerifyReport, out: &mut Out) -> io::Result<()> {
         } else {
             "nobody was told that it is stored; the next start cuts it off and keeps its bytes in quarantine/"
         };
-        writeln!(out, "the journal ends in an unfinished write of {}: {end}", words::bytes(report.unfinished_bytes as u64))?;
+        writeln!(
+            out,
+            "the journal ends in an unfinished write of {}: {end}",
+            words::bytes(report.unfinished_bytes as u64)
+        )?;
     }
     match report.verdict() {
         Verdict::Whole => writeln!(out, "every checksum, every number and every chain holds"),
         Verdict::Mended => {
-            writeln!(out, "every checksum and every chain holds; the missing numbers are recorded as lost, and stay missing")?;
-            writeln!(out, "    mend: terminals that still have a log bring those punches again, under new numbers: punchgate reconcile TERMINAL")
+            writeln!(
+                out,
+                "every checksum and every chain holds; the missing numbers are recorded as lost, and stay missing"
+            )?;
+            writeln!(
+                out,
+                "    mend: terminals that still have a log bring those punches again, under new numbers: punchgate reconcile TERMINAL"
+            )
         }
         Verdict::Damaged => {
             let mut mends: Vec<_> = report.faults.iter().map(|fault| fault.mend).collect();
@@ -72,7 +88,10 @@ pub(super) fn show(report: &VerifyReport, out: &mut Out) -> io::Result<()> {
             for mend in mends {
                 writeln!(out, "    mend: {mend}")?;
             }
-            writeln!(out, "    mend: terminals that still have a log bring missing punches again, under new numbers: punchgate reconcile TERMINAL")
+            writeln!(
+                out,
+                "    mend: terminals that still have a log bring missing punches again, under new numbers: punchgate reconcile TERMINAL"
+            )
         }
     }
 }

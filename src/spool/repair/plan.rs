@@ -14,6 +14,7 @@ use super::{
         verify::files::HeaderFault,
     },
     RepairError, RepairLoss,
+    extract::Whole,
     survey::{Home, Source, Survey, learn, read},
 };
 use crate::ledger::Head;
@@ -75,8 +76,9 @@ pub(super) fn plan(survey: &mut Survey, now: Timestamp) -> Result<Option<Plan>, 
     for (&number, home) in &homes {
         // What stands behind here, to know what should stand in here.
         let behind = homes.range(number + 1..).find_map(|(_, home)| first_group(home));
-        let next = homes.get(&(number + 1)).and_then(first_group);
-        planner.fill_hole(before, number, first_group(home).or(behind));
+        let next = homes.get(&(number + 1)).and_then(sure_first_group);
+        let here = if home.retired { None } else { first_group(home).or(behind) };
+        planner.fill_hole(before, number, here);
         planner.home(number, home, (next, behind), number == last)?;
         before = number;
     }
@@ -85,13 +87,21 @@ pub(super) fn plan(survey: &mut Survey, now: Timestamp) -> Result<Option<Plan>, 
     Ok((!plan.files.is_empty() || !plan.aside.is_empty()).then_some(plan))
 }
 
-/// The first group of a place: none where nothing of it can be read.
+/// The first group of a place, as far as that is known: none where nothing of it can be read.
 fn first_group(home: &Home) -> Option<u64> {
     // A stub has the number of its segment's last group, and nobody knows the first any more.
     if home.retired {
         return None;
     }
-    home.groups().first().copied().or_else(|| home.sources.iter().find_map(|it| it.header).map(|it| it.first_group))
+    let told = home.sources.iter().filter_map(|it| it.header).map(|header| header.first_group).min();
+    told.into_iter().chain(home.from()).min()
+}
+
+/// The same, where it is sure that no group stood before it in its own file.
+fn sure_first_group(home: &Home) -> Option<u64> {
+    let begins_odd =
+        |source: &Source| source.header.is_none() && source.extract.rests.iter().any(|(before, _)| *before == 0);
+    first_group(home).filter(|_| !home.sources.iter().any(begins_odd))
 }
 
 impl Planner<'_> {
@@ -151,16 +161,19 @@ impl Planner<'_> {
             return Ok(());
         }
         let first = if home.retired { groups.first().copied() } else { Some(self.group + 1) };
-        let starts_late = !home.retired && groups.first().is_some_and(|first| *first > self.group + 1);
-        let ends_early = !home.retired && next.is_some_and(|next| groups.last().copied().unwrap_or(self.group) + 1 < next);
+        let from = home.from();
+        let starts_late = !home.retired && from.is_some_and(|first| first > self.group + 1);
+        let ends_early =
+            !home.retired && next.is_some_and(|next| groups.last().copied().unwrap_or(self.group) + 1 < next);
         if starts_late {
-            why.push(format!("groups {} to {} are missing", self.group + 1, groups.first().copied().unwrap_or(0) - 1));
+            why.push(format!("groups {} to {} are missing", self.group + 1, from.unwrap_or(1) - 1));
         }
         if ends_early && why.is_empty() {
             why.push("groups are missing at its end".into());
         }
         // The daemon cuts off by itself what a crash left at the end.
-        let torn_only = is_last && !closed && self.only_torn(home) && self.plan.files.is_empty() && self.plan.aside.is_empty();
+        let torn_only =
+            is_last && !closed && self.only_torn(home) && self.plan.files.is_empty() && self.plan.aside.is_empty();
         if why.is_empty() || torn_only {
             self.group = groups.last().copied().unwrap_or(self.group).max(self.group);
             return Ok(());
@@ -179,23 +192,25 @@ impl Planner<'_> {
     /// Whether all that is odd in a file is what stands behind its last group.
     fn only_torn(&self, home: &Home) -> bool {
         let [source] = &home.sources[..] else { return false };
-        let last = source.extract.groups.last().map_or(0, |(number, _)| *number);
-        let rising = source.extract.groups.windows(2).all(|pair| pair[0].0 + 1 == pair[1].0);
-        source.fault.is_none() && rising && source.extract.rests.iter().all(|(before, _)| *before == last)
+        let last = source.extract.groups.last().map_or(0, |group| group.number);
+        source.fault.is_none()
+            && source.extract.is_rising()
+            && source.extract.rests.iter().all(|(before, _)| *before == last)
     }
 
     fn has_tail(&self, home: &Home) -> bool {
         let last = home.groups().last().copied().unwrap_or(0);
-        let tail = |source: &Source| source.extract.groups.is_empty() || source.extract.rests.iter().any(|it| it.0 == last);
+        let tail =
+            |source: &Source| source.extract.groups.is_empty() || source.extract.rests.iter().any(|it| it.0 == last);
         home.sources.iter().any(tail)
     }
 
     /// The pieces of a new file, and the number of its last group.
     fn rebuild(&mut self, home: &Home, behind: Option<u64>, is_last: bool) -> Result<(Vec<Piece>, u64), RepairError> {
-        let mut groups: BTreeMap<u64, (&Source, Range<usize>)> = BTreeMap::new();
+        let mut groups: BTreeMap<u64, (&Source, &Whole)> = BTreeMap::new();
         for source in &home.sources {
-            for (number, place) in &source.extract.groups {
-                groups.entry(*number).or_insert((source, place.clone()));
+            for group in &source.extract.groups {
+                groups.entry(group.number).or_insert((source, group));
             }
         }
         let mut salvaged = Vec::new();
@@ -208,11 +223,11 @@ impl Planner<'_> {
         }
         let mut pieces = Vec::new();
         let mut last = self.group;
-        for (&number, (source, place)) in &groups {
-            if number > last + 1 && !home.retired {
-                pieces.extend(self.fill(last + 1, number - 1, &mut salvaged, home));
+        for (&number, (source, group)) in &groups {
+            if group.from > last + 1 && !home.retired {
+                pieces.extend(self.fill(last + 1, group.from - 1, &mut salvaged, home));
             }
-            pieces.push(Piece::Copy(source.path.clone(), place.clone()));
+            pieces.push(Piece::Copy(source.path.clone(), group.place.clone()));
             last = last.max(number);
         }
         let number = home.sources.iter().find_map(|it| it.header).map(|it| it.first_group);
@@ -243,7 +258,9 @@ impl Planner<'_> {
 
     fn is_new(&self, record: &Record<'_>) -> bool {
         match record {
-            Record::Punch(punch) => !self.survey.ledgers.get(&punch.ledger).is_some_and(|it| it.found.contains(punch.seq)),
+            Record::Punch(punch) => {
+                !self.survey.ledgers.get(&punch.ledger).is_some_and(|it| it.found.contains(punch.seq))
+            }
             _ => false,
         }
     }
@@ -316,7 +333,9 @@ impl Planner<'_> {
                     }
                 }
                 Record::SetAside(it) => drop(names.entry(it.ledger).or_insert((1, self.origin(it.ledger)))),
-                Record::Retired(it) if it.first == 0 => drop(names.entry(it.ledger).or_insert((1, self.origin(it.ledger)))),
+                Record::Retired(it) if it.first == 0 => {
+                    drop(names.entry(it.ledger).or_insert((1, self.origin(it.ledger))))
+                }
                 Record::Retired(it) => drop(names.entry(it.ledger).or_insert((it.first, self.origin(it.ledger)))),
                 Record::Lost(it) => drop(names.entry(it.ledger).or_insert((1, self.origin(it.ledger)))),
                 _ => {}
@@ -382,7 +401,12 @@ impl Planner<'_> {
                     let until = known.stored.get(&(last + 1)).copied().unwrap_or(now);
                     let why = "its record was damaged or missing when the journal was repaired";
                     lost.push(LostRecord { ledger: number, first, last, until, at: now, closes: false, why });
-                    self.plan.losses.push(RepairLoss { terminal: ledger.terminal.clone(), ledger: ledger.begun, first, last });
+                    self.plan.losses.push(RepairLoss {
+                        terminal: ledger.terminal.clone(),
+                        ledger: ledger.begun,
+                        first,
+                        last,
+                    });
                 }
             }
             let behind = known.indexed.map_or(0, |next| next.saturating_sub(1));
@@ -393,7 +417,12 @@ impl Planner<'_> {
             let (first, last) = (have + 1, behind.max(have));
             lost.push(LostRecord { ledger: number, first, last, until: now, at: now, closes: true, why });
             if first <= last {
-                self.plan.losses.push(RepairLoss { terminal: ledger.terminal.clone(), ledger: ledger.begun, first, last });
+                self.plan.losses.push(RepairLoss {
+                    terminal: ledger.terminal.clone(),
+                    ledger: ledger.begun,
+                    first,
+                    last,
+                });
             }
             self.plan.ended.push(ledger.terminal.clone());
         }

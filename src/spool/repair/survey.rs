@@ -14,11 +14,11 @@ use super::{
         ranges::Ranges,
         record::{Record, ZoneNames},
         segment::{SEGMENT_HEADER, SegmentHeader, StoreId, seed},
-        verify::files::{HeaderFault, Headed},
+        verify::files::{Headed, HeaderFault},
         walk::store_id,
     },
     RepairError,
-    extract::{Extract, extract},
+    extract::{Extract, Whole, extract},
 };
 use crate::ledger::{Head, Ledger};
 
@@ -48,7 +48,12 @@ pub(super) struct Home {
 impl Home {
     /// Numbers of its whole groups.
     pub(super) fn groups(&self) -> BTreeSet<u64> {
-        self.sources.iter().flat_map(|source| source.extract.groups.iter().map(|(number, _)| *number)).collect()
+        self.sources.iter().flat_map(|source| source.extract.groups.iter().map(|group| group.number)).collect()
+    }
+
+    /// The first group that stands in it, or for which one of them stands.
+    pub(super) fn from(&self) -> Option<u64> {
+        self.sources.iter().flat_map(|source| source.extract.groups.iter().map(|group| group.from)).min()
     }
 }
 
@@ -115,7 +120,7 @@ impl Survey {
         let number = header.map_or(file.number, |header| header.segment);
         let home = self.homes.entry(number).or_default();
         home.retired = file.retired;
-        for (_, place) in &extract.groups {
+        for Whole { place, .. } in &extract.groups {
             for record in records(&bytes[place.start + super::super::group::GROUP_HEADER..place.end]).flatten() {
                 if let Record::Punch(punch) = &record {
                     home.first.entry(punch.ledger).or_insert((punch.seq, punch.prev));
@@ -156,7 +161,7 @@ impl Survey {
         if !index.is_dir() || !self.left.as_ref().is_some_and(Content::is_of_this_boot) {
             return;
         }
-        let copy = env::temp_dir().join(format!("punchgate-repair-{}", std::process::id()));
+        let copy = env::temp_dir().join(format!("punchgate-repair-{:016x}", rand::random::<u64>()));
         let read = || -> Option<()> {
             copy_tree(index, &copy).ok()?;
             let kept = Index::open(&copy).ok()?.load().ok()??;

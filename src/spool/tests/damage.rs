@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-fn flip(path: &Path, at: u64) {
+pub(super) fn flip(path: &Path, at: u64) {
     let file = fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
     let mut byte = [0];
     file.read_exact_at(&mut byte, at).unwrap();
@@ -233,7 +233,7 @@ async fn no_number_is_used_twice_when_the_journal_lost_its_end() {
     assert_eq!(spool.holdings("door", "SN-door").punches, 9);
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(super) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();
