@@ -40,6 +40,8 @@ pub fn run(command: Command) -> Result<u8, Failure> {
         Command::Reconcile(args) => ask::reconcile(&args, &mut out),
         Command::Journal { command: JournalCommand::Verify(args) } => journal::verify_command(&args, &mut out),
         Command::Journal { command: JournalCommand::Export(args) } => journal::export_command(&args, &mut out),
+        Command::Journal { command: JournalCommand::Import(args) } => journal::import_command(&args, &mut out),
+        Command::Journal { command: JournalCommand::Proof(args) } => journal::proof_command(&args, &mut out),
         Command::Journal { command: JournalCommand::Repair(args) } => journal::repair_command(&args, &mut out),
         Command::Journal { command: JournalCommand::Acknowledge(args) } => ask::acknowledge(&args, &mut out),
         Command::Completions { shell } => papers::completions(shell, &mut out),

@@ -55,6 +55,7 @@ mod lock;
 mod losses;
 mod mend;
 mod outbox;
+mod proof;
 mod ranges;
 mod recent;
 mod record;
@@ -94,6 +95,7 @@ pub use self::{
     board::Committed,
     export::{Export, Exported, RawRecord, export},
     outbox::SpoolOutbox,
+    proof::{LedgerProof, Proof, prove},
     recent::Filter,
     recovery::OpenError,
     repair::{RepairError, RepairLoss, RepairReport, Rewritten, repair},

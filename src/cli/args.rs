@@ -261,6 +261,22 @@ pub enum JournalCommand {
         after_long_help = "Examples:\n  punchgate journal export --format csv --out punches.csv\n  punchgate journal export | jq -r .person | sort | uniq -c\n  punchgate journal export --set-aside"
     )]
     Export(ExportArgs),
+    /// Bring punches out of another gateway's export into this one
+    ///
+    /// The daemon must be stopped. The punches get numbers in ledgers of this gateway and keep their ids, so that what is here
+    /// already is dropped as a twin, and the same file can be imported twice. Every line is looked at before the first punch
+    /// is stored; when one is bad, nothing is imported.
+    #[command(
+        after_long_help = "Examples:\n  punchgate journal import punches.jsonl --dry-run\n  punchgate journal import punches.csv"
+    )]
+    Import(ImportArgs),
+    /// Say in a few lines what this disk has of a terminal's day, to compare it with the other side
+    ///
+    /// Reads only. Whoever receives the punches computes the same lines: docs/proof.md says how, tests/peers/proof.py does it.
+    #[command(
+        after_long_help = "Examples:\n  punchgate journal proof front-door 2026-11-20\n  punchgate journal proof front-door yesterday --json"
+    )]
+    Proof(ProofArgs),
     /// Make a damaged journal whole again, with every good record that is in it
     ///
     /// The daemon must be stopped. Only damaged files are written anew; what they were before is set aside in quarantine/,
@@ -295,6 +311,42 @@ pub struct VerifyArgs {
     #[command(flatten)]
     pub disk: DiskArgs,
     /// Print the report as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// What `journal export` has written, JSON lines or CSV
+    pub file: PathBuf,
+    /// The config of the gateway that takes the punches
+    #[arg(long, value_name = "FILE", default_value = crate::config::DEFAULT_PATH)]
+    pub config: PathBuf,
+    /// What is in the file [default: by its name, csv or else jsonl]
+    #[arg(long, value_enum)]
+    pub format: Option<ExportFormat>,
+    /// Leave bad lines out and import the others
+    #[arg(long)]
+    pub skip_bad: bool,
+    /// Only look at every line; the daemon may run
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print the counts as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ProofArgs {
+    /// As in the config
+    #[arg(value_name = "TERMINAL")]
+    pub terminal: String,
+    /// A date by the terminal's own clock, or today or yesterday
+    #[arg(value_name = "DAY", value_parser = super::journal::day)]
+    pub day: jiff::civil::Date,
+    #[command(flatten)]
+    pub disk: DiskArgs,
+    /// Print it as one JSON object
     #[arg(long)]
     pub json: bool,
 }

@@ -1,6 +1,8 @@
 //! `punchgate journal`: check and copy out what lies on this disk, whether the daemon runs or not.
 
 mod export;
+mod import;
+mod proof;
 mod repair;
 #[cfg(test)]
 mod tests;
@@ -77,7 +79,11 @@ impl From<io::Error> for Damage {
     }
 }
 
-pub(super) use repair::repair_command;
+pub(super) use self::{
+    import::import_command,
+    proof::{day, proof_command},
+    repair::repair_command,
+};
 
 pub(super) fn verify_command(args: &VerifyArgs, out: &mut Out) -> Result<u8, Failure> {
     let state_dir = state_dir(&args.disk)?;

@@ -332,12 +332,12 @@ impl Planner<'_> {
                         *first = (it.seq, it.prev);
                     }
                 }
-                Record::SetAside(it) => drop(names.entry(it.ledger).or_insert((1, self.origin(it.ledger)))),
+                Record::SetAside(it) => _ = names.entry(it.ledger).or_insert((1, self.origin(it.ledger))),
                 Record::Retired(it) if it.first == 0 => {
-                    drop(names.entry(it.ledger).or_insert((1, self.origin(it.ledger))))
+                    _ = names.entry(it.ledger).or_insert((1, self.origin(it.ledger)))
                 }
-                Record::Retired(it) => drop(names.entry(it.ledger).or_insert((it.first, self.origin(it.ledger)))),
-                Record::Lost(it) => drop(names.entry(it.ledger).or_insert((1, self.origin(it.ledger)))),
+                Record::Retired(it) => _ = names.entry(it.ledger).or_insert((it.first, self.origin(it.ledger))),
+                Record::Lost(it) => _ = names.entry(it.ledger).or_insert((1, self.origin(it.ledger))),
                 _ => {}
             }
         }
