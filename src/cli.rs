@@ -12,6 +12,7 @@ mod papers;
 mod table;
 #[cfg(test)]
 mod tests;
+mod why;
 mod words;
 
 use std::io::{self, Write};
@@ -37,6 +38,7 @@ pub fn run(command: Command) -> Result<u8, Failure> {
         Command::Terminals(args) => ask::terminals(&args, &mut out),
         Command::Punches(args) => ask::punches(&args, &mut out),
         Command::Conditions(args) => ask::conditions(&args, &mut out),
+        Command::Why(args) => why::why(&args, &mut out),
         Command::Reconcile(args) => ask::reconcile(&args, &mut out),
         Command::Journal { command: JournalCommand::Verify(args) } => journal::verify_command(&args, &mut out),
         Command::Journal { command: JournalCommand::Export(args) } => journal::export_command(&args, &mut out),

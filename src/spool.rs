@@ -69,6 +69,7 @@ mod segment;
 mod status;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod upkeep;
 mod verify;
 mod walk;
@@ -100,9 +101,13 @@ pub use self::{
     recovery::OpenError,
     repair::{RepairError, RepairLoss, RepairReport, Rewritten, repair},
     status::{CommitTimes, Finding, FindingKind, LedgerStatus, OpenLoss, Queue, SpoolStatus, SpoolTrouble},
+    trace::{silence, trace},
     verify::{Fault, LedgerReport, Missing, Recorded, Verdict, VerifyReport, verify},
 };
-use crate::ledger::{Entry, Ledger};
+use crate::{
+    inquiry::Standing,
+    ledger::{Entry, Ledger},
+};
 
 /// Where punches are kept, and for how long.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -248,6 +253,12 @@ impl Spool {
         let request = Request::Acknowledge(terminal.map(str::to_owned), answer);
         self.open.board.requests.send(request).map_err(|_| NotStored::Closed)?;
         answered.await.map_err(|_| NotStored::Closed)?
+    }
+
+    /// A terminal, or without a name the gateway, came into this state: for whoever asks later why a punch is not here.
+    pub fn note(&self, terminal: &str, standing: Standing) {
+        // A committer that has ended notes nothing any more.
+        let _ = self.open.board.requests.send(Request::Note(terminal.to_owned(), standing));
     }
 
     /// Looks at the disk: not for the hot path.

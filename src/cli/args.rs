@@ -84,8 +84,16 @@ pub enum Command {
     ///
     /// This happens by itself after each connect and at intervals; ask for it when you do not want to wait. It changes
     /// nothing on the terminal, and a punch that is here already is not added twice.
-    #[command(after_long_help = "Example:\n  punchgate reconcile front-door")]
+    #[command(after_long_help = "Examples:\n  punchgate reconcile front-door\n  punchgate reconcile front-door --from 2026-11-01 --to 2026-11-20")]
     Reconcile(ReconcileArgs),
+    /// Follow a punch from the terminal to the broker, or say where it is missing
+    ///
+    /// TIME is what the terminal's clock showed. With the daemon it also tells how things stand now; without it, what the disk
+    /// knows. With --silent it says whether it is usual that nobody punches at a terminal in these hours.
+    #[command(
+        after_long_help = "Examples:\n  punchgate why 007 2026-11-20T08:58\n  punchgate why 007 08:58 --terminal front-door --within 2h\n  punchgate why --silent front-door"
+    )]
+    Why(WhyArgs),
     /// Check, copy out, repair and prove the punches on this disk
     Journal {
         #[command(subcommand)]
@@ -240,6 +248,36 @@ pub struct ReconcileArgs {
     /// As in the config
     #[arg(value_name = "TERMINAL")]
     pub terminal: String,
+    /// Only punches from then on, by the terminal's clock: 2026-11-20 or 2026-11-20T08:00
+    #[arg(long, value_name = "TIME", value_parser = words::from_wall)]
+    pub from: Option<jiff::civil::DateTime>,
+    /// Only punches up to then; a date alone means to its end
+    #[arg(long, value_name = "TIME", value_parser = words::to_wall)]
+    pub to: Option<jiff::civil::DateTime>,
+    #[command(flatten)]
+    pub ask: AskArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct WhyArgs {
+    /// Letter by letter: 007 is not 7
+    #[arg(value_name = "PERSON", required_unless_present = "silent", conflicts_with = "silent")]
+    pub person: Option<String>,
+    /// By the terminal's own clock: 2026-11-20T08:58, or 08:58 of today
+    #[arg(value_name = "TIME", value_parser = super::why::wall_time, required_unless_present = "silent")]
+    pub time: Option<jiff::civil::DateTime>,
+    /// Only at this terminal
+    #[arg(long, value_name = "NAME")]
+    pub terminal: Option<String>,
+    /// How far from TIME the punch may be
+    #[arg(long, value_name = "TIME", value_parser = period, default_value = "30m")]
+    pub within: Duration,
+    /// Instead of a punch: is it usual that this terminal is silent now?
+    #[arg(long, value_name = "TERMINAL")]
+    pub silent: Option<String>,
+    /// Read this folder instead of asking the daemon
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
     #[command(flatten)]
     pub ask: AskArgs,
 }

@@ -201,8 +201,15 @@ impl Client {
             Request::Acknowledge { terminal } => {
                 desk.acknowledge(terminal.as_deref()).await.map(|count| vec![Answer::Acknowledged(count)])
             }
-            Request::Reconcile { terminal } => tokio::select! {
-                outcome = desk.reconcile(&terminal) => outcome.map(|outcome| vec![Answer::Outcome(outcome)]),
+            Request::Why { question } => {
+                desk.why(&question).await.map(|trail| vec![Answer::Trail(Box::new(trail))])
+            }
+            Request::Silence { terminal } => {
+                let silence = desk.silence(&terminal).await;
+                silence.map(|(silence, now)| vec![Answer::Silence { silence: Box::new(silence), now }])
+            }
+            Request::Reconcile { terminal, from, to } => tokio::select! {
+                outcome = desk.reconcile(&terminal, from, to) => outcome.map(|outcome| vec![Answer::Outcome(outcome)]),
                 gone = left(&mut self.from) => return gone,
             },
         };

@@ -8,6 +8,7 @@ use std::{
 };
 
 use driver_api::{NotStored, Origin, Stored};
+use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use super::{
@@ -20,10 +21,11 @@ use super::{
     journal::{Journal, JournalError},
     lock::Lock,
     ranges::Ranges,
-    record::{ConfirmedRecord, LedgerRecord, Record, ZoneNames},
+    record::{ConfirmedAtRecord, LedgerRecord, Record, StandingRecord, ZoneNames},
     seen::Seen,
     status::{FindingKind, SpoolTrouble},
 };
+use crate::inquiry::Standing;
 
 pub(super) enum Request {
     Commit(Box<Commit>),
@@ -33,6 +35,8 @@ pub(super) enum Request {
     Changed,
     /// A person knows of the losses of this terminal, or of all.
     Acknowledge(Option<String>, oneshot::Sender<Result<u64, NotStored>>),
+    /// A terminal, or without a name the gateway, came into this state.
+    Note(String, Standing),
     /// Say that you are alive.
     Ping(oneshot::Sender<()>),
     /// Write everything down and end.
@@ -51,6 +55,8 @@ pub(super) struct Committer {
     zones: ZoneNames,
     /// Since when something waits to be told to the journal, and to the index.
     confirmed_since: Option<Instant>,
+    /// What is to be noted, with when it was so, in milliseconds since 1970.
+    notes: Vec<(String, Standing, i64)>,
     pub(super) unindexed_since: Option<Instant>,
     /// A trouble of the disk that may be over any moment.
     retry: bool,
@@ -65,6 +71,8 @@ const CONFIRM_DELAY: Duration = Duration::from_secs(1);
 /// The index is written after so long, or so many ids: what a kill -9 costs at the next start is reading those again.
 const INDEX_DELAY: Duration = Duration::from_secs(2);
 const INDEX_IDS: usize = 16_384;
+/// Notes that wait for the disk at most.
+const NOTES: usize = 1000;
 const RETRY: Duration = Duration::from_secs(1);
 
 enum Ending {
@@ -90,6 +98,7 @@ impl Committer {
             group,
             zones: ZoneNames::default(),
             confirmed_since: None,
+            notes: Vec::new(),
             unindexed_since: Some(Instant::now()),
             retry: false,
             rebuild_at: None,
@@ -149,6 +158,13 @@ impl Committer {
                 Request::Changed => {
                     self.unindexed_since.get_or_insert_with(Instant::now);
                 }
+                Request::Note(terminal, standing) => {
+                    // A disk that takes nothing must not make a heap of them.
+                    if self.notes.len() < NOTES {
+                        self.notes.push((terminal, standing, Timestamp::now().as_millisecond()));
+                    }
+                    self.confirmed_since.get_or_insert_with(Instant::now);
+                }
                 Request::Acknowledge(terminal, answer) => {
                     let done = self.acknowledge(terminal.as_deref()).map_err(not_stored);
                     // Who asked may have stopped waiting; it is recorded.
@@ -171,11 +187,12 @@ impl Committer {
             Err(error) => return self.index_failed(&error),
         };
         let confirmed = self.take_confirmed();
-        if draft.group.is_empty() && confirmed.is_empty() {
+        if draft.group.is_empty() && confirmed.is_empty() && self.notes.is_empty() {
             return self.answer(draft.waiters, Ok(()));
         }
         match self.append(&draft, &confirmed) {
             Ok(()) => {
+                self.notes.clear();
                 self.works_again();
                 let entries = std::mem::take(&mut draft.entries);
                 let waiters = std::mem::take(&mut draft.waiters);
@@ -246,8 +263,9 @@ impl Committer {
         let names: usize =
             draft.ledgers.values().map(|it| 160 + it.ledger.terminal.len() + it.ledger.serial.len()).sum();
         let ranges = confirmed.iter().flat_map(|(name, all)| all.values().map(move |ranges| (name, ranges)));
-        let told: usize = ranges.map(|(name, ranges)| (name.len() + 48) * ranges.iter().count()).sum();
-        let segment = self.journal.prepare(draft.group.bytes() + names + told)?;
+        let told: usize = ranges.map(|(name, ranges)| (name.len() + 56) * ranges.iter().count()).sum();
+        let noted: usize = self.notes.iter().map(|(terminal, ..)| terminal.len() + 24).sum();
+        let segment = self.journal.prepare(draft.group.bytes() + names + told + noted)?;
         self.group.clear();
         for (number, addition) in &draft.ledgers {
             if addition.named.0 != segment || addition.named.1 < 2 {
@@ -256,12 +274,16 @@ impl Committer {
             }
         }
         self.group.append(&draft.group);
+        let now = Timestamp::now().as_millisecond();
         for (destination, pending) in confirmed {
             for (&ledger, ranges) in pending {
                 for (first, last) in ranges.iter() {
-                    self.group.push(&Record::Confirmed(ConfirmedRecord { destination, ledger, first, last }));
+                    self.group.push(&Record::ConfirmedAt(ConfirmedAtRecord { destination, ledger, first, last, at: now }));
                 }
             }
+        }
+        for (terminal, standing, at) in &self.notes {
+            self.group.push(&Record::Standing(StandingRecord::new(terminal, *standing, *at)));
         }
         let at = self.journal.append(&mut self.group)?;
         let mut catalogue = self.board.catalogue();
@@ -366,7 +388,7 @@ impl Committer {
     }
 
     fn close(&mut self) {
-        if self.board.destinations().iter().any(|it| it.state().is_pending()) {
+        if !self.notes.is_empty() || self.board.destinations().iter().any(|it| it.state().is_pending()) {
             self.write(Vec::new());
         }
         self.write_index();

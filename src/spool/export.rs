@@ -83,6 +83,7 @@ impl Export {
                 }
                 Some(Record::Confirmed(_) | Record::Retired(_)) => continue,
                 Some(Record::Lost(_) | Record::Settled(_) | Record::Repaired(_)) => continue,
+                Some(Record::ConfirmedAt(_) | Record::Standing(_)) => continue,
                 Some(Record::Punch(punch)) => match (self.ledgers.get(&punch.ledger), punch.entry(&mut self.zones)) {
                     (Some(ledger), Ok(entry)) => Exported::Punch(ledger.clone(), entry),
                     _ => damage(at, format!("punch {} before here cannot be read", punch.seq)),

@@ -65,7 +65,9 @@ pub(super) fn mend_tail(board: &Board, journal: &mut Journal, at: Position, byte
             | Record::Retired(_)
             | Record::Lost(_)
             | Record::Settled(_)
-            | Record::Repaired(_) => {}
+            | Record::Repaired(_)
+            | Record::ConfirmedAt(_)
+            | Record::Standing(_) => {}
         }
         group.push(&record);
     }

@@ -120,6 +120,7 @@ fn take(parts: &mut BTreeMap<u32, Part>, all: &mut Day, terminal: &str, record: 
     match record {
         Record::Ledger(it) => drop(parts.entry(it.number).or_default().ledger.get_or_insert_with(|| it.ledger())),
         Record::Confirmed(it) => parts.entry(it.ledger).or_default().confirmed.insert(it.first, it.last),
+        Record::ConfirmedAt(it) => parts.entry(it.ledger).or_default().confirmed.insert(it.first, it.last),
         Record::Punch(punch) => {
             let part = parts.entry(punch.ledger).or_default();
             part.found.insert(punch.seq, punch.seq);

@@ -10,7 +10,10 @@ use driver_api::{Clock, ClockSource, Direction, Flag, Mark, Origin, PunchId, Raw
 use jiff::{Timestamp, civil::DateTime, tz::Offset};
 use serde::{Deserialize, Serialize};
 
-use crate::ledger::{Entry, Head, Ledger};
+use crate::{
+    inquiry::Standing,
+    ledger::{Entry, Head, Ledger},
+};
 
 /// One record, borrowed from the group that holds it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,6 +37,12 @@ pub(super) enum Record<'a> {
     Settled(SettledRecord),
     /// First in a group that a repair put in place of lost ones.
     Repaired(RepairedRecord),
+    /// As `Confirmed`, with its time.
+    #[serde(borrow)]
+    ConfirmedAt(ConfirmedAtRecord<'a>),
+    /// A terminal came into another state; without a name it is the gateway itself.
+    #[serde(borrow)]
+    Standing(StandingRecord<'a>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -94,6 +103,35 @@ pub(super) struct ConfirmedRecord<'a> {
     pub(super) ledger: u32,
     pub(super) first: u64,
     pub(super) last: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct ConfirmedAtRecord<'a> {
+    pub(super) destination: &'a str,
+    pub(super) ledger: u32,
+    pub(super) first: u64,
+    pub(super) last: u64,
+    /// Milliseconds since 1970.
+    pub(super) at: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct StandingRecord<'a> {
+    pub(super) terminal: &'a str,
+    standing: u8,
+    /// Milliseconds since 1970.
+    pub(super) at: i64,
+}
+
+impl<'a> StandingRecord<'a> {
+    pub(super) fn new(terminal: &'a str, standing: Standing, at: i64) -> Self {
+        Self { terminal, standing: standing.code(), at }
+    }
+
+    /// `None` for one of a newer version.
+    pub(super) fn standing(&self) -> Option<Standing> {
+        Standing::of_code(self.standing).ok()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -191,6 +229,7 @@ codes!(Direction: Unknown = 0, In = 1, Out = 2, BreakOut = 3, BreakIn = 4, Overt
 codes!(Verify: Unknown = 0, Password = 1, Finger = 2, Card = 3, Face = 4, Palm = 5);
 codes!(Origin: Live = 0, Backfill = 1, Reread = 2, Manual = 3, Import = 4);
 codes!(ClockSource: Unknown = 0, Probed = 1, Arrival = 2);
+codes!(Standing: Connecting = 0, Online = 1, Offline = 2, Refused = 3, Started = 4, Stopped = 5);
 // The number of a bit.
 codes!(Flag: ClockUnset = 0, Future = 1, DuplicateSecond = 2, UnknownTerminal = 3, UnknownPerson = 4, Denied = 5,
     AmbiguousTime = 6, NonexistentTime = 7);
