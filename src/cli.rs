@@ -13,6 +13,7 @@ mod papers;
 mod table;
 #[cfg(test)]
 mod tests;
+mod why;
 mod words;
 
 use std::io::{self, Write};
@@ -20,7 +21,7 @@ use std::io::{self, Write};
 pub use args::{Cli, Command, DemoArgs, LogArgs, LogFormat, RunArgs};
 #[cfg(feature = "demo")]
 pub use args::{DemoPart, DemoPartArgs};
-pub use exit::{CONFIG, FAILED, Failure, OK, UNREACHABLE, USAGE};
+pub use exit::{CONFIG, FAILED, Failure, MENDED, OK, UNREACHABLE, USAGE};
 pub use papers::markdown;
 
 use args::JournalCommand;
@@ -39,9 +40,14 @@ pub fn run(command: Command) -> Result<u8, Failure> {
         Command::Punches(args) => ask::punches(&args, &mut out),
         Command::Conditions(args) => ask::conditions(&args, &mut out),
         Command::Doctor(args) => doctor::doctor(&args, &mut out),
+        Command::Why(args) => why::why(&args, &mut out),
         Command::Reconcile(args) => ask::reconcile(&args, &mut out),
         Command::Journal { command: JournalCommand::Verify(args) } => journal::verify_command(&args, &mut out),
         Command::Journal { command: JournalCommand::Export(args) } => journal::export_command(&args, &mut out),
+        Command::Journal { command: JournalCommand::Import(args) } => journal::import_command(&args, &mut out),
+        Command::Journal { command: JournalCommand::Proof(args) } => journal::proof_command(&args, &mut out),
+        Command::Journal { command: JournalCommand::Repair(args) } => journal::repair_command(&args, &mut out),
+        Command::Journal { command: JournalCommand::Acknowledge(args) } => ask::acknowledge(&args, &mut out),
         Command::Completions { shell } => papers::completions(shell, &mut out),
         Command::Man { dir } => papers::man(&dir),
     };

@@ -30,6 +30,7 @@ use crate::{
     courier::{Courier, Inbox},
     drivers::DRIVERS,
     health::{Code, Health},
+    inquiry::Standing,
     mqtt,
     spool::{Filter, Spool},
     status::{self, Sources},
@@ -52,6 +53,7 @@ pub async fn run(config: Config, path: PathBuf) -> anyhow::Result<()> {
     let started = Instant::now();
     let settings = config.spool.clone();
     let spool = tokio::task::spawn_blocking(move || Spool::open(&settings)).await?.context("cannot open the store")?;
+    spool.note("", Standing::Started);
     let boots = boots(&config.gateway.state_dir);
     let health = Health::default();
     let clock = Arc::new(Clock::default());
@@ -117,6 +119,7 @@ pub async fn run(config: Config, path: PathBuf) -> anyhow::Result<()> {
     }
     watchdog.abort();
     console_closing.cancel();
+    spool.note("", Standing::Stopped);
     spool.close().await;
     Ok(())
 }

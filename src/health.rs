@@ -90,6 +90,16 @@ impl Health {
         });
     }
 
+    /// That is over for everybody who is not one of these.
+    pub fn keep(&self, code: Code, wanted: impl Fn(&str) -> bool) {
+        self.edit(|notes| {
+            let before = notes.conditions.len();
+            let over = |subject: &Option<String>| !subject.as_deref().is_some_and(&wanted);
+            notes.conditions.retain(|(other, subject), _| *other != code || !over(subject));
+            notes.conditions.len() != before
+        });
+    }
+
     /// Raises or clears, as one looks at it.
     pub fn set(&self, code: Code, subject: Option<&str>, cause: Option<String>) {
         match cause {

@@ -28,6 +28,7 @@ pub mod drivers;
 pub mod gateway;
 pub mod health;
 pub mod host;
+pub mod inquiry;
 pub mod ledger;
 pub mod logging;
 pub mod mqtt;

@@ -52,12 +52,15 @@ mod index;
 mod intake;
 mod journal;
 mod lock;
+mod losses;
 mod mend;
 mod outbox;
+mod proof;
 mod ranges;
 mod recent;
 mod record;
 mod recovery;
+mod repair;
 mod replay;
 mod retention;
 mod scanner;
@@ -66,6 +69,7 @@ mod segment;
 mod status;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod upkeep;
 mod verify;
 mod walk;
@@ -92,12 +96,18 @@ pub use self::{
     board::Committed,
     export::{Export, Exported, RawRecord, export},
     outbox::SpoolOutbox,
+    proof::{LedgerProof, Proof, prove},
     recent::Filter,
     recovery::OpenError,
-    status::{CommitTimes, Finding, FindingKind, LedgerStatus, Queue, SpoolStatus, SpoolTrouble},
-    verify::{Fault, LedgerReport, VerifyReport, verify},
+    repair::{RepairError, RepairLoss, RepairReport, Rewritten, repair},
+    status::{CommitTimes, Finding, FindingKind, LedgerStatus, OpenLoss, Queue, SpoolStatus, SpoolTrouble},
+    trace::{silence, trace},
+    verify::{Fault, LedgerReport, Missing, Recorded, Verdict, VerifyReport, verify},
 };
-use crate::ledger::{Entry, Ledger};
+use crate::{
+    inquiry::Standing,
+    ledger::{Entry, Ledger},
+};
 
 /// Where punches are kept, and for how long.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -234,6 +244,21 @@ impl Spool {
     /// Punches from now on, as they become durable. Who falls behind misses some, and is told.
     pub fn subscribe(&self) -> broadcast::Receiver<Arc<Committed>> {
         self.open.board.committed.subscribe()
+    }
+
+    /// A person knows of the numbers that this terminal, or any, has lost: nothing is wrong with them any more, and they
+    /// stay missing for ever. Tells how many they were.
+    pub async fn acknowledge(&self, terminal: Option<&str>) -> Result<u64, NotStored> {
+        let (answer, answered) = oneshot::channel();
+        let request = Request::Acknowledge(terminal.map(str::to_owned), answer);
+        self.open.board.requests.send(request).map_err(|_| NotStored::Closed)?;
+        answered.await.map_err(|_| NotStored::Closed)?
+    }
+
+    /// A terminal, or without a name the gateway, came into this state: for whoever asks later why a punch is not here.
+    pub fn note(&self, terminal: &str, standing: Standing) {
+        // A committer that has ended notes nothing any more.
+        let _ = self.open.board.requests.send(Request::Note(terminal.to_owned(), standing));
     }
 
     /// Looks at the disk: not for the hot path.

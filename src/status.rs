@@ -2,7 +2,7 @@
 
 pub mod lines;
 
-use std::{path::PathBuf, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Instant};
 
 use jiff::Timestamp;
 use tokio::sync::watch;
@@ -13,7 +13,7 @@ use crate::{
     drivers::{DRIVERS, find},
     health::{Code, Condition, Health, Severity, TerminalState},
     host::{self, Host},
-    spool::{FindingKind, Spool, SpoolStatus, SpoolTrouble},
+    spool::{FindingKind, OpenLoss, Spool, SpoolStatus, SpoolTrouble},
     wire::{
         Birth, GatewayState,
         birth::{Driver, LedgerHead, Terminal},
@@ -62,6 +62,7 @@ pub fn judge(sources: &Sources) {
     let findings = spool.findings();
     let last = |kind| findings.iter().rev().find(|finding| finding.kind == kind).map(|finding| finding.text.clone());
     health.set(Code::JournalDamaged, None, last(FindingKind::Damage));
+    judge_losses(health, &status);
     health.set(Code::IndexRebuilt, None, last(FindingKind::IndexRebuilt));
     let link = link.borrow().clone();
     let cause = link.cause.as_ref();
@@ -75,6 +76,27 @@ pub fn judge(sources: &Sources) {
     let days = link.certificate_days().filter(|days| *days <= 30);
     health.set(Code::ClockNotTrusted, None, sources.clock.doubt());
     health.set(Code::CertificateExpires, None, days.map(|days| format!("{days} days left")));
+}
+
+/// Numbers that the journal lost, for each terminal: until somebody has taken note, or as many punches came again.
+fn judge_losses(health: &Health, status: &SpoolStatus) {
+    let mut told: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for ledger in &status.ledgers {
+        for loss in ledger.open_losses.iter().filter(|loss| loss.first <= loss.last) {
+            let OpenLoss { first, last, at, back } = loss;
+            let numbers = if first == last { first.to_string() } else { format!("{first} to {last}") };
+            let words = format!(
+                "punches {numbers} of ledger {} were found lost at {at}; {back} of {} have come again since",
+                ledger.ledger.begun,
+                last - first + 1
+            );
+            told.entry(&ledger.ledger.terminal).or_default().push(words);
+        }
+    }
+    health.keep(Code::PunchesLost, |terminal| told.contains_key(terminal));
+    for (terminal, words) in told {
+        health.raise(Code::PunchesLost, Some(terminal), words.join("; "));
+    }
 }
 
 /// Online, or degraded by what is wrong with the gateway itself.

@@ -84,6 +84,13 @@ fn json_is_one_object_a_line_for_every_question() {
 fn a_reconcile_tells_what_came_of_it() {
     let office = Office::open();
     assert_eq!(office.ask(&["reconcile", "front-door"]), "front-door: compared\n  new punches 2\n  read 4000\n");
+    let ranged = ["reconcile", "front-door", "--from", "2026-11-01", "--to", "2026-11-20"];
+    assert_eq!(
+        office.ask(&ranged),
+        "front-door: compared\n  from \"2026-11-01T00:00:00\"\n  to \"2026-11-20T23:59:59\"\n"
+    );
+    let turned = run(&mut program(&["reconcile", "front-door", "--from", "2026-11-20", "--to", "2026-11-01T08:00"]));
+    assert_eq!((turned.status.code(), printed(&turned).1.contains("ends before it begins")), (Some(2), true));
     let output = run(program(&["reconcile", "cellar", "--socket"]).arg(office.socket()));
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(printed(&output).1, "punchgate: there is no terminal \"cellar\"\n    mend: see punchgate terminals\n");

@@ -10,6 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use driver_api::{Delivery, Mark, Origin, PunchId};
+use jiff::civil::DateTime;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -129,7 +130,12 @@ impl Desk for Double {
         self.live.subscribe()
     }
 
-    async fn reconcile(&self, terminal: &str) -> Result<serde_json::Value, Failed> {
+    async fn reconcile(
+        &self,
+        terminal: &str,
+        _: Option<DateTime>,
+        _: Option<DateTime>,
+    ) -> Result<serde_json::Value, Failed> {
         match terminal {
             "front-door" => Ok(serde_json::json!({"new": 2})),
             "slow" => {
@@ -139,6 +145,18 @@ impl Desk for Double {
             }
             other => Err(Failed { why: format!("there is no terminal {other:?}"), mend: "punchgate terminals".into() }),
         }
+    }
+
+    async fn why(&self, _: &Question) -> Result<Trail, Failed> {
+        Ok(Trail::default())
+    }
+
+    async fn silence(&self, _: &str) -> Result<(Silence, Vec<String>), Failed> {
+        Err(Failed { why: "nobody knows".into(), mend: String::new() })
+    }
+
+    async fn acknowledge(&self, _: Option<&str>) -> Result<u64, Failed> {
+        Ok(0)
     }
 }
 
@@ -188,7 +206,7 @@ async fn every_question_is_answered_to_its_end() {
         if first.name == "canteen" && first.skew_ms == Some(-3))
     );
     assert!(matches!(&office.ask(Request::Conditions).await.unwrap()[..], [Answer::Condition(_)]));
-    let reconcile = |terminal: &str| Request::Reconcile { terminal: terminal.into() };
+    let reconcile = |terminal: &str| Request::Reconcile { terminal: terminal.into(), from: None, to: None };
     assert_eq!(office.ask(reconcile("front-door")).await.unwrap(), [Answer::Outcome(serde_json::json!({"new": 2}))]);
     let error = office.ask(reconcile("cellar")).await.unwrap_err();
     assert_eq!(error.to_string(), "there is no terminal \"cellar\"");
@@ -287,7 +305,7 @@ async fn who_comes_when_all_places_are_taken_is_told_so() {
 #[tokio::test]
 async fn who_leaves_is_not_waited_for() {
     let office = Office::open().await;
-    let answers = ask(&office.path(), &Request::Reconcile { terminal: "slow".into() }).await.unwrap();
+    let answers = ask(&office.path(), &Request::Reconcile { terminal: "slow".into(), from: None, to: None }).await.unwrap();
     timeout(LIMIT, office.desk.reconciling.notified()).await.unwrap();
     drop(answers);
     timeout(LIMIT, office.desk.left.notified()).await.unwrap();

@@ -12,8 +12,10 @@ use std::{
 
 use crate::{
     courier::Board,
+    health::TerminalState,
+    inquiry::Standing,
     status::{self, Sources},
-    wire::{self, health, suffix},
+    wire::{self, health as doc, suffix},
 };
 
 /// Nothing that is known is older on the broker.
@@ -26,11 +28,13 @@ pub(super) struct Publisher {
     board: Board,
     /// Of each document: what it said that matters at once, and when it was last published.
     published: HashMap<String, (u64, Instant)>,
+    /// How each terminal stood when it was last noted.
+    noted: HashMap<String, Standing>,
 }
 
 impl Publisher {
     pub(super) fn new(sources: Sources, board: Board) -> Self {
-        Self { sources, board, published: HashMap::new() }
+        Self { sources, board, published: HashMap::new(), noted: HashMap::new() }
     }
 
     /// Counts its turns in `turns`.
@@ -40,6 +44,7 @@ impl Publisher {
         let mut link = self.sources.link.clone();
         loop {
             status::judge(&self.sources);
+            self.note();
             self.publish();
             turns.fetch_add(1, Ordering::Relaxed);
             let headline = status::headline(&self.sources);
@@ -61,6 +66,22 @@ impl Publisher {
                 () = self.sources.health.ripened(EVERY / 4) => {}
             }
             tokio::time::sleep(BUNCH).await;
+        }
+    }
+
+    /// Keeps in the journal how terminals stood when, for whoever asks later where a punch was.
+    fn note(&mut self) {
+        for (name, terminal) in self.sources.health.terminals() {
+            let standing = match terminal.state {
+                TerminalState::Connecting => Standing::Connecting,
+                TerminalState::Online => Standing::Online,
+                TerminalState::Offline => Standing::Offline,
+                TerminalState::Refused => Standing::Refused,
+            };
+            if self.noted.get(&name) != Some(&standing) {
+                self.sources.spool.note(&name, standing);
+                self.noted.insert(name, standing);
+            }
         }
     }
 
@@ -115,7 +136,7 @@ impl Publisher {
     }
 }
 
-fn wrong(conditions: &[health::Condition]) -> Vec<(&str, Option<&str>, &str)> {
+fn wrong(conditions: &[doc::Condition]) -> Vec<(&str, Option<&str>, &str)> {
     conditions.iter().map(|it| (it.code.as_str(), it.subject.as_deref(), it.cause.as_str())).collect()
 }
 

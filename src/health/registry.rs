@@ -116,6 +116,13 @@ conditions! {
         mend: "Run punchgate journal verify to see what is missing; terminals with a log bring it again: punchgate reconcile."
             / "运行 punchgate journal verify 查看缺失内容；有记录功能的考勤机可重新读取：punchgate reconcile。",
     }
+    PunchesLost = "punches-lost", High, after 0 s, explained by [] {
+        title: "Punches lost from the journal" / "日志中有打卡丢失",
+        text: "Damage took punches from this gateway's disk. Their numbers stay missing; whoever has received them already has them."
+            / "损坏导致网关磁盘上的打卡丢失，其编号将一直空缺；已接收过的一方不受影响。",
+        mend: "Terminals with a log bring them again under new numbers: punchgate reconcile. If they are gone, look with punchgate journal verify and say so with punchgate journal acknowledge."
+            / "有记录功能的考勤机会以新编号补传：punchgate reconcile。若确已丢失，请用 punchgate journal verify 查看，并用 punchgate journal acknowledge 确认知悉。",
+    }
     IndexRebuilt = "index-rebuilt", Low, after 0 s, explained by [] {
         title: "Index rebuilt" / "索引已重建",
         text: "The index did not match the journal and was made anew from it. No punch is lost; some may be sent twice."
@@ -215,11 +222,26 @@ conditions! {
         mend: "Make sure that everything is delivered, then clear its log at the terminal."
             / "确认全部打卡已送达后，在考勤机上清除记录。",
     }
-    TerminalLogShrank = "terminal-log-shrank", Medium, after 0 s, explained by [] {
+    TerminalLogShrank = "terminal-log-shrank", Medium, after 0 s, explained by [TerminalLogCleared] {
         title: "Terminal log shrank" / "考勤机记录减少",
-        text: "It holds fewer records than before: somebody cleared it, it was reset, or it wrapped."
-            / "其记录比之前少：可能被清除、复位或循环覆盖。",
-        mend: "Ask who cleared it; punches that were read before are safe here." / "请确认是谁清除的；此前已读取的打卡在此安全保存。",
+        text: "Some of the records that were read before are gone from it; what was read is safe here."
+            / "此前读取过的部分记录已不在考勤机中；已读取的打卡在此安全保存。",
+        mend: "Ask who deleted records at the terminal; it ends with the next comparison that finds its log grown."
+            / "请确认是谁在考勤机上删除了记录；下次核对发现记录正常增长后自动解除。",
+    }
+    TerminalLogCleared = "terminal-log-cleared", Medium, after 0 s, explained by [] {
+        title: "Terminal log cleared" / "考勤机记录被清空",
+        text: "None of the records that were read before is in it: it was cleared, reset or replaced. What was read is safe here; what was not read before is lost."
+            / "此前读取过的记录均已不在考勤机中：可能被清空、复位或更换。已读取的打卡在此安全保存；清空前未读取的打卡已丢失。",
+        mend: "Ask who cleared it and when; compare with its last punch here: punchgate punches --terminal."
+            / "请确认何人何时清空，并与此处最后一条打卡核对：punchgate punches --terminal。",
+    }
+    TerminalLogOverrun = "terminal-log-overrun", High, after 0 s, explained by [] {
+        title: "Terminal log overran" / "考勤机记录被覆盖",
+        text: "Its log is full and overwrote its oldest records before they were read: punches are lost."
+            / "其记录已满，最旧的记录在读取前被覆盖：部分打卡已丢失。",
+        mend: "Keep it connected more often than its log fills; clear its log when everything is delivered."
+            / "请保证其连接间隔短于记录存满的时间；确认全部送达后清除其记录。",
     }
     TerminalLogUnreadable = "terminal-log-unreadable", High, after 0 s, explained by [] {
         title: "Terminal log cannot be read" / "无法读取考勤机记录",

@@ -8,6 +8,7 @@ use std::{
 };
 
 use driver_api::{NotStored, Origin, Stored};
+use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use super::{
@@ -20,10 +21,11 @@ use super::{
     journal::{Journal, JournalError},
     lock::Lock,
     ranges::Ranges,
-    record::{ConfirmedRecord, LedgerRecord, Record, ZoneNames},
+    record::{ConfirmedAtRecord, LedgerRecord, Record, StandingRecord, ZoneNames},
     seen::Seen,
     status::{FindingKind, SpoolTrouble},
 };
+use crate::inquiry::Standing;
 
 pub(super) enum Request {
     Commit(Box<Commit>),
@@ -31,6 +33,10 @@ pub(super) enum Request {
     Confirmed,
     /// Ledgers or destinations changed in memory.
     Changed,
+    /// A person knows of the losses of this terminal, or of all.
+    Acknowledge(Option<String>, oneshot::Sender<Result<u64, NotStored>>),
+    /// A terminal, or without a name the gateway, came into this state.
+    Note(String, Standing),
     /// Say that you are alive.
     Ping(oneshot::Sender<()>),
     /// Write everything down and end.
@@ -49,6 +55,8 @@ pub(super) struct Committer {
     zones: ZoneNames,
     /// Since when something waits to be told to the journal, and to the index.
     confirmed_since: Option<Instant>,
+    /// What is to be noted, with when it was so, in milliseconds since 1970.
+    notes: Vec<(String, Standing, i64)>,
     pub(super) unindexed_since: Option<Instant>,
     /// A trouble of the disk that may be over any moment.
     retry: bool,
@@ -63,6 +71,8 @@ const CONFIRM_DELAY: Duration = Duration::from_secs(1);
 /// The index is written after so long, or so many ids: what a kill -9 costs at the next start is reading those again.
 const INDEX_DELAY: Duration = Duration::from_secs(2);
 const INDEX_IDS: usize = 16_384;
+/// Notes that wait for the disk at most.
+const NOTES: usize = 1000;
 const RETRY: Duration = Duration::from_secs(1);
 
 enum Ending {
@@ -88,6 +98,7 @@ impl Committer {
             group,
             zones: ZoneNames::default(),
             confirmed_since: None,
+            notes: Vec::new(),
             unindexed_since: Some(Instant::now()),
             retry: false,
             rebuild_at: None,
@@ -147,6 +158,18 @@ impl Committer {
                 Request::Changed => {
                     self.unindexed_since.get_or_insert_with(Instant::now);
                 }
+                Request::Note(terminal, standing) => {
+                    // A disk that takes nothing must not make a heap of them.
+                    if self.notes.len() < NOTES {
+                        self.notes.push((terminal, standing, Timestamp::now().as_millisecond()));
+                    }
+                    self.confirmed_since.get_or_insert_with(Instant::now);
+                }
+                Request::Acknowledge(terminal, answer) => {
+                    let done = self.acknowledge(terminal.as_deref()).map_err(not_stored);
+                    // Who asked may have stopped waiting; it is recorded.
+                    _ = answer.send(done);
+                }
                 // Who asked may have stopped waiting.
                 Request::Ping(answer) => _ = answer.send(()),
                 Request::Close(answer) => return (commits, Some(Ending::Closed(answer))),
@@ -164,16 +187,18 @@ impl Committer {
             Err(error) => return self.index_failed(&error),
         };
         let confirmed = self.take_confirmed();
-        if draft.group.is_empty() && confirmed.is_empty() {
+        if draft.group.is_empty() && confirmed.is_empty() && self.notes.is_empty() {
             return self.answer(draft.waiters, Ok(()));
         }
         match self.append(&draft, &confirmed) {
             Ok(()) => {
+                self.notes.clear();
                 self.works_again();
                 let entries = std::mem::take(&mut draft.entries);
                 let waiters = std::mem::take(&mut draft.waiters);
-                let indexed = self.settle(draft);
+                let indexed = self.remember(draft);
                 self.hand_on(entries);
+                self.settle_made_good();
                 self.answer(waiters, Ok(()));
                 if let Err(error) = indexed {
                     self.index_failed(&error);
@@ -238,8 +263,9 @@ impl Committer {
         let names: usize =
             draft.ledgers.values().map(|it| 160 + it.ledger.terminal.len() + it.ledger.serial.len()).sum();
         let ranges = confirmed.iter().flat_map(|(name, all)| all.values().map(move |ranges| (name, ranges)));
-        let told: usize = ranges.map(|(name, ranges)| (name.len() + 48) * ranges.iter().count()).sum();
-        let segment = self.journal.prepare(draft.group.bytes() + names + told)?;
+        let told: usize = ranges.map(|(name, ranges)| (name.len() + 56) * ranges.iter().count()).sum();
+        let noted: usize = self.notes.iter().map(|(terminal, ..)| terminal.len() + 24).sum();
+        let segment = self.journal.prepare(draft.group.bytes() + names + told + noted)?;
         self.group.clear();
         for (number, addition) in &draft.ledgers {
             if addition.named.0 != segment || addition.named.1 < 2 {
@@ -248,12 +274,16 @@ impl Committer {
             }
         }
         self.group.append(&draft.group);
+        let now = Timestamp::now().as_millisecond();
         for (destination, pending) in confirmed {
             for (&ledger, ranges) in pending {
                 for (first, last) in ranges.iter() {
-                    self.group.push(&Record::Confirmed(ConfirmedRecord { destination, ledger, first, last }));
+                    self.group.push(&Record::ConfirmedAt(ConfirmedAtRecord { destination, ledger, first, last, at: now }));
                 }
             }
+        }
+        for (terminal, standing, at) in &self.notes {
+            self.group.push(&Record::Standing(StandingRecord::new(terminal, *standing, *at)));
         }
         let at = self.journal.append(&mut self.group)?;
         let mut catalogue = self.board.catalogue();
@@ -264,11 +294,12 @@ impl Committer {
             catalogue.advance(*number, &addition.advance);
             catalogue.name(*number, at.segment);
         }
+        draft.late.iter().for_each(|(number, utc_ms)| catalogue.came_back(*number, *utc_ms));
         Ok(())
     }
 
     /// The group is durable: remembers its ids.
-    fn settle(&mut self, draft: Draft) -> Result<(), IndexError> {
+    fn remember(&mut self, draft: Draft) -> Result<(), IndexError> {
         self.unindexed_since.get_or_insert_with(Instant::now);
         let index = self.board.index.read().unwrap_or_else(PoisonError::into_inner);
         let index = index.as_ref().ok_or_else(IndexError::missing)?;
@@ -357,14 +388,14 @@ impl Committer {
     }
 
     fn close(&mut self) {
-        if self.board.destinations().iter().any(|it| it.state().is_pending()) {
+        if !self.notes.is_empty() || self.board.destinations().iter().any(|it| it.state().is_pending()) {
             self.write(Vec::new());
         }
         self.write_index();
         let index = self.board.index.write().unwrap_or_else(PoisonError::into_inner).take();
         let closed = index.is_some_and(|index| index.close().is_ok());
         // Otherwise the next start reads the journal's end again, or all of it.
-        if closed && let Err(error) = self.lock.closed(&self.board.store) {
+        if closed && let Err(error) = self.lock.closed(&self.board.store, self.journal.last_group()) {
             tracing::warn!(%error, "the store could not be marked as closed");
         }
     }

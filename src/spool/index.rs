@@ -58,7 +58,7 @@ pub(super) struct Applied {
 }
 
 impl Applied {
-    const LAYOUT: u32 = 1;
+    const LAYOUT: u32 = 2;
 
     pub(super) fn new(store: StoreId, last: Position, group: u64, end: Position) -> Self {
         Self { layout: Self::LAYOUT, store, last, group, end }

@@ -83,7 +83,10 @@ fn stub(board: &Board, file: &SegmentFile, retention: Duration) -> io::Result<Op
                     stub.last.insert(punch.ledger, punch.seq);
                 }
                 Record::SetAside(aside) => runs.set_aside(&mut stub.group, aside.ledger, aside.id),
-                Record::Retired(_) | Record::Confirmed(_) => {}
+                // What is lost stays lost, whatever becomes of its neighbours.
+                Record::Lost(_) | Record::Settled(_) => stub.group.push(&record),
+                Record::Retired(_) | Record::Confirmed(_) | Record::ConfirmedAt(_) => {}
+                Record::Repaired(_) | Record::Standing(_) => {}
             }
         }
     }

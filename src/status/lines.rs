@@ -81,3 +81,32 @@ pub fn conditions(sources: &Sources) -> Vec<ConditionLine> {
     };
     sources.health.conditions().into_iter().map(one).collect()
 }
+
+/// How terminals and the way to the broker stand, in words; and what is wrong with them.
+pub fn standing(sources: &Sources, wanted: impl Fn(&str) -> bool) -> Vec<String> {
+    super::judge(sources);
+    let mut said = Vec::new();
+    for (name, it) in sources.health.terminals().into_iter().filter(|(name, _)| wanted(name)) {
+        let mut line = format!("{name} is {} since {}", it.state.name(), it.since);
+        if let Some(records) = it.records {
+            line += &format!("; it says that it holds {records} records");
+        }
+        if it.gaps_open > 0 {
+            line += &format!("; {} of them are missing here", it.gaps_open);
+        }
+        if let Some(skew) = it.clock.skew_ms {
+            line += &format!("; its clock is off by {skew} ms");
+        }
+        said.push(line);
+    }
+    let link = sources.link.borrow().clone();
+    let spool = sources.spool.status();
+    let waiting = spool.queues.first().map_or(0, |queue| queue.undelivered);
+    said.push(format!("the broker is {} since {}; {waiting} punches wait for it", link.state.name(), link.since));
+    let about = |it: &ConditionLine| it.subject.as_deref().is_none_or(&wanted);
+    for it in conditions(sources).into_iter().filter(about) {
+        let subject = it.subject.map(|subject| format!("{subject}: ")).unwrap_or_default();
+        said.push(format!("{subject}{} ({}). {}", it.title, it.cause, it.mend));
+    }
+    said
+}

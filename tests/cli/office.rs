@@ -10,7 +10,8 @@ use std::{
 
 use async_trait::async_trait;
 use driver_api::{Delivery, Direction, Flag, Mark, Origin, PunchId, Raw, Verify};
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, civil::DateTime};
+use punchgate::inquiry::{Question, Silence, Trail};
 use punchgate::console::{
     ConditionLine, Console, Desk, Failed, Link, PunchFilter, PunchLine, Queue, Status, TerminalCount, TerminalLine,
     headline,
@@ -122,14 +123,32 @@ impl Desk for Double {
         self.live.subscribe()
     }
 
-    async fn reconcile(&self, terminal: &str) -> Result<serde_json::Value, Failed> {
+    async fn reconcile(
+        &self,
+        terminal: &str,
+        from: Option<DateTime>,
+        to: Option<DateTime>,
+    ) -> Result<serde_json::Value, Failed> {
         match terminal {
-            "front-door" => Ok(serde_json::json!({"read": 4000, "new_punches": 2})),
+            "front-door" if from.is_none() => Ok(serde_json::json!({"read": 4000, "new_punches": 2})),
+            "front-door" => Ok(serde_json::json!({"from": from, "to": to})),
             _ => Err(Failed {
                 why: format!("there is no terminal {terminal:?}"),
                 mend: "see punchgate terminals".into(),
             }),
         }
+    }
+
+    async fn why(&self, _: &Question) -> Result<Trail, Failed> {
+        Ok(Trail::default())
+    }
+
+    async fn silence(&self, _: &str) -> Result<(Silence, Vec<String>), Failed> {
+        Err(Failed { why: "nobody knows".into(), mend: String::new() })
+    }
+
+    async fn acknowledge(&self, terminal: Option<&str>) -> Result<u64, Failed> {
+        Ok(terminal.map_or(7, |_| 5))
     }
 }
 

@@ -59,6 +59,10 @@ pub enum Trouble {
     LogNearlyFull,
     /// Its log holds fewer records than before, and nobody here cleared it.
     LogShrank,
+    /// None of the records that were read before is in its log any more.
+    LogCleared,
+    /// Its full log overwrote records that nobody had read.
+    LogOverrun,
     /// Its log cannot be read, although it is connected.
     LogUnreadable,
     /// Records arrived that no known layout explains; they are kept raw.
@@ -83,6 +87,8 @@ impl Trouble {
         Self::ClockUnset,
         Self::LogNearlyFull,
         Self::LogShrank,
+        Self::LogCleared,
+        Self::LogOverrun,
         Self::LogUnreadable,
         Self::RecordsSetAside,
         Self::UnsafeKey,
@@ -100,6 +106,8 @@ impl Trouble {
             Self::ClockUnset => "terminal-clock-unset",
             Self::LogNearlyFull => "terminal-log-nearly-full",
             Self::LogShrank => "terminal-log-shrank",
+            Self::LogCleared => "terminal-log-cleared",
+            Self::LogOverrun => "terminal-log-overrun",
             Self::LogUnreadable => "terminal-log-unreadable",
             Self::RecordsSetAside => "terminal-records-set-aside",
             Self::UnsafeKey => "terminal-unsafe-key",

@@ -292,6 +292,23 @@ impl Terminal {
         if about.users.is_some() || about.records.is_some() {
             self.report(Report::Counts { records: about.records, capacity: None, users: about.users });
         }
+        if let Some(records) = about.records {
+            self.counted(records);
+        }
+    }
+
+    /// It said how many records its log holds. Fewer than before: somebody deleted some, or all.
+    fn counted(&self, records: u64) {
+        let before = self.inner().cursor.records.replace(records);
+        let Some(before) = before.filter(|before| *before != records) else { return };
+        let terminal = self.store.terminal();
+        if records > before {
+            terminal.relief(Trouble::LogShrank);
+            terminal.relief(Trouble::LogCleared);
+        } else {
+            let trouble = if records == 0 { Trouble::LogCleared } else { Trouble::LogShrank };
+            terminal.trouble(trouble, format!("{before} records were in its log, now there are {records}"));
+        }
     }
 
     /// An upload begins; it ends when the guard goes.

@@ -226,7 +226,7 @@ impl Receiving<'_> {
                 Line::Operation(operation) => match operation.meaning() {
                     Meaning::LogDeleted(what) => {
                         warn!(what, code = operation.code, "a log was deleted at the terminal");
-                        terminal.trouble(Trouble::LogShrank, what);
+                        terminal.trouble(Trouble::LogCleared, what);
                     }
                     Meaning::Alarm(what) => warn!(what, code = operation.code, "terminal alarmed"),
                     Meaning::Changed(what) => info!(what, code = operation.code, "terminal was changed"),

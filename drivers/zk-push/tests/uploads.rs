@@ -214,7 +214,22 @@ async fn what_a_terminal_tells_of_itself_is_reported() {
             .iter()
             .any(|report| matches!(report, Report::Identity { firmware, .. } if firmware == "Ver 6.8.0(build640)"))
     );
-    assert!(reports.iter().any(|report| matches!(report, Report::Trouble { trouble: Trouble::LogShrank, .. })));
+    assert!(reports.iter().any(|report| matches!(report, Report::Trouble { trouble: Trouble::LogCleared, .. })));
+    // What it says that it holds: fewer than before, none, and more again.
+    let told = |trouble: Trouble| {
+        let mine = |report: &Report| matches!(report, Report::Trouble { trouble: it, .. } if *it == trouble);
+        server.gateway.reports("t0").iter().any(mine)
+    };
+    assert!(!told(Trouble::LogShrank));
+    server.get("/iclock/getrequest?SN=K&INFO=Ver 6.8.0(build640), 2, 0, 30, 192.0.2.1").await;
+    assert!(told(Trouble::LogShrank));
+    server.get("/iclock/getrequest?SN=K&INFO=Ver 6.8.0(build640), 2, 0, 31, 192.0.2.1").await;
+    for trouble in [Trouble::LogShrank, Trouble::LogCleared] {
+        assert!(server.gateway.reports("t0").contains(&Report::Relief(trouble)));
+    }
+    server.get("/iclock/getrequest?SN=K&INFO=Ver 6.8.0(build640), 2, 0, 0, 192.0.2.1").await;
+    let cleared = |report: &&Report| matches!(report, Report::Trouble { trouble: Trouble::LogCleared, .. });
+    assert_eq!(server.gateway.reports("t0").iter().filter(cleared).count(), 2);
     server.stop().await;
 }
 
