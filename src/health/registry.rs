@@ -266,4 +266,18 @@ conditions! {
             / "同一序列号来自新地址：可能已移动，也可能是冒充。",
         mend: "Find out which; then change its address in the config." / "请核实后修改配置中的地址。",
     }
+    TerminalOtherReader = "terminal-other-reader", Medium, after 0 s, explained by [] {
+        title: "Another program reads the terminal" / "有其他程序在读取考勤机",
+        text: "Something else marks its punches as read. The whole log is read for that, so nothing is lost, but late."
+            / "有其他程序将其打卡标记为已读。为此会读取全部记录，打卡不会丢失，但会延迟。",
+        mend: "Close the vendor's software (CrossChex and the like) that is connected to it."
+            / "请关闭连接该考勤机的厂商软件（如 CrossChex）。",
+    }
+    TerminalEpochSuspect = "terminal-epoch-suspect", High, after 0 s, explained by [] {
+        title: "Dates of the terminal do not fit" / "考勤机日期不符",
+        text: "A punch that just happened lies about a day from the terminal's own clock: it counts dates from another day."
+            / "刚发生的打卡与考勤机自身时钟相差约一天：其日期起算日与设置不同。",
+        mend: "Compare a punch with the terminal's display and correct epoch in its block."
+            / "请将一条打卡与考勤机显示的时间核对，并修改其配置中的 epoch。",
+    }
 }

@@ -85,6 +85,10 @@ pub enum Trouble {
     AddressChanged,
     /// It says, or its numbers show, that events were lost in it before we could read them.
     EventsLost,
+    /// Somebody else takes punches from it, and marks them as read.
+    OtherReader,
+    /// Its punches and its own clock do not fit together: dates are counted from another day than we think.
+    EpochSuspect,
 }
 
 impl Trouble {
@@ -103,6 +107,8 @@ impl Trouble {
         Self::UnknownTerminal,
         Self::AddressChanged,
         Self::EventsLost,
+        Self::OtherReader,
+        Self::EpochSuspect,
     ];
 
     /// The condition's code.
@@ -121,6 +127,8 @@ impl Trouble {
             Self::UnknownTerminal => "terminal-unknown",
             Self::AddressChanged => "terminal-address-changed",
             Self::EventsLost => "terminal-events-lost",
+            Self::OtherReader => "terminal-other-reader",
+            Self::EpochSuspect => "terminal-epoch-suspect",
         }
     }
 }
