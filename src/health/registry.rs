@@ -275,10 +275,31 @@ conditions! {
         text: "Its serial number is not in the config: its punches stay in its log." / "其序列号不在配置中：打卡保留在其记录中。",
         mend: "If it is yours, add the block given in the cause and reload." / "若属于您，请添加原因中给出的配置并重新加载。",
     }
+    TerminalEventsLost = "terminal-events-lost", High, after 0 s, explained by [] {
+        title: "Terminal lost events" / "考勤机丢失事件",
+        text: "Its memory was full, or its numbers jumped, before the gateway could read: those punches are gone for ever."
+            / "网关读取之前，其内存已满或事件编号出现跳跃：这些打卡已永久丢失。",
+        mend: "Find out why it was not read in time (the cause says when); ask the people of that time, and enter what is missing by hand."
+            / "请查明未能及时读取的原因（原因中有时间）；向当时的员工核实，并手工补录缺失的打卡。",
+    }
     TerminalAddressChanged = "terminal-address-changed", Medium, after 0 s, explained by [] {
         title: "Terminal speaks from another address" / "考勤机地址变化",
         text: "The same serial number comes from a new address: a moved terminal, or a false one."
             / "同一序列号来自新地址：可能已移动，也可能是冒充。",
         mend: "Find out which; then change its address in the config." / "请核实后修改配置中的地址。",
+    }
+    TerminalOtherReader = "terminal-other-reader", Medium, after 0 s, explained by [] {
+        title: "Another program reads the terminal" / "有其他程序在读取考勤机",
+        text: "Something else marks its punches as read. The whole log is read for that, so nothing is lost, but late."
+            / "有其他程序将其打卡标记为已读。为此会读取全部记录，打卡不会丢失，但会延迟。",
+        mend: "Close the vendor's software (CrossChex and the like) that is connected to it."
+            / "请关闭连接该考勤机的厂商软件（如 CrossChex）。",
+    }
+    TerminalEpochSuspect = "terminal-epoch-suspect", High, after 0 s, explained by [] {
+        title: "Dates of the terminal do not fit" / "考勤机日期不符",
+        text: "A punch that just happened lies about a day from the terminal's own clock: it counts dates from another day."
+            / "刚发生的打卡与考勤机自身时钟相差约一天：其日期起算日与设置不同。",
+        mend: "Compare a punch with the terminal's display and correct epoch in its block."
+            / "请将一条打卡与考勤机显示的时间核对，并修改其配置中的 epoch。",
     }
 }

@@ -21,6 +21,7 @@ mod job;
 mod punch;
 mod report;
 mod section;
+mod skew;
 
 pub use address::{Address, Parity, SerialLine};
 pub use door::{Gateway, Link, LinkParts, Store, Terminal};
@@ -34,6 +35,7 @@ pub use punch::{
 };
 pub use report::{Holdings, Report, Stranger, Trouble};
 pub use section::{Period, Problem, Problems, Secret, Section};
+pub use skew::{NotSet, Skew, may_set};
 
 /// Reexported so that drivers and gateway agree on one version.
 pub use async_trait::async_trait;

@@ -2,7 +2,7 @@
 
 use jiff::civil::DateTime;
 
-use crate::Clock;
+use crate::{Clock, Delivery};
 
 /// One thing learnt of a terminal.
 #[derive(Debug, Clone, PartialEq)]
@@ -11,6 +11,16 @@ pub enum Report {
     Online,
     /// A sign of life.
     Seen,
+    /// It is not served for now, while its line goes on for others; why, in words. [`Report::Online`] ends it.
+    Offline {
+        why: String,
+    },
+    /// What can be promised for this terminal, where it is not what [`Kind::delivery`](crate::Kind::delivery) says of all.
+    Delivery(Delivery),
+    /// So many people went through since the ledger began, as a counter without names has it.
+    Passages {
+        total: u64,
+    },
     /// Who it is; empty text where it does not tell.
     Identity {
         serial: String,
@@ -77,6 +87,12 @@ pub enum Trouble {
     UnknownTerminal,
     /// It speaks from another address than the one it is pinned to.
     AddressChanged,
+    /// It says, or its numbers show, that events were lost in it before we could read them.
+    EventsLost,
+    /// Somebody else takes punches from it, and marks them as read.
+    OtherReader,
+    /// Its punches and its own clock do not fit together: dates are counted from another day than we think.
+    EpochSuspect,
 }
 
 impl Trouble {
@@ -96,6 +112,9 @@ impl Trouble {
         Self::NoLiveEvents,
         Self::UnknownTerminal,
         Self::AddressChanged,
+        Self::EventsLost,
+        Self::OtherReader,
+        Self::EpochSuspect,
     ];
 
     /// The condition's code.
@@ -115,6 +134,9 @@ impl Trouble {
             Self::NoLiveEvents => "terminal-no-live-events",
             Self::UnknownTerminal => "terminal-unknown",
             Self::AddressChanged => "terminal-address-changed",
+            Self::EventsLost => "terminal-events-lost",
+            Self::OtherReader => "terminal-other-reader",
+            Self::EpochSuspect => "terminal-epoch-suspect",
         }
     }
 }
