@@ -150,6 +150,9 @@ impl Health {
         match report {
             Report::Trouble { trouble, cause } => return self.raise(Code::of(trouble), Some(name), cause),
             Report::Relief(trouble) => return self.clear(Code::of(trouble), Some(name)),
+            Report::Offline { why } => {
+                return self.unserved(name, TerminalState::Offline, Code::TerminalOffline, &why);
+            }
             Report::Online => {
                 for code in Code::UNSERVED {
                     self.clear(*code, Some(name));
@@ -296,5 +299,20 @@ mod tests {
         health.report("front-door", Report::Online);
         assert_eq!(health.conditions(), []);
         assert_eq!(health.terminals()["front-door"].state, TerminalState::Online);
+    }
+
+    #[test]
+    fn one_terminal_of_a_line_may_be_away() {
+        let health = Health::default();
+        health.know("turnstile-1", "modbus", Delivery::Acked);
+        health.report("turnstile-1", Report::Delivery(Delivery::Link));
+        health.report("turnstile-1", Report::Online);
+        health.report("turnstile-1", Report::Offline { why: "no answer from unit 3".into() });
+        let known = health.terminals()["turnstile-1"].clone();
+        assert_eq!((known.state, known.delivery), (TerminalState::Offline, Delivery::Link));
+        assert!(health.next_to_be_shown().is_some(), "the condition is raised, and young");
+        health.report("turnstile-1", Report::Online);
+        assert!(health.next_to_be_shown().is_none());
+        assert_eq!(health.terminals()["turnstile-1"].state, TerminalState::Online);
     }
 }

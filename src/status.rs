@@ -196,6 +196,7 @@ pub fn terminals(sources: &Sources) -> Vec<(String, doc::TerminalHealth)> {
             twins_dropped: Some(mine().map(|status| status.twins_dropped).sum()),
             quarantined: Some(mine().map(|status| status.set_aside).sum()),
             gaps_open: it.gaps_open,
+            passages: it.passages,
             conditions: conditions(sources, |condition| condition.subject.as_deref() == Some(&name)),
             conditions_left_out: 0,
         };

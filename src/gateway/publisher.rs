@@ -94,7 +94,7 @@ impl Publisher {
         }
         for (name, terminal) in terminals {
             let mark = self::mark(&(
-                (terminal.since, terminal.failed_reads, terminal.gaps_open),
+                (terminal.since, terminal.delivery, terminal.failed_reads, terminal.gaps_open),
                 (&terminal.serial, &terminal.firmware),
                 wrong(&terminal.conditions),
             ));

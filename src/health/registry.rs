@@ -253,6 +253,13 @@ conditions! {
         text: "Its serial number is not in the config: its punches stay in its log." / "其序列号不在配置中：打卡保留在其记录中。",
         mend: "If it is yours, add the block given in the cause and reload." / "若属于您，请添加原因中给出的配置并重新加载。",
     }
+    TerminalEventsLost = "terminal-events-lost", High, after 0 s, explained by [] {
+        title: "Terminal lost events" / "考勤机丢失事件",
+        text: "Its memory was full, or its numbers jumped, before the gateway could read: those punches are gone for ever."
+            / "网关读取之前，其内存已满或事件编号出现跳跃：这些打卡已永久丢失。",
+        mend: "Find out why it was not read in time (the cause says when); ask the people of that time, and enter what is missing by hand."
+            / "请查明未能及时读取的原因（原因中有时间）；向当时的员工核实，并手工补录缺失的打卡。",
+    }
     TerminalAddressChanged = "terminal-address-changed", Medium, after 0 s, explained by [] {
         title: "Terminal speaks from another address" / "考勤机地址变化",
         text: "The same serial number comes from a new address: a moved terminal, or a false one."

@@ -138,6 +138,7 @@ fn terminal_health() -> health::TerminalHealth {
         twins_dropped: Some(4),
         quarantined: Some(0),
         gaps_open: 0,
+        passages: None,
         conditions: vec![condition()],
         conditions_left_out: 0,
     }

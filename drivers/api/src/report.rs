@@ -2,7 +2,7 @@
 
 use jiff::civil::DateTime;
 
-use crate::Clock;
+use crate::{Clock, Delivery};
 
 /// One thing learnt of a terminal.
 #[derive(Debug, Clone, PartialEq)]
@@ -11,6 +11,16 @@ pub enum Report {
     Online,
     /// A sign of life.
     Seen,
+    /// It is not served for now, while its line goes on for others; why, in words. [`Report::Online`] ends it.
+    Offline {
+        why: String,
+    },
+    /// What can be promised for this terminal, where it is not what [`Kind::delivery`](crate::Kind::delivery) says of all.
+    Delivery(Delivery),
+    /// So many people went through since the ledger began, as a counter without names has it.
+    Passages {
+        total: u64,
+    },
     /// Who it is; empty text where it does not tell.
     Identity {
         serial: String,
@@ -73,6 +83,8 @@ pub enum Trouble {
     UnknownTerminal,
     /// It speaks from another address than the one it is pinned to.
     AddressChanged,
+    /// It says, or its numbers show, that events were lost in it before we could read them.
+    EventsLost,
 }
 
 impl Trouble {
@@ -90,6 +102,7 @@ impl Trouble {
         Self::NoLiveEvents,
         Self::UnknownTerminal,
         Self::AddressChanged,
+        Self::EventsLost,
     ];
 
     /// The condition's code.
@@ -107,6 +120,7 @@ impl Trouble {
             Self::NoLiveEvents => "terminal-no-live-events",
             Self::UnknownTerminal => "terminal-unknown",
             Self::AddressChanged => "terminal-address-changed",
+            Self::EventsLost => "terminal-events-lost",
         }
     }
 }
