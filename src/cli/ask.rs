@@ -68,7 +68,10 @@ pub(super) fn conditions(args: &AskArgs, out: &mut Out) -> Result<u8, Failure> {
 
 pub(super) fn reconcile(args: &ReconcileArgs, out: &mut Out) -> Result<u8, Failure> {
     if args.from.is_some_and(|from| args.to.is_some_and(|to| to < from)) {
-        return Err(Failure::Usage { why: "the time ends before it begins".into(), mend: "swap --from and --to".into() });
+        return Err(Failure::Usage {
+            why: "the time ends before it begins".into(),
+            mend: "swap --from and --to".into(),
+        });
     }
     let request = Request::Reconcile { terminal: args.terminal.clone(), from: args.from, to: args.to };
     for answer in all(&args.ask, &request)? {

@@ -185,7 +185,7 @@ fn journal(state_dir: &Path) -> (Finding, Holdings) {
         ))
     } else {
         let faults = report.faults.len();
-        let missing: u64 = report.ledgers.iter().flat_map(|it| &it.missing).map(|(first, last)| last - first + 1).sum();
+        let missing: u64 = report.ledgers.iter().flat_map(|it| &it.missing).map(|it| it.last - it.first + 1).sum();
         let first = report.faults.first().map(|it| format!("; segment {} byte {}: {}", it.segment, it.offset, it.what));
         let first = first.unwrap_or_default();
         Check::Journal.wrong(both!("{faults} damaged places, {missing} punches missing{first}" / "{faults} 处损坏，缺少 {missing} 条打卡{first}"), fixed(

@@ -11,11 +11,11 @@ use std::{
 use async_trait::async_trait;
 use driver_api::{Delivery, Direction, Flag, Mark, Origin, PunchId, Raw, Verify};
 use jiff::{SignedDuration, Timestamp, civil::DateTime};
-use punchgate::inquiry::{Question, Silence, Trail};
 use punchgate::console::{
     ConditionLine, Console, Desk, Failed, Link, PunchFilter, PunchLine, Queue, Status, TerminalCount, TerminalLine,
     headline,
 };
+use punchgate::inquiry::{Question, Silence, Trail};
 use tempfile::TempDir;
 use tokio::{runtime::Runtime, sync::broadcast};
 use tokio_util::sync::CancellationToken;
