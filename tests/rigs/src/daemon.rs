@@ -64,6 +64,29 @@ impl Daemon {
         Ok(kill_process(Pid::from_child(child), signal)?)
     }
 
+    /// Not one of its threads runs any more when this returns; those within the kernel do not come back from there.
+    pub(crate) fn freeze(&mut self) -> anyhow::Result<()> {
+        self.signal(Signal::STOP)?;
+        let pid = self.pid().context("the gateway does not run")?;
+        let begun = Instant::now();
+        loop {
+            let mut runs = false;
+            for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+                // A thread may end between the two.
+                let Ok(stat) = fs::read_to_string(thread?.path().join("stat")) else { continue };
+                let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
+                runs |= !matches!(state, Some('T' | 't' | 'D' | 'Z' | 'X'));
+            }
+            if !runs {
+                return Ok(());
+            }
+            if begun.elapsed() > Duration::from_secs(5) {
+                bail!("the gateway does not stand still");
+            }
+            std::thread::yield_now();
+        }
+    }
+
     pub(crate) async fn ended(&mut self, limit: Duration) -> anyhow::Result<ExitStatus> {
         let begun = Instant::now();
         while begun.elapsed() < limit {

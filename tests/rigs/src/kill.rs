@@ -36,12 +36,16 @@ pub(crate) async fn run(plan: &Plan, report: &mut Report) -> anyhow::Result<()> 
         report.skip("kill at the n-th call", "strace is not installed");
     }
     let count = plan.times(30, 10_000);
-    let mut row = Row { rig: "kill", case: "kill -9".into(), count, ..Row::default() };
+    let mut row = Row { rig: "kill", case: "kill -9".into(), ..Row::default() };
     let mut random = StdRng::seed_from_u64(plan.seed);
     let mut world = World::new(plan, Settings::default()).await?;
     let begun = Instant::now();
     let mut hit = 0;
     for round in 0..count {
+        if plan.is_stopped() {
+            break;
+        }
+        row.count = round + 1;
         if round % GENERATION == GENERATION - 1 {
             look_through(&mut world, &mut row, round, begun).await?;
         }

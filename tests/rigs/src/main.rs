@@ -12,21 +12,32 @@ mod daemon;
 mod kill;
 mod mosquitto;
 mod oracle;
+mod power;
 mod row;
 mod terminals;
+mod volume;
 mod witness;
 mod world;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::PathBuf,
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
 
 use self::row::Report;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Rig {
     Kill,
+    Power,
     /// The short forms of all of them.
     All,
 }
@@ -54,12 +65,19 @@ pub(crate) struct Plan {
     /// Only those cases of a rig whose name has this word in it.
     #[arg(long)]
     pub(crate) only: Option<String>,
+    #[arg(skip)]
+    stopped: Arc<AtomicBool>,
 }
 
 impl Plan {
     /// How often: as asked, or as this form has it.
     pub(crate) fn times(&self, short: u64, full: u64) -> u64 {
         self.count.unwrap_or(if self.full { full } else { short })
+    }
+
+    /// Somebody asked it to end (SIGINT or SIGTERM): what was done so far is judged.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
     }
 
     pub(crate) fn wants(&self, case: &str) -> bool {
@@ -87,9 +105,21 @@ fn main() -> ExitCode {
 
 async fn run(plan: &Plan) -> anyhow::Result<Report> {
     let mut report = Report::new(plan);
+    let stopped = plan.stopped.clone();
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        stopped.store(true, Ordering::Relaxed);
+    });
     let wanted = |rig| plan.rig == rig || plan.rig == Rig::All;
     if wanted(Rig::Kill) {
         kill::run(plan, &mut report).await?;
+    }
+    if wanted(Rig::Power) {
+        power::run(plan, &mut report).await?;
     }
     report.close();
     Ok(report)
