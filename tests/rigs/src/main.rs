@@ -8,12 +8,14 @@
 #[path = "../../support/certs.rs"]
 #[allow(dead_code, unreachable_pub, reason = "shared with the tests, which use more of it")]
 mod certs;
+mod copies;
 mod daemon;
 mod kill;
 mod mosquitto;
 mod oracle;
 mod power;
 mod row;
+mod storage;
 mod terminals;
 mod volume;
 mod witness;
@@ -38,6 +40,7 @@ use self::row::Report;
 enum Rig {
     Kill,
     Power,
+    Storage,
     /// The short forms of all of them.
     All,
 }
@@ -120,6 +123,9 @@ async fn run(plan: &Plan) -> anyhow::Result<Report> {
     }
     if wanted(Rig::Power) {
         power::run(plan, &mut report).await?;
+    }
+    if wanted(Rig::Storage) {
+        storage::run(plan, &mut report).await?;
     }
     report.close();
     Ok(report)
