@@ -206,6 +206,7 @@ fn spool(dir: &Path) -> Spool {
         gateway: "sz-03".into(),
         retention: Duration::from_secs(90 * 86_400),
         min_free_bytes: 1 << 20,
+        segment_bytes: SpoolSettings::SEGMENT_BYTES,
     };
     Spool::open(&settings).expect("a store that opens")
 }

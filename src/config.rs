@@ -121,6 +121,7 @@ fn assemble(table: Table, folder: Arc<Path>, drivers: &'static [Kind], problems:
         gateway: id,
         retention: spool.retention,
         min_free_bytes: spool.min_free_bytes,
+        segment_bytes: spool.segment_bytes,
     };
     let (terminals, lines) = (plan.terminals, plan.lines);
     Some(Config { gateway, spool, mqtt, courier, terminals, lines, warnings: vec![], keys: BTreeSet::new() })

@@ -120,6 +120,12 @@ pub struct SpoolSettings {
     pub retention: Duration,
     /// Punches are refused while less than this is free on the disk, in bytes.
     pub min_free_bytes: u64,
+    /// How large a file of the journal grows; delivered punches go by whole files.
+    pub segment_bytes: u64,
+}
+
+impl SpoolSettings {
+    pub const SEGMENT_BYTES: u64 = 8 << 20;
 }
 
 /// An open store. Cheap to clone. The last one dropped without [`Spool::close`] leaves the store as a crash would.
@@ -136,17 +142,18 @@ struct Open {
     retiring: Mutex<Option<(mpsc::Sender<()>, JoinHandle<()>)>>,
 }
 
-const SEGMENT_BYTES: u64 = 8 << 20;
 /// Punches that one request to the committer holds at most, and their bytes.
 const PART_PUNCHES: usize = 2048;
 const PART_BYTES: usize = 256 << 10;
+/// Segments are retired so often, or oftener where punches are kept for less.
 const RETIRE_EVERY: Duration = Duration::from_secs(3600);
+const RETIRE_PAUSE: Duration = Duration::from_secs(1);
 
 impl Spool {
     /// Opens the store, or makes it. Blocks on the disk; how long does not depend on the backlog, except after a power cut
     /// or a damaged index, when the journal is read once.
     pub fn open(settings: &SpoolSettings) -> Result<Self, OpenError> {
-        Self::open_on(settings, Arc::new(RealDisk), SEGMENT_BYTES)
+        Self::open_on(settings, Arc::new(RealDisk), settings.segment_bytes)
     }
 
     fn open_on(settings: &SpoolSettings, disk: Arc<dyn Disk>, segment_bytes: u64) -> Result<Self, OpenError> {
@@ -155,8 +162,9 @@ impl Spool {
         let committer = spawn("spool-commit", move || Committer::run(committer)).map_err(failed)?;
         let (stop, stopped) = mpsc::channel();
         let (kept, retention) = (board.clone(), settings.retention);
+        let every = retention.clamp(RETIRE_PAUSE, RETIRE_EVERY);
         let retiring = spawn("spool-retire", move || {
-            while stopped.recv_timeout(RETIRE_EVERY) == Err(mpsc::RecvTimeoutError::Timeout) {
+            while stopped.recv_timeout(every) == Err(mpsc::RecvTimeoutError::Timeout) {
                 if let Err(error) = retention::retire(&kept, retention) {
                     tracing::warn!(%error, "delivered segments could not be retired");
                 }
@@ -281,7 +289,7 @@ impl Spool {
         self.open.board.changes.subscribe()
     }
 
-    /// Retires what is due now, and tells how many segments that were. It also happens by itself each hour.
+    /// Retires what is due now, and tells how many segments that were. It also happens by itself, each hour at least.
     pub async fn retire(&self) -> io::Result<usize> {
         let (board, retention) = (self.open.board.clone(), self.open.retention);
         tokio::task::spawn_blocking(move || retention::retire(&board, retention)).await.map_err(io::Error::other)?

@@ -38,6 +38,7 @@ impl House {
             gateway: "sz-03".into(),
             retention: self.retention,
             min_free_bytes: 1 << 20,
+            segment_bytes: self.segment_bytes,
         }
     }
 

@@ -174,18 +174,22 @@ gateway.state_dirr = "state"
         r#"[spool]
 retention = "3 months"
 min_free = 64
+segment = "1GiB"
 
 [gatway]
 id = "x"
 
 [mqtt]"#,
-        r#"config.toml has 3 problems
+        r#"config.toml has 4 problems
 spool.retention = "3 months"
     why:  a length of time is a whole number with ms, s, m, h or d
     mend: write it like this: retention = "90d"
 spool.min_free = 64
     why:  invalid type: integer `64`, expected a string
     mend: write it like this: min_free = "64MiB"
+spool.segment = "1GiB"
+    why:  it is from 64KiB to 64MiB
+    mend: write it like this: segment = "8MiB"
 gatway = {...}
     why:  there is no such key
     mend: did you mean gateway?"#,

@@ -40,6 +40,8 @@ pub struct Model {
     pub keep_alive: bool,
     /// Older firmware: it really goes on from the stamp that the handshake tells.
     pub resumes_by_stamp: bool,
+    /// A record is gone from its log once `OK` came for it: whoever said `OK` too early has lost it for good.
+    pub forgets: bool,
     /// The zone of its wall.
     pub zone: TimeZone,
     /// `pushver` in its handshake.
@@ -59,6 +61,7 @@ impl Model {
             retry: Duration::from_millis(50),
             keep_alive: false,
             resumes_by_stamp: false,
+            forgets: false,
             zone: TimeZone::UTC,
             version: "2.4.1",
             users: Vec::new(),
@@ -114,7 +117,8 @@ struct State {
 impl PushTerminal {
     /// Switches a terminal on. The gateway need not be there yet.
     pub fn start(model: Model) -> Self {
-        let shared = Arc::new(Shared { model, state: Mutex::default(), news: Notify::new(), cut: Notify::new() });
+        let state = State { log: Log::new(model.forgets), ..State::default() };
+        let shared = Arc::new(Shared { model, state: Mutex::new(state), news: Notify::new(), cut: Notify::new() });
         let task = tokio::spawn(life::live(shared.clone()));
         Self { shared, task }
     }

@@ -118,6 +118,7 @@ async fn a_real_store_is_verified_and_exported_and_damage_is_named() {
         gateway: "sz-03".into(),
         retention: std::time::Duration::from_secs(86_400),
         min_free_bytes: 0,
+        segment_bytes: spool::SpoolSettings::SEGMENT_BYTES,
     };
     let store = spool::Spool::open(&settings).unwrap();
     let zone = jiff::tz::TimeZone::get("Asia/Shanghai").unwrap();

@@ -53,6 +53,7 @@ impl Record {
 #[derive(Debug, Default)]
 pub(super) struct Log {
     records: Vec<Kept>,
+    forgets: bool,
 }
 
 #[derive(Debug)]
@@ -62,15 +63,21 @@ struct Kept {
     waiting: bool,
     /// `OK` came for it, at any time.
     acknowledged: bool,
+    /// It is not in the log any more; its place is, since answers may still be on their way.
+    gone: bool,
 }
 
 impl Log {
+    pub(super) fn new(forgets: bool) -> Self {
+        Self { records: Vec::new(), forgets }
+    }
+
     pub(super) fn push(&mut self, record: Record, waiting: bool) {
-        self.records.push(Kept { record, waiting, acknowledged: false });
+        self.records.push(Kept { record, waiting, acknowledged: false, gone: false });
     }
 
     pub(super) fn len(&self) -> usize {
-        self.records.len()
+        self.records.iter().filter(|kept| !kept.gone).count()
     }
 
     pub(super) fn acknowledged(&self) -> usize {
@@ -93,7 +100,7 @@ impl Log {
 
     fn pick(&self, most: usize, wanted: impl Fn(&Kept) -> bool) -> Vec<(usize, Record)> {
         let all = self.records.iter().enumerate();
-        all.filter(|(_, kept)| wanted(kept)).take(most).map(|(at, kept)| (at, kept.record.clone())).collect()
+        all.filter(|(_, kept)| !kept.gone && wanted(kept)).take(most).map(|(at, kept)| (at, kept.record.clone())).collect()
     }
 
     /// `OK` came for these.
@@ -101,6 +108,7 @@ impl Log {
         for place in places {
             self.records[place].waiting = false;
             self.records[place].acknowledged = true;
+            self.records[place].gone = self.forgets;
         }
     }
 
