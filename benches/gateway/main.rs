@@ -1,9 +1,9 @@
 //! Measures the whole gateway: the real program, simulated terminals, a real broker with TLS. `tests/bench/run` starts it.
 //!
-//!     gateway [--quick] [--runs N] [--terminal ZK_TERMINAL] [--pyzk PYTHON SCRIPT] [--spool FILE] [--json FILE]
-//!             [--only PART,PART]
+//!     gateway [--quick] [--runs N] [--terminal ZK_TERMINAL] [--modbus MODBUS_TERMINAL] [--pyzk PYTHON SCRIPT]
+//!             [--spool FILE] [--json FILE] [--only PART,PART]
 //!
-//! Parts: `read commits latency rest start backlog`. Machines are noisy: what is compared takes turns within one run, and
+//! Parts: `read commits latency rest modbus start backlog`. Machines are noisy: what is compared takes turns within one run, and
 //! medians of some runs are told. The table goes to standard output, the figures behind it as JSON into FILE.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a table on standard output is what it is for")]
 
@@ -11,6 +11,7 @@ mod backlog;
 mod commits;
 mod latency;
 mod log_read;
+mod modbus;
 mod process;
 mod reader;
 mod report;
@@ -35,6 +36,8 @@ pub(crate) struct Plan {
     pub(crate) live: usize,
     /// The simulated terminal as a program, so that its work is not ours.
     pub(crate) terminal: Option<PathBuf>,
+    /// The same for Modbus.
+    pub(crate) modbus: Option<PathBuf>,
     /// Python that has pyzk, and the script that reads with it.
     pub(crate) pyzk: Option<(PathBuf, PathBuf)>,
     /// What `cargo bench --bench spool -- --commits --json` said.
@@ -53,6 +56,7 @@ fn main() {
         backlog: if quick { 100_000 } else { 1_000_000 },
         live: if quick { 1_000 } else { 4_000 },
         terminal: path("--terminal"),
+        modbus: path("--modbus"),
         pyzk: path("--pyzk").zip(after("--pyzk", 2).map(PathBuf::from)),
         spool: path("--spool"),
     };
@@ -75,6 +79,9 @@ fn main() {
         }
         if wanted("rest") {
             rest::measure(&plan, &mut report).await;
+        }
+        if wanted("modbus") {
+            modbus::measure(&plan, &mut report).await;
         }
         if wanted("start") {
             start::measure(&plan, &mut report).await;
