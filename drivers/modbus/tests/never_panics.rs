@@ -59,10 +59,10 @@ proptest! {
             let _ = field.number(&words);
             let _ = field.text(&words, bits);
         }
-        if let Ok(at) = time(clock, order, &words) {
-            if let Ok(written) = time_words(clock, order, at) {
-                prop_assert_eq!(time(clock, order, &written), Ok(at));
-            }
+        if let Ok(at) = time(clock, order, &words)
+            && let Ok(written) = time_words(clock, order, at)
+        {
+            prop_assert_eq!(time(clock, order, &written), Ok(at));
         }
         for map in shipped() {
             if let Capture::Fifo(_, record) | Capture::Latch(_, record) = map.capture {
