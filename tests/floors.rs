@@ -121,8 +121,12 @@ fn every_import_goes_to_a_floor_below() {
 /// Who may one day be replaced is named in one place.
 #[test]
 fn sled_the_mqtt_client_and_each_driver_are_named_in_one_place() {
-    let homes: [(&str, &[&str]); 3] =
-        [("sled::", &["spool"]), ("rumqttc::", &["mqtt"]), ("driver_zk", &["drivers", "demo"])];
+    let homes: [(&str, &[&str]); 4] = [
+        ("sled::", &["spool"]),
+        ("rumqttc::", &["mqtt"]),
+        ("driver_zk", &["drivers", "demo"]),
+        ("driver_modbus", &["drivers", "demo"]),
+    ];
     for (guest, homes) in homes {
         let naming: Vec<_> = sources(Path::new("src")).into_iter().filter(|it| code_of(it).contains(guest)).collect();
         assert!(!naming.is_empty(), "{guest} is not found any more: correct this test");

@@ -182,7 +182,8 @@ fn explain(path: &Path, error: &tokio_serial::Error) -> Trouble {
     match error.kind() {
         tokio_serial::ErrorKind::Io(io::ErrorKind::PermissionDenied) => absent(
             io::ErrorKind::PermissionDenied,
-            "the gateway's user may not open it: add the user to the group dialout".into(),
+            "the gateway may not open it: give its unit SupplementaryGroups=dialout and DeviceAllow=char-ttyUSB rw"
+                .into(),
         ),
         _ if words.contains("lock") || words.contains("busy") => {
             Trouble::Busy(format!("another program holds it: fuser -v {shown} shows which one"))
