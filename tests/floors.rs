@@ -126,6 +126,7 @@ fn sled_the_mqtt_client_and_each_driver_are_named_in_one_place() {
         ("rumqttc::", &["mqtt"]),
         ("driver_zk", &["drivers", "demo"]),
         ("driver_uhppote", &["drivers", "demo"]),
+        ("driver_modbus", &["drivers", "demo"]),
     ];
     for (guest, homes) in homes {
         let naming: Vec<_> = sources(Path::new("src")).into_iter().filter(|it| code_of(it).contains(guest)).collect();

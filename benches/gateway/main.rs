@@ -1,9 +1,9 @@
 //! Measures the whole gateway: the real program, simulated terminals, a real broker with TLS. `tests/bench/run` starts it.
 //!
-//!     gateway [--quick] [--runs N] [--terminal ZK_TERMINAL] [--pyzk PYTHON SCRIPT] [--spool FILE] [--json FILE]
-//!             [--load ZK_PUSH_LOAD] [--only PART,PART]
+//!     gateway [--quick] [--runs N] [--terminal ZK_TERMINAL] [--load ZK_PUSH_LOAD] [--modbus MODBUS_TERMINAL]
+//!             [--pyzk PYTHON SCRIPT] [--spool FILE] [--json FILE] [--only PART,PART]
 //!
-//! Parts: `read commits latency push rest start backlog`. Machines are noisy: what is compared takes turns within one run, and
+//! Parts: `read commits latency push rest modbus start backlog`. Machines are noisy: what is compared takes turns within one run, and
 //! medians of some runs are told. The table goes to standard output, the figures behind it as JSON into FILE.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a table on standard output is what it is for")]
 
@@ -11,6 +11,7 @@ mod backlog;
 mod commits;
 mod latency;
 mod log_read;
+mod modbus;
 mod process;
 mod push;
 mod reader;
@@ -39,6 +40,8 @@ pub(crate) struct Plan {
     pub(crate) terminal: Option<PathBuf>,
     /// Terminals that push, as a program.
     pub(crate) load: Option<PathBuf>,
+    /// The same for Modbus.
+    pub(crate) modbus: Option<PathBuf>,
     /// Python that has pyzk, and the script that reads with it.
     pub(crate) pyzk: Option<(PathBuf, PathBuf)>,
     /// What `cargo bench --bench spool -- --commits --json` said.
@@ -59,6 +62,7 @@ fn main() {
         live: if quick { 1_000 } else { 4_000 },
         terminal: path("--terminal"),
         load: path("--load"),
+        modbus: path("--modbus"),
         pyzk: path("--pyzk").zip(after("--pyzk", 2).map(PathBuf::from)),
         spool: path("--spool"),
     };
@@ -84,6 +88,9 @@ fn main() {
         }
         if wanted("rest") {
             rest::measure(&plan, &mut report).await;
+        }
+        if wanted("modbus") {
+            modbus::measure(&plan, &mut report).await;
         }
         if wanted("start") {
             start::measure(&plan, &mut report).await;

@@ -182,7 +182,10 @@ fn explain(path: &Path, error: &tokio_serial::Error) -> Trouble {
     match error.kind() {
         tokio_serial::ErrorKind::Io(io::ErrorKind::PermissionDenied) => absent(
             io::ErrorKind::PermissionDenied,
-            "the gateway's user may not open it: add the user to the group dialout".into(),
+            format!(
+                "the gateway may not open it: put its user into the group that ls -l {shown} shows, and see that its unit \
+                 has a DeviceAllow= for it"
+            ),
         ),
         _ if words.contains("lock") || words.contains("busy") => {
             Trouble::Busy(format!("another program holds it: fuser -v {shown} shows which one"))

@@ -244,8 +244,8 @@ mod tests {
         assert_eq!(text(&[0x00ab, 0xcdef], Form::Hex, Some(26)).as_deref(), Ok("0abcdef"));
         assert!(text(&[0x00ab], Form::Hex, Some(26)).is_err());
         assert!(text(&[0x00ab], Form::Hex, Some(u64::MAX)).is_err());
-        // Facility 123, card 4567: 0 01111011 0001000111010111 1, and what one flipped bit makes of it.
-        let bits: u32 = 0b0_0111_1011_0001_0001_1101_0111_1;
+        // Facility 123, card 4567: 1 01111011 0001000111010111 0, and what one flipped bit makes of it.
+        let bits: u32 = 1 << 25 | 123 << 17 | 4567 << 1;
         assert_eq!(text(&[(bits >> 16) as u16, bits as u16], Form::Wiegand26, None).as_deref(), Ok("12304567"));
         assert!(text(&[(bits >> 16) as u16, bits as u16 ^ 2], Form::Wiegand26, None).is_err());
         assert_eq!(field(1, Form::Number, Order::Badc).text(&[0x0700], None).as_deref(), Ok("7"));

@@ -26,7 +26,10 @@ use crate::{
 enum Damage {
     /// The newest segment ends here, in zeros.
     Torn(u64),
-    Flip { file: PathBuf, bit: u64 },
+    Flip {
+        file: PathBuf,
+        bit: u64,
+    },
     Missing(PathBuf),
     Zeroed(PathBuf),
     Swapped(PathBuf, PathBuf),
@@ -123,7 +126,12 @@ impl Bench {
                 row.verdict.lost.push(format!("{damage:?}: {what}"));
             }
             if number % 100 == 99 {
-                eprintln!("{case}: {} in {} s, {} silent", number + 1, begun.elapsed().as_secs(), row.verdict.lost.len());
+                eprintln!(
+                    "{case}: {} in {} s, {} silent",
+                    number + 1,
+                    begun.elapsed().as_secs(),
+                    row.verdict.lost.len()
+                );
             }
         }
         report.add(&row)
@@ -153,7 +161,8 @@ impl Bench {
         let mut conditions = None;
         while conditions.is_none() && begun.elapsed() < Duration::from_secs(20) {
             if let Some(status) = daemon.has_ended()? {
-                row.complaints.push(format!("{damage:?}: the gateway ended with {status}: {}", crate::kill::tail(&daemon.log())));
+                row.complaints
+                    .push(format!("{damage:?}: the gateway ended with {status}: {}", crate::kill::tail(&daemon.log())));
                 return Ok(None);
             }
             sleep(Duration::from_millis(10)).await;

@@ -147,7 +147,7 @@ impl Device {
             }
             (Product::Counter, 4, 0..4) => {
                 let number = self.passages[usize::from(addr / 2)];
-                Some(if addr % 2 == 0 { (number >> 16) as u16 } else { number as u16 })
+                Some(if addr.is_multiple_of(2) { (number >> 16) as u16 } else { number as u16 })
             }
             _ => None,
         }
