@@ -180,6 +180,11 @@ impl Walk {
         Err(io::ErrorKind::NotFound.into())
     }
 
+    /// It found no segment to stand in.
+    pub(super) fn is_nowhere(&self) -> bool {
+        self.reader.is_none()
+    }
+
     fn file_behind(&self, segment: u64) -> io::Result<Option<SegmentFile>> {
         Ok(list(&self.dir)?.into_iter().find(|file| file.number > segment))
     }

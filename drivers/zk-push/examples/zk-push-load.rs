@@ -30,7 +30,7 @@ usage: zk-push-load post  SERVER SERIALS SECONDS BATCH [--keep-alive]   every te
        zk-push-load echo  ADDRESS                                       answers OK to everything, stores nothing
 SERIALS is PREFIX:COUNT; the numbers are PREFIX0001 and so on.";
 
-/// Numbers of persons, never twice in one run.
+/// Numbers of persons, never twice: a run begins where no run before it came to.
 static PERSONS: AtomicU64 = AtomicU64::new(1);
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -47,6 +47,8 @@ async fn main() -> ExitCode {
 }
 
 async fn run(words: &[&str]) -> Option<Value> {
+    let since = std::time::UNIX_EPOCH.elapsed().ok()?;
+    PERSONS.store(since.as_secs() % 10_000_000 * 1_000_000, Ordering::Relaxed);
     let server: SocketAddr = words.get(1)?.parse().ok()?;
     if words[0] == "echo" {
         return echo(server).await.ok();
