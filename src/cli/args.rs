@@ -84,7 +84,9 @@ pub enum Command {
     ///
     /// This happens by itself after each connect and at intervals; ask for it when you do not want to wait. It changes
     /// nothing on the terminal, and a punch that is here already is not added twice.
-    #[command(after_long_help = "Examples:\n  punchgate reconcile front-door\n  punchgate reconcile front-door --from 2026-11-01 --to 2026-11-20")]
+    #[command(
+        after_long_help = "Examples:\n  punchgate reconcile front-door\n  punchgate reconcile front-door --from 2026-11-01 --to 2026-11-20"
+    )]
     Reconcile(ReconcileArgs),
     /// Follow a punch from the terminal to the broker, or say where it is missing
     ///

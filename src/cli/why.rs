@@ -153,7 +153,9 @@ fn show_way(way: &Way, out: &mut Out) -> io::Result<()> {
 }
 
 fn clock(clock: Clock) -> String {
-    let Clock { skew_ms: Some(skew), err_ms, how } = clock else { return "how far its clock was off is not known".into() };
+    let Clock { skew_ms: Some(skew), err_ms, how } = clock else {
+        return "how far its clock was off is not known".into();
+    };
     let within = err_ms.map_or_else(String::new, |err| format!(", give or take {err} ms"));
     format!("its clock was off by {}{within} ({})", words::skew(skew), word(&how))
 }
@@ -177,7 +179,11 @@ fn show_around(around: &Around, out: &mut Out) -> io::Result<()> {
         writeln!(out, "  {name}  {}", standings(&around.standing))?;
     }
     if around.set_aside > 0 {
-        writeln!(out, "  {name}  {} records that make no punch were kept since: punchgate journal export --set-aside", around.set_aside)?;
+        writeln!(
+            out,
+            "  {name}  {} records that make no punch were kept since: punchgate journal export --set-aside",
+            around.set_aside
+        )?;
     }
     for (first, last) in &around.lost {
         writeln!(out, "  {name}  numbers {first} to {last} were lost from the journal: it may be one of them")?;
@@ -193,7 +199,8 @@ fn show_around(around: &Around, out: &mut Out) -> io::Result<()> {
 }
 
 fn standings(all: &[(Timestamp, Standing)]) -> String {
-    let told: Vec<String> = all.iter().map(|(at, standing)| format!("{} since {}", word(standing), words::wall(*at))).collect();
+    let told: Vec<String> =
+        all.iter().map(|(at, standing)| format!("{} since {}", word(standing), words::wall(*at))).collect();
     told.join(", ")
 }
 
@@ -236,7 +243,9 @@ fn show_silence(silence: &Silence, now: &[String], out: &mut Out) -> io::Result<
         Judgement::Unusual => writeln!(out, "{}: {counts}", out.toned(Tone::Bad, "this is not usual"))?,
         Judgement::Usual => writeln!(out, "{}: {counts}", out.toned(Tone::Good, "this is usual"))?,
         Judgement::Either => writeln!(out, "this happens: {counts}")?,
-        Judgement::TooYoung => writeln!(out, "what is usual cannot be told yet: its punches go back less than two weeks")?,
+        Judgement::TooYoung => {
+            writeln!(out, "what is usual cannot be told yet: its punches go back less than two weeks")?
+        }
         Judgement::NoPunch => writeln!(out, "either nobody has punched there yet, or it was never read")?,
     }
     if let Some((at, standing)) = silence.standing {

@@ -94,7 +94,9 @@ fn wall_or(text: &str, time: Time) -> Result<DateTime, String> {
     {
         return Ok(date.to_datetime(time));
     }
-    text.replacen(' ', "T", 1).parse().map_err(|_| "write 2026-11-20 or 2026-11-20T08:00, as the terminal's clock shows it".into())
+    text.replacen(' ', "T", 1)
+        .parse()
+        .map_err(|_| "write 2026-11-20 or 2026-11-20T08:00, as the terminal's clock shows it".into())
 }
 
 /// An instant as this machine's wall shows it.

@@ -201,9 +201,7 @@ impl Client {
             Request::Acknowledge { terminal } => {
                 desk.acknowledge(terminal.as_deref()).await.map(|count| vec![Answer::Acknowledged(count)])
             }
-            Request::Why { question } => {
-                desk.why(&question).await.map(|trail| vec![Answer::Trail(Box::new(trail))])
-            }
+            Request::Why { question } => desk.why(&question).await.map(|trail| vec![Answer::Trail(Box::new(trail))]),
             Request::Silence { terminal } => {
                 let silence = desk.silence(&terminal).await;
                 silence.map(|(silence, now)| vec![Answer::Silence { silence: Box::new(silence), now }])

@@ -90,6 +90,7 @@ impl Desk for Double {
             queue: Queue::default(),
             link: Link { state: "up".into(), since: None, broker: None, cause: None },
             terminals: TerminalCount { online: 1, total: 1 },
+            clock: OwnClock::default(),
             conditions: vec![],
         }
     }
@@ -303,7 +304,8 @@ async fn who_comes_when_all_places_are_taken_is_told_so() {
 #[tokio::test]
 async fn who_leaves_is_not_waited_for() {
     let office = Office::open().await;
-    let answers = ask(&office.path(), &Request::Reconcile { terminal: "slow".into(), from: None, to: None }).await.unwrap();
+    let answers =
+        ask(&office.path(), &Request::Reconcile { terminal: "slow".into(), from: None, to: None }).await.unwrap();
     timeout(LIMIT, office.desk.reconciling.notified()).await.unwrap();
     drop(answers);
     timeout(LIMIT, office.desk.left.notified()).await.unwrap();

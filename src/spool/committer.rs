@@ -278,7 +278,13 @@ impl Committer {
         for (destination, pending) in confirmed {
             for (&ledger, ranges) in pending {
                 for (first, last) in ranges.iter() {
-                    self.group.push(&Record::ConfirmedAt(ConfirmedAtRecord { destination, ledger, first, last, at: now }));
+                    self.group.push(&Record::ConfirmedAt(ConfirmedAtRecord {
+                        destination,
+                        ledger,
+                        first,
+                        last,
+                        at: now,
+                    }));
                 }
             }
         }

@@ -146,7 +146,8 @@ impl Tracer {
             return;
         }
         let (Some(ledger), Ok(entry)) = (self.ledgers.get(&punch.ledger), punch.entry(&mut self.zones)) else { return };
-        let topic = Topics::new(&ledger.tenant, &ledger.gateway).map(|topics| topics.of(&suffix::punch(&ledger.terminal)));
+        let topic =
+            Topics::new(&ledger.tenant, &ledger.gateway).map(|topics| topics.of(&suffix::punch(&ledger.terminal)));
         let way = Way {
             terminal: name,
             serial: ledger.serial.clone(),
@@ -242,13 +243,22 @@ pub fn silence(state_dir: &Path, terminal: &str, now: Timestamp) -> io::Result<S
     })?;
     let Some((last, shift)) = last else {
         let judgement = Judgement::NoPunch;
-        return Ok(Silence { terminal: terminal.into(), last: None, now: None, weeks: Vec::new(), judgement, standing });
+        return Ok(Silence {
+            terminal: terminal.into(),
+            last: None,
+            now: None,
+            weeks: Vec::new(),
+            judgement,
+            standing,
+        });
     };
     let there = Timestamp::from_millisecond(now.as_millisecond().saturating_sub(shift)).unwrap_or(now);
     let there = Offset::UTC.to_datetime(there);
     let mut weeks = Vec::new();
     for week in 1..=Silence::WEEKS as i64 {
-        let (Ok(from), Ok(to)) = (last.checked_sub((week * 7).days()), there.checked_sub((week * 7).days())) else { break };
+        let (Ok(from), Ok(to)) = (last.checked_sub((week * 7).days()), there.checked_sub((week * 7).days())) else {
+            break;
+        };
         if first.is_none_or(|first| first > from) {
             break;
         }

@@ -11,11 +11,11 @@ use std::{
 use async_trait::async_trait;
 use driver_api::{Delivery, Direction, Flag, Mark, Origin, PunchId, Raw, Verify};
 use jiff::{SignedDuration, Timestamp, civil::DateTime};
-use punchgate::inquiry::{Question, Silence, Trail};
 use punchgate::console::{
-    ConditionLine, Console, Desk, Failed, Link, PunchFilter, PunchLine, Queue, Status, TerminalCount, TerminalLine,
-    headline,
+    ConditionLine, Console, Desk, Failed, Link, OwnClock, PunchFilter, PunchLine, Queue, Status, TerminalCount,
+    TerminalLine, headline,
 };
+use punchgate::inquiry::{Question, Silence, Trail};
 use tempfile::TempDir;
 use tokio::{runtime::Runtime, sync::broadcast};
 use tokio_util::sync::CancellationToken;
@@ -100,6 +100,7 @@ impl Desk for Double {
                 cause: Some("connection refused".into()),
             },
             terminals: TerminalCount { online: 1, total: 2 },
+            clock: OwnClock { source: Some("ntp".into()), offset_ms: Some(-840.2), doubt: None },
             conditions: vec![condition()],
         }
     }
