@@ -18,7 +18,7 @@ use tokio::sync::broadcast;
 use crate::inquiry::{Question, Silence, Trail};
 
 pub use ask::{Answers, AskError, ask};
-pub use lines::{ConditionLine, Link, PunchLine, Queue, Status, TerminalCount, TerminalLine, headline};
+pub use lines::{ConditionLine, Link, OwnClock, PunchLine, Queue, Status, TerminalCount, TerminalLine, headline};
 pub use server::{Console, OpenError, PATH_LIMIT};
 
 /// What may be asked.

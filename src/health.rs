@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use driver_api::{Report, Trouble};
+use driver_api::{Clock, Report, Trouble};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
@@ -168,9 +168,32 @@ impl Health {
                     self.clear(*code, Some(name));
                 }
             }
+            Report::Clock(clock) => self.judge_jump(name, clock),
             _ => {}
         }
         self.edit(|notes| notes.terminals.get_mut(name).is_some_and(|terminal| terminal.take(report)));
+    }
+
+    /// Whether a terminal's clock moved by itself since it was last looked at.
+    fn judge_jump(&self, name: &str, clock: Clock) {
+        let before = self.notes().terminals.get(name).map(|terminal| terminal.clock);
+        match before.and_then(|before| jumped(before, clock)) {
+            Some(ms) => {
+                let cause = format!("it moved by {} s at {}", ms / 1000, Timestamp::now());
+                self.clear(Code::TerminalClockJumped, Some(name));
+                self.raise(Code::TerminalClockJumped, Some(name), cause);
+            }
+            None => {
+                let key = (Code::TerminalClockJumped, Some(name.to_owned()));
+                let right = clock.skew_ms.is_some_and(|skew| skew.saturating_abs() < JUMP);
+                let steady = self.notes().conditions.get(&key).is_some_and(|raised| raised.started.elapsed() >= STEADY);
+                let set_right =
+                    before.and_then(|it| it.skew_ms).is_some_and(|skew| skew.saturating_abs() >= JUMP) && right;
+                if steady || set_right {
+                    self.clear(Code::TerminalClockJumped, Some(name));
+                }
+            }
+        }
     }
 
     /// A terminal is not served any more, for this reason.
@@ -226,6 +249,19 @@ impl Health {
     fn notes(&self) -> MutexGuard<'_, Notes> {
         self.0.notes.lock().expect("nobody panics while holding the notebook: its edits only assign")
     }
+}
+
+/// A smaller step is no jump, in milliseconds.
+const JUMP: i64 = 60_000;
+/// A clock that jumped has settled after so long.
+const STEADY: Duration = Duration::from_secs(600);
+
+/// By how much a clock certainly moved between two looks, in milliseconds. Who sets it right makes no jump of it.
+fn jumped(before: Clock, now: Clock) -> Option<i64> {
+    let moved = now.skew_ms?.saturating_sub(before.skew_ms?);
+    let doubt = before.err_ms.unwrap_or(0).saturating_add(now.err_ms.unwrap_or(0));
+    let right = now.skew_ms?.saturating_abs() < JUMP;
+    (moved.saturating_abs().saturating_sub(doubt) > JUMP && !right).then_some(moved)
 }
 
 impl Notes {
@@ -307,6 +343,28 @@ mod tests {
                 ("terminal-clock-off", Some("canteen".to_owned()))
             ]
         );
+    }
+
+    #[test]
+    fn a_clock_that_jumps_is_told_until_it_is_set_right_or_has_been_steady() {
+        let health = Health::default();
+        health.know("front-door", "zk", Delivery::Logged);
+        let look = |skew| {
+            let clock = Clock { skew_ms: Some(skew), err_ms: Some(500), how: driver_api::ClockSource::Probed };
+            health.report("front-door", Report::Clock(clock));
+            health.conditions().iter().any(|it| it.kind.code == "terminal-clock-jumped")
+        };
+        assert!(!look(200) && !look(30_000) && !look(59_000), "a drift is no jump");
+        assert!(look(3_600_000), "an hour at once is one");
+        assert!(look(3_600_100), "and is told for a while");
+        assert!(!look(100), "until somebody sets it right");
+        assert!(look(-86_400_000));
+        let long_ago = Instant::now().checked_sub(STEADY).unwrap();
+        health.edit(|notes| {
+            notes.conditions.values_mut().for_each(|raised| raised.started = long_ago);
+            true
+        });
+        assert!(!look(-86_400_000), "or it has been steady");
     }
 
     #[test]

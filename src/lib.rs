@@ -12,6 +12,7 @@
 //!  3   spool   courier                               the disk; the way to the broker
 //!  2   outbox   wire   console                       what those two meet at; documents; the local socket
 //!  1   ledger   drivers   health   mqtt   logging    words and tools that know nobody here
+//!  1   inquiry                                       what is asked after a punch, and answered
 //!  1   clock   host                                  the machine and its time
 //!  0   driver_api   driver_zk ...                    the door, and what is behind it: no sled, no MQTT, no config file
 //! ```

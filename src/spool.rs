@@ -38,7 +38,8 @@
 //! Bytes that are cut off or that fail their checksum go to `quarantine/` first. A torn last group and a last group that was
 //! damaged later look alike, so its whole records are kept as long as they follow each other: at worst a punch is durable
 //! that nobody was told of, and comes again as a twin. Damage with whole groups behind it costs the records it hit and no
-//! others; the numbers that are missing are told by [`verify`] and in the status, and are never used again.
+//! others; the numbers that are missing are recorded in the journal as lost (losses.rs), told by [`verify`] and in the status,
+//! and never used again. [`repair`] makes such a journal whole again, with the damaged files set aside.
 
 mod board;
 mod catalogue;

@@ -21,6 +21,9 @@ use crate::{
     },
 };
 
+/// Lost ranges of a ledger that are told in `birth`.
+const LOST_TOLD: usize = 16;
+
 /// Everything that is looked at.
 #[derive(Clone)]
 pub struct Sources {
@@ -127,6 +130,7 @@ pub fn birth(sources: &Sources) -> Birth {
         ledger: status.ledger.begun,
         last: status.next - 1,
         head: status.head,
+        lost: status.lost[status.lost.len().saturating_sub(LOST_TOLD)..].to_vec(),
     });
     Birth {
         version: env!("CARGO_PKG_VERSION").into(),
@@ -259,7 +263,7 @@ fn process(sources: &Sources) -> doc::Process {
 fn machine(sources: &Sources) -> doc::Host {
     doc::Host {
         clock_source: host::clock_source(),
-        clock_offset_ms: None,
+        clock_offset_ms: host::clock_offset_ms(),
         load: host::load(),
         disk_used_percent: host::disk_used_percent(&sources.state_dir),
         temperature_c: host::temperature_c(),

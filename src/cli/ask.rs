@@ -221,7 +221,7 @@ fn show_status(status: &Status, out: &mut Out) -> Result<(), Failure> {
     };
     let headline = out.toned(tone, &harmless(&status.headline));
     writeln!(out, "{headline}\n")?;
-    let Status { tenant, gateway, version, state, queue, link, terminals, .. } = status;
+    let Status { tenant, gateway, version, state, queue, link, terminals, clock, .. } = status;
     let up = words::lasting(status.uptime_s);
     writeln!(out, "gateway    {tenant}/{gateway}, {state}, up for {up}, version {version}")?;
     let mut waits = format!("{} to be delivered", counted_punches(queue.undelivered));
@@ -241,6 +241,11 @@ fn show_status(status: &Status, out: &mut Out) -> Result<(), Failure> {
     }
     writeln!(out, "broker     {}", harmless(&broker))?;
     writeln!(out, "terminals  {} of {} online", terminals.online, terminals.total)?;
+    let kept = clock.source.as_deref().map_or("nobody says what keeps it".into(), |source| format!("kept by {source}"));
+    let offset =
+        clock.offset_ms.map_or_else(String::new, |ms| format!(", {} from the battery clock", words::skew(ms as i64)));
+    let doubt = clock.doubt.as_ref().map_or("believed".into(), |doubt| format!("not believed: {}", harmless(doubt)));
+    writeln!(out, "clock      {}{offset}; {doubt}", harmless(&kept))?;
     if !status.conditions.is_empty() {
         writeln!(out)?;
     }

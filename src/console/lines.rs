@@ -20,6 +20,7 @@ pub struct Status {
     pub queue: Queue,
     pub link: Link,
     pub terminals: TerminalCount,
+    pub clock: OwnClock,
     /// Worst first.
     pub conditions: Vec<ConditionLine>,
 }
@@ -46,6 +47,17 @@ pub struct Link {
     pub broker: Option<String>,
     /// Why it is down.
     pub cause: Option<String>,
+}
+
+/// The gateway's own clock.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct OwnClock {
+    /// `ntp`, `rtc`; absent: nobody knows.
+    pub source: Option<String>,
+    /// Minus the battery clock.
+    pub offset_ms: Option<f64>,
+    /// Why it is not believed; absent: it is.
+    pub doubt: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -90,6 +90,7 @@ impl Desk for Double {
             queue: Queue::default(),
             link: Link { state: "up".into(), since: None, broker: None, cause: None },
             terminals: TerminalCount { online: 1, total: 1 },
+            clock: OwnClock::default(),
             conditions: vec![],
         }
     }

@@ -215,6 +215,13 @@ conditions! {
             / "其日期为出厂值或电池耗尽：打卡时间无效。",
         mend: "Set its clock; replace its battery." / "请设置其时钟并更换电池。",
     }
+    TerminalClockJumped = "terminal-clock-jumped", Medium, after 0 s, explained by [TerminalClockUnset] {
+        title: "Terminal clock jumped" / "考勤机时钟跳变",
+        text: "Its clock moved by more than a minute between two looks, and nobody set it right: punches on both sides of the jump carry times that do not fit together."
+            / "两次核对之间其时钟跳变超过一分钟，且并非校准：跳变前后的打卡时间互不一致。",
+        mend: "Ask who set its clock, or replace its battery; it ends when the clock has been steady for ten minutes."
+            / "请确认是谁修改了时钟，或更换电池；时钟稳定十分钟后自动解除。",
+    }
     TerminalLogNearlyFull = "terminal-log-nearly-full", Medium, after 0 s, explained by [] {
         title: "Terminal log nearly full" / "考勤机记录即将存满",
         text: "When it is full, it stops recording or overwrites its oldest punches."

@@ -118,7 +118,7 @@ pub fn prove(state_dir: &Path, terminal: &str, day: Date) -> io::Result<Proof> {
 
 fn take(parts: &mut BTreeMap<u32, Part>, all: &mut Day, terminal: &str, record: &Record<'_>, zones: &mut ZoneNames) {
     match record {
-        Record::Ledger(it) => drop(parts.entry(it.number).or_default().ledger.get_or_insert_with(|| it.ledger())),
+        Record::Ledger(it) => _ = parts.entry(it.number).or_default().ledger.get_or_insert_with(|| it.ledger()),
         Record::Confirmed(it) => parts.entry(it.ledger).or_default().confirmed.insert(it.first, it.last),
         Record::ConfirmedAt(it) => parts.entry(it.ledger).or_default().confirmed.insert(it.first, it.last),
         Record::Punch(punch) => {

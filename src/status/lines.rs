@@ -2,8 +2,9 @@
 
 use super::{Sources, link_up};
 use crate::{
-    console::{ConditionLine, Link, Queue, Status, TerminalCount, TerminalLine, headline},
+    console::{ConditionLine, Link, OwnClock, Queue, Status, TerminalCount, TerminalLine, headline},
     health::TerminalState,
+    host,
 };
 
 pub fn status(sources: &Sources) -> Status {
@@ -35,6 +36,11 @@ pub fn status(sources: &Sources) -> Status {
         terminals: TerminalCount {
             online: terminals.values().filter(|it| it.state == TerminalState::Online).count(),
             total: terminals.len(),
+        },
+        clock: OwnClock {
+            source: host::clock_source(),
+            offset_ms: host::clock_offset_ms(),
+            doubt: sources.clock.doubt(),
         },
         conditions,
     }

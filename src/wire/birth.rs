@@ -48,4 +48,7 @@ pub struct LedgerHead {
     /// The chain after that punch.
     #[schemars(with = "schema::Head")]
     pub head: Head,
+    /// Numbers that damage took from the gateway's disk, as ranges from first to last: they will not come any more.
+    /// At most the latest 16 of them.
+    pub lost: Vec<(u64, u64)>,
 }

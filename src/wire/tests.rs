@@ -65,6 +65,7 @@ fn birth() -> Birth {
             ledger: segment.ledger.begun,
             last: segment.last(),
             head: segment.entries[2].head(),
+            lost: vec![],
         }],
         key_ids: vec![],
     }

@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use driver_api::{Delivery, Direction, Flag, Mark, Origin, PunchId, Raw, Verify};
 use jiff::{SignedDuration, Timestamp, civil::DateTime};
 use punchgate::console::{
-    ConditionLine, Console, Desk, Failed, Link, PunchFilter, PunchLine, Queue, Status, TerminalCount, TerminalLine,
-    headline,
+    ConditionLine, Console, Desk, Failed, Link, OwnClock, PunchFilter, PunchLine, Queue, Status, TerminalCount,
+    TerminalLine, headline,
 };
 use punchgate::inquiry::{Question, Silence, Trail};
 use tempfile::TempDir;
@@ -102,6 +102,7 @@ impl Desk for Double {
                 cause: Some("connection refused".into()),
             },
             terminals: TerminalCount { online: 1, total: 2 },
+            clock: OwnClock { source: Some("ntp".into()), offset_ms: Some(-840.2), doubt: None },
             conditions: vec![condition()],
         }
     }
