@@ -55,6 +55,7 @@ pub(crate) struct Serving<'a> {
     pub(crate) clock_due: Instant,
     /// Live records that the log did not bring yet.
     pub(crate) announced: HashSet<Raw>,
+    pub(crate) told_at: Instant,
     /// Records stored, and not yet marked as read: those of the last second, which may go on.
     pub(crate) pending: Vec<Raw>,
     pub(crate) pending_since: Instant,
@@ -97,6 +98,7 @@ impl<'a> Serving<'a> {
             due: now,
             clock_due: now,
             announced: HashSet::new(),
+            told_at: now,
             pending: Vec::new(),
             pending_since: now,
             done: None,
@@ -161,7 +163,8 @@ impl<'a> Serving<'a> {
 
     /// A record that the terminal told of by itself: a reason to look, and a test of the epoch.
     pub(crate) fn hint(&mut self, raw: Raw) {
-        self.due = Instant::now();
+        self.told_at = Instant::now();
+        self.due = self.told_at;
         self.terminal.relief(Trouble::NoLiveEvents);
         if self.announced.len() < ANNOUNCED {
             self.announced.insert(raw);
