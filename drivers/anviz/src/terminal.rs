@@ -112,7 +112,9 @@ impl<'a> Serving<'a> {
 
     /// Asks whatever may be asked twice.
     pub(crate) async fn ask(&self, wire: &mut Wire, command: u8, data: &[u8]) -> Result<Frame, NoAnswer> {
-        wire.ask(&Frame::question(self.unit, command, data), ATTEMPTS, |_| true).await
+        // Who was silent before does not keep the others of his line waiting twice.
+        let attempts = if self.failures == 0 { ATTEMPTS } else { 1 };
+        wire.ask(&Frame::question(self.unit, command, data), attempts, |_| true).await
     }
 
     /// Asks what not every model knows: old ones then say nothing at all.
@@ -234,8 +236,11 @@ impl<'a> Serving<'a> {
             platform: String::new(),
         });
         self.terminal.online();
-        self.latest = self.latest.max(store.holdings().await.latest);
-        let cursor = store.load_cursor().await.and_then(|saved| Cursor::parse(&saved));
+        let holdings = store.holdings().await;
+        self.latest = self.latest.max(holdings.latest);
+        // A ledger that was begun anew has nothing of what the marks say was read.
+        let empty = holdings.punches + holdings.set_aside == 0;
+        let cursor = store.load_cursor().await.filter(|_| !empty).and_then(|saved| Cursor::parse(&saved));
         let (whole, whole_after) = (cursor.is_some_and(|cursor| cursor.whole), Instant::now());
         self.known = Some(Known { store, model, firmware, cursor, whole, whole_after });
         if self.settings.live {
