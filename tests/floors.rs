@@ -121,10 +121,11 @@ fn every_import_goes_to_a_floor_below() {
 /// Who may one day be replaced is named in one place.
 #[test]
 fn sled_the_mqtt_client_and_each_driver_are_named_in_one_place() {
-    let homes: [(&str, &[&str]); 4] = [
+    let homes: [(&str, &[&str]); 5] = [
         ("sled::", &["spool"]),
         ("rumqttc::", &["mqtt"]),
         ("driver_zk", &["drivers", "demo"]),
+        ("driver_anviz", &["drivers", "demo"]),
         ("driver_uhppote", &["drivers", "demo"]),
         ("driver_modbus", &["drivers", "demo"]),
     ];

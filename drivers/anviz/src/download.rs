@@ -79,7 +79,9 @@ impl Serving<'_> {
                 Page::More => {}
                 Page::Last => {
                     // What was told and is not here by now was never in its log.
-                    self.announced.clear();
+                    if self.told_at.elapsed() > SETTLED {
+                        self.announced.clear();
+                    }
                     if !self.pending.is_empty() {
                         self.due = self.due.min(Instant::now() + SETTLED + Duration::from_millis(50));
                     }
@@ -113,6 +115,8 @@ impl Serving<'_> {
             (0, Err(error)) => return self.unreadable(error.to_string()),
             (other, _) => return self.unreadable(format!("it answered {} when asked for its records", meaning(other))),
         };
+        // What came in front of the answer is in it, as a rule.
+        wire.told_by(self.unit).into_iter().for_each(|raw| self.hint(raw));
         if let Some(expected) = self.expected.take()
             && !records.starts_with(&expected)
         {

@@ -133,6 +133,14 @@ impl Simulator {
         }
     }
 
+    /// A record as it is, told live whatever its mode.
+    pub fn happen(&self, terminal: usize, raw: &Raw) {
+        let mut state = self.state();
+        let frame = state.units[terminal].told(raw);
+        state.push(&Push::Bytes(frame));
+        state.units[terminal].log.push(*raw);
+    }
+
     /// A record as it is, and nobody is told.
     pub fn record(&self, terminal: usize, raw: Raw) {
         self.state().units[terminal].log.push(raw);

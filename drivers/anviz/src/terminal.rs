@@ -55,6 +55,7 @@ pub(crate) struct Serving<'a> {
     pub(crate) clock_due: Instant,
     /// Live records that the log did not bring yet.
     pub(crate) announced: HashSet<Raw>,
+    pub(crate) told_at: Instant,
     /// Records stored, and not yet marked as read: those of the last second, which may go on.
     pub(crate) pending: Vec<Raw>,
     pub(crate) pending_since: Instant,
@@ -97,6 +98,7 @@ impl<'a> Serving<'a> {
             due: now,
             clock_due: now,
             announced: HashSet::new(),
+            told_at: now,
             pending: Vec::new(),
             pending_since: now,
             done: None,
@@ -110,7 +112,9 @@ impl<'a> Serving<'a> {
 
     /// Asks whatever may be asked twice.
     pub(crate) async fn ask(&self, wire: &mut Wire, command: u8, data: &[u8]) -> Result<Frame, NoAnswer> {
-        wire.ask(&Frame::question(self.unit, command, data), ATTEMPTS, |_| true).await
+        // Who was silent before does not keep the others of his line waiting twice.
+        let attempts = if self.failures == 0 { ATTEMPTS } else { 1 };
+        wire.ask(&Frame::question(self.unit, command, data), attempts, |_| true).await
     }
 
     /// Asks what not every model knows: old ones then say nothing at all.
@@ -161,7 +165,8 @@ impl<'a> Serving<'a> {
 
     /// A record that the terminal told of by itself: a reason to look, and a test of the epoch.
     pub(crate) fn hint(&mut self, raw: Raw) {
-        self.due = Instant::now();
+        self.told_at = Instant::now();
+        self.due = self.told_at;
         self.terminal.relief(Trouble::NoLiveEvents);
         if self.announced.len() < ANNOUNCED {
             self.announced.insert(raw);
@@ -231,8 +236,11 @@ impl<'a> Serving<'a> {
             platform: String::new(),
         });
         self.terminal.online();
-        self.latest = self.latest.max(store.holdings().await.latest);
-        let cursor = store.load_cursor().await.and_then(|saved| Cursor::parse(&saved));
+        let holdings = store.holdings().await;
+        self.latest = self.latest.max(holdings.latest);
+        // A ledger that was begun anew has nothing of what the marks say was read.
+        let empty = holdings.punches + holdings.set_aside == 0;
+        let cursor = store.load_cursor().await.filter(|_| !empty).and_then(|saved| Cursor::parse(&saved));
         let (whole, whole_after) = (cursor.is_some_and(|cursor| cursor.whole), Instant::now());
         self.known = Some(Known { store, model, firmware, cursor, whole, whole_after });
         if self.settings.live {

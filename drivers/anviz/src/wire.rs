@@ -61,6 +61,13 @@ impl Wire {
         Self { stream, parser, peer, patience, live, strays: 0, heard: false, sent: Vec::new() }
     }
 
+    /// Takes out what this unit told of by itself.
+    pub(crate) fn told_by(&mut self, unit: u32) -> Vec<Raw> {
+        let (mine, others) = self.live.drain(..).partition::<Vec<_>, _>(|(other, _)| *other == unit);
+        self.live.extend(others);
+        mine.into_iter().map(|(_, raw)| raw).collect()
+    }
+
     /// Bytes and frames that were of no use so far.
     pub(crate) fn rubbish(&self) -> (u64, u64, u64) {
         (self.parser.noise, self.parser.damaged, self.strays)

@@ -297,6 +297,24 @@ async fn lengths_that_lie_end_in_a_condition() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_mark_that_is_not_confirmed_as_asked_is_told_and_costs_no_record() {
+    let wrong_count = driver_anviz::frame::Frame::answer(1, ask::CLEAR, 0, [0, 0, 9]).encode();
+    for harm in [Harm::Instead(wrong_count), Harm::Result(1)] {
+        let site = Site::with(Model::default(), "", |terminal| {
+            terminal.fill(0, 60);
+            terminal.harm(Fault::once(ask::CLEAR, harm.clone()));
+        })
+        .await;
+        site.until_stored(60).await;
+        site.until_marked(60).await;
+        let told = |it: &driver_api::Report| matches!(it, driver_api::Report::FailedRead { why } if why.contains("marked as read"));
+        site.until_reported("what went wrong", told).await;
+        site.until_relieved(Trouble::LogUnreadable).await;
+        site.running.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn another_terminal_at_the_address_is_refused() {
     let site = Site::with(Model::default(), "serial = \"1\"", |terminal| terminal.punch(0, 7)).await;
     let cause = site.until_troubled(Trouble::WrongTerminal).await;

@@ -10,7 +10,7 @@ fn pair(byte: u8) -> Option<i8> {
 
 fn digits(number: i8) -> u8 {
     let number = number.unsigned_abs() % 100;
-    (number / 10) << 4 | number % 10
+    ((number / 10) << 4) | (number % 10)
 }
 
 /// `YYYY MM DD`; nothing when it is no date, as the zeros of a board that knows none.
