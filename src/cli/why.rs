@@ -3,7 +3,7 @@
 use std::{io, io::Write};
 
 use driver_api::{Clock, Flag};
-use jiff::{Timestamp, Zoned, civil::DateTime};
+use jiff::{Timestamp, civil::DateTime};
 
 use super::{
     FAILED, Failure, OK,
@@ -27,7 +27,7 @@ pub(super) fn wall_time(text: &str) -> Result<DateTime, String> {
         // A date alone is midnight, which nobody means.
         return if full.contains('T') { Ok(time) } else { Err(mend.into()) };
     }
-    let today = text.parse::<jiff::civil::Time>().map(|time| Zoned::now().date().to_datetime(time));
+    let today = text.parse::<jiff::civil::Time>().map(|time| words::today().to_datetime(time));
     today.map_err(|_| mend.into())
 }
 

@@ -99,6 +99,11 @@ fn wall_or(text: &str, time: Time) -> Result<DateTime, String> {
         .map_err(|_| "write 2026-11-20 or 2026-11-20T08:00, as the terminal's clock shows it".into())
 }
 
+/// Today, as this machine's wall has it: for what a person here means by a bare time.
+pub(super) fn today() -> Date {
+    Timestamp::now().to_zoned(TimeZone::system()).date()
+}
+
 /// An instant as this machine's wall shows it.
 pub(super) fn wall(instant: Timestamp) -> String {
     instant.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use jiff::{ToSpan, Zoned, civil::Date};
+use jiff::{ToSpan, civil::Date};
 
 use super::{state_dir, unreadable};
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
 
 /// A date, `today` or `yesterday`.
 pub(in crate::cli) fn day(text: &str) -> Result<Date, String> {
-    let today = Zoned::now().date();
+    let today = words::today();
     match text {
         "today" => Ok(today),
         "yesterday" => today.checked_sub(1.day()).map_err(|error| error.to_string()),
