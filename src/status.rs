@@ -223,6 +223,7 @@ pub fn terminals(sources: &Sources) -> Vec<(String, doc::TerminalHealth)> {
             quarantined: Some(mine().map(|status| status.set_aside).sum()),
             gaps_open: it.gaps_open,
             passages: it.passages,
+            biometrics_dropped: it.biometrics_dropped,
             conditions: conditions(sources, |condition| condition.subject.as_deref() == Some(&name)),
             conditions_left_out: 0,
         };

@@ -50,6 +50,7 @@ pub struct TerminalHealth {
     pub gaps_open: u64,
     /// Of a counter without names.
     pub passages: Option<u64>,
+    pub biometrics_dropped: Option<u64>,
 }
 
 impl TerminalHealth {
@@ -73,6 +74,7 @@ impl TerminalHealth {
             failed_reads: 0,
             gaps_open: 0,
             passages: None,
+            biometrics_dropped: None,
         }
     }
 
@@ -125,6 +127,7 @@ impl TerminalHealth {
                 return news;
             }
             Report::Passages { total } => self.passages = Some(total),
+            Report::BiometricsDropped { total } => self.biometrics_dropped = Some(total),
             // Conditions are kept beside the terminals.
             Report::Seen | Report::Offline { .. } | Report::Trouble { .. } | Report::Relief(_) => {}
         }

@@ -140,6 +140,7 @@ fn terminal_health() -> health::TerminalHealth {
         quarantined: Some(0),
         gaps_open: 0,
         passages: None,
+        biometrics_dropped: None,
         conditions: vec![condition()],
         conditions_left_out: 0,
     }

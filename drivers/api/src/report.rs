@@ -21,6 +21,10 @@ pub enum Report {
     Passages {
         total: u64,
     },
+    /// So many templates, faces, photos and other things that are not ours to keep were thrown away as they came, since the start.
+    BiometricsDropped {
+        total: u64,
+    },
     /// Who it is; empty text where it does not tell.
     Identity {
         serial: String,

@@ -1,6 +1,6 @@
 //! What terminals post: each table read in its own way, made durable, and only then acknowledged.
 
-use driver_api::{Flag, NotStored, Origin, Trouble};
+use driver_api::{Flag, NotStored, Origin, Report, Trouble};
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tracing::{debug, info, warn};
@@ -301,6 +301,7 @@ impl Receiving<'_> {
                 inner.dropped
             };
             debug!(what, count, total, "biometric or other data counted and dropped");
+            self.terminal.report(Report::BiometricsDropped { total });
         }
     }
 }

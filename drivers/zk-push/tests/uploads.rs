@@ -150,6 +150,8 @@ async fn secrets_and_biometrics_reach_no_store() {
     assert_eq!(server.post(ATTLOG, "USER PIN=1\tPasswd=4711\tName=Ann\n").await, ok(1));
     assert_eq!(server.post("/iclock/cdata?SN=K&table=odd", "x=1,ComKey=4711,12\nTmp=4711").await.0, 200);
     assert_eq!(server.people("t0"), [""; 0]);
+    let dropped = |report: &Report| matches!(report, Report::BiometricsDropped { total: 1 });
+    assert!(server.gateway.reports("t0").iter().any(dropped), "what is thrown away is counted");
     let kept = format!("{:?}{:?}", server.gateway.set_aside("t0"), server.gateway.reports("t0"));
     let raw: Vec<u8> = server.gateway.set_aside("t0").iter().flat_map(|aside| aside.raw.clone()).collect();
     let raw = String::from_utf8_lossy(&raw).into_owned();
