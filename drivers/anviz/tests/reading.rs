@@ -179,6 +179,42 @@ async fn another_program_that_takes_records_is_told_and_takes_nothing_from_us() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn another_program_that_takes_records_while_we_are_away_is_found_out() {
+    let site = Site::with(Model { live: false, ..Model::default() }, "poll = \"1h\"", |terminal| {
+        terminal.fill(0, 30);
+    })
+    .await;
+    site.until_marked(30).await;
+    site.terminal.punch(0, 77);
+    site.terminal.read_by_others(0, 1);
+    site.terminal.cut();
+    site.until_stored(31).await;
+    let cause = site.until_troubled(Trouble::OtherReader).await;
+    assert_eq!(cause, "1 records were marked as read while we were away");
+    site.running.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_that_a_power_cut_made_old_accuses_nobody() {
+    use driver_api::Gateway;
+    let site = Site::with(Model { live: false, ..Model::default() }, "", |terminal| terminal.fill(0, 30)).await;
+    site.until_marked(30).await;
+    let (gateway, serial) = (site.gateway().clone(), Model::default().serial);
+    site.until_polled(2).await;
+    let old = gateway.load_cursor(support::NAME, &serial).await.unwrap();
+    site.terminal.punch(0, 77);
+    site.until_marked(31).await;
+    site.until_polled(2).await;
+    gateway.save_cursor(support::NAME, &serial, old).await.unwrap();
+    site.terminal.cut();
+    site.until("the whole log is read", |site| site.gateway().twins() >= 31).await;
+    site.terminal.punch(0, 78);
+    site.until_stored(32).await;
+    assert_eq!(site.trouble(Trouble::OtherReader), None);
+    site.running.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_cleared_log_is_told_and_its_new_punches_are_stored() {
     let site = Site::with(Model::default(), "", |terminal| terminal.fill(0, 30)).await;
     site.until_marked(30).await;
