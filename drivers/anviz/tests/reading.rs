@@ -129,6 +129,40 @@ async fn answers_that_are_damaged_doubled_late_or_of_others_make_no_wrong_punch_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_comes_again_takes_no_mark_from_what_was_not_read() {
+    use driver_anviz::{frame::Frame, record::Raw};
+    let raw = |at: u32| Record { user: 7, seconds: 848_563_265 + at, backup: 8, kind: 0, work_code: 0 }.encode();
+    let log: Vec<Raw> = (0..60).map(raw).collect();
+    let first = Frame::answer(1, ask::RECORDS, 0, [&[25][..], log[..25].as_flattened()].concat()).encode();
+    let site = Site::with(Model { live: false, ..Model::default() }, "", |terminal| {
+        log.iter().for_each(|raw| terminal.record(0, *raw));
+        terminal.harm(Fault::once(ask::RECORDS, Harm::Bytes(vec![])));
+        // In front of the second page, the first one once more.
+        terminal.harm(Fault::once(ask::RECORDS, Harm::Bytes(first)));
+    })
+    .await;
+    site.until_marked(60).await;
+    assert_eq!(site.punches().len(), 60);
+    assert_eq!((site.trouble(Trouble::OtherReader), site.gateway().twins()), (None, 0));
+    site.running.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_adapter_that_hears_itself_is_no_bad_line() {
+    let echo = driver_anviz::frame::Frame::question(1, ask::COUNTERS, []).encode();
+    let site = Site::with(Model::default(), "unit = 1", |terminal| {
+        terminal.harm(Fault { command: Some(ask::COUNTERS), times: 20, harm: Harm::Bytes(echo) });
+        terminal.punch(0, 7);
+    })
+    .await;
+    site.until_marked(1).await;
+    site.until_polled(3).await;
+    let told = |it: &driver_api::Report| matches!(it, driver_api::Report::Trouble { trouble: Trouble::LineNoisy, .. });
+    assert!(!site.gateway().reports(support::NAME).iter().any(told));
+    site.running.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_bad_line_is_told_until_it_is_good_again() {
     let site = Site::start().await;
     site.until_polled(1).await;
