@@ -18,9 +18,9 @@ use crate::{
 
 /// Questions that may be asked twice are asked so often.
 pub(crate) const ATTEMPTS: u32 = 2;
-/// After a failure, the next visit on a bus; later each time, up to a minute.
-const AGAIN: Duration = Duration::from_secs(2);
-const SELDOM: Duration = Duration::from_secs(60);
+/// After a failure, the next visit on a bus; later each time, up to twenty seconds.
+const AGAIN: Duration = Duration::from_millis(500);
+const SELDOM: Duration = Duration::from_secs(20);
 /// What others did is told for so long after it was last seen.
 const ODD: Duration = Duration::from_secs(86_400);
 /// Live records remembered until the log has them.
