@@ -298,7 +298,14 @@ impl Serving<'_> {
             return Ok(None);
         }
         let outcome = self.store_whole(&records, from, to).await?;
-        self.known().whole = false;
+        let unread = self.counters.new as usize;
+        let known = self.known();
+        known.whole = false;
+        if std::mem::take(&mut known.suspect) && outcome.new > unread {
+            let cause = format!("{} records were marked as read while we were away", outcome.new - unread);
+            self.terminal.trouble(Trouble::OtherReader, cause);
+            self.odd_since = Some(Instant::now());
+        }
         self.save(Cursor::of(&self.counters)).await;
         self.relieve();
         info!(records = outcome.records, new = outcome.new, twins = outcome.twins, "whole log read");

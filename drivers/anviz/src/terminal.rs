@@ -18,9 +18,9 @@ use crate::{
 
 /// Questions that may be asked twice are asked so often.
 pub(crate) const ATTEMPTS: u32 = 2;
-/// After a failure, the next visit on a bus; later each time, up to a minute.
-const AGAIN: Duration = Duration::from_secs(2);
-const SELDOM: Duration = Duration::from_secs(60);
+/// After a failure, the next visit on a bus; later each time, up to twenty seconds.
+const AGAIN: Duration = Duration::from_millis(500);
+const SELDOM: Duration = Duration::from_secs(20);
 /// What others did is told for so long after it was last seen.
 const ODD: Duration = Duration::from_secs(86_400);
 /// Live records remembered until the log has them.
@@ -80,6 +80,10 @@ pub(crate) struct Known {
     /// The whole log must be read: others marked records as read, or it is the first time.
     pub(crate) whole: bool,
     pub(crate) whole_after: Instant,
+    /// Its counters were not compared yet in this session: the cursor may be older than our last mark, after a power cut.
+    fresh: bool,
+    /// Records may have been marked by others; the whole log tells.
+    pub(crate) suspect: bool,
 }
 
 impl<'a> Serving<'a> {
@@ -242,7 +246,7 @@ impl<'a> Serving<'a> {
         let empty = holdings.punches + holdings.set_aside == 0;
         let cursor = store.load_cursor().await.filter(|_| !empty).and_then(|saved| Cursor::parse(&saved));
         let (whole, whole_after) = (cursor.is_some_and(|cursor| cursor.whole), Instant::now());
-        self.known = Some(Known { store, model, firmware, cursor, whole, whole_after });
+        self.known = Some(Known { store, model, firmware, cursor, whole, whole_after, fresh: true, suspect: false });
         if self.settings.live {
             self.switch_live_on(wire).await?;
         }
@@ -283,12 +287,14 @@ impl<'a> Serving<'a> {
         let [records, users] = [counters.records, counters.users].map(|count| Some(u64::from(count)));
         self.terminal.report(Report::Counts { records, capacity: None, users });
         let Some(known) = &mut self.known else { return Ok(()) };
+        let fresh = std::mem::take(&mut known.fresh);
         match known.cursor.map(|cursor| cursor.compare(&counters)) {
             None => {
                 // The first time: what others have read before is ours to read too, where that is wanted.
                 known.whole |= self.settings.history && counters.read().is_some_and(|read| read > 0);
             }
             Some(Compared::AsWeLeftIt) => {}
+            Some(Compared::ReadByOthers { .. }) if fresh => (known.whole, known.suspect) = (true, true),
             Some(Compared::ReadByOthers { records }) => {
                 let cause = format!("{records} records were marked as read, and not by us");
                 self.terminal.trouble(Trouble::OtherReader, cause);

@@ -129,6 +129,40 @@ async fn answers_that_are_damaged_doubled_late_or_of_others_make_no_wrong_punch_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_comes_again_takes_no_mark_from_what_was_not_read() {
+    use driver_anviz::{frame::Frame, record::Raw};
+    let raw = |at: u32| Record { user: 7, seconds: 848_563_265 + at, backup: 8, kind: 0, work_code: 0 }.encode();
+    let log: Vec<Raw> = (0..60).map(raw).collect();
+    let first = Frame::answer(1, ask::RECORDS, 0, [&[25][..], log[..25].as_flattened()].concat()).encode();
+    let site = Site::with(Model { live: false, ..Model::default() }, "", |terminal| {
+        log.iter().for_each(|raw| terminal.record(0, *raw));
+        terminal.harm(Fault::once(ask::RECORDS, Harm::Bytes(vec![])));
+        // In front of the second page, the first one once more.
+        terminal.harm(Fault::once(ask::RECORDS, Harm::Bytes(first)));
+    })
+    .await;
+    site.until_marked(60).await;
+    assert_eq!(site.punches().len(), 60);
+    assert_eq!((site.trouble(Trouble::OtherReader), site.gateway().twins()), (None, 0));
+    site.running.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_adapter_that_hears_itself_is_no_bad_line() {
+    let echo = driver_anviz::frame::Frame::question(1, ask::COUNTERS, []).encode();
+    let site = Site::with(Model::default(), "unit = 1", |terminal| {
+        terminal.harm(Fault { command: Some(ask::COUNTERS), times: 20, harm: Harm::Bytes(echo) });
+        terminal.punch(0, 7);
+    })
+    .await;
+    site.until_marked(1).await;
+    site.until_polled(3).await;
+    let told = |it: &driver_api::Report| matches!(it, driver_api::Report::Trouble { trouble: Trouble::LineNoisy, .. });
+    assert!(!site.gateway().reports(support::NAME).iter().any(told));
+    site.running.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_bad_line_is_told_until_it_is_good_again() {
     let site = Site::start().await;
     site.until_polled(1).await;
@@ -175,6 +209,42 @@ async fn another_program_that_takes_records_is_told_and_takes_nothing_from_us() 
     assert!(site.trouble(Trouble::OtherReader).is_some());
     site.ask(Operation::Reconcile { from: None, to: None }).await.unwrap();
     site.until_relieved(Trouble::OtherReader).await;
+    site.running.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_program_that_takes_records_while_we_are_away_is_found_out() {
+    let site = Site::with(Model { live: false, ..Model::default() }, "poll = \"1h\"", |terminal| {
+        terminal.fill(0, 30);
+    })
+    .await;
+    site.until_marked(30).await;
+    site.terminal.punch(0, 77);
+    site.terminal.read_by_others(0, 1);
+    site.terminal.cut();
+    site.until_stored(31).await;
+    let cause = site.until_troubled(Trouble::OtherReader).await;
+    assert_eq!(cause, "1 records were marked as read while we were away");
+    site.running.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_that_a_power_cut_made_old_accuses_nobody() {
+    use driver_api::Gateway;
+    let site = Site::with(Model { live: false, ..Model::default() }, "", |terminal| terminal.fill(0, 30)).await;
+    site.until_marked(30).await;
+    let (gateway, serial) = (site.gateway().clone(), Model::default().serial);
+    site.until_polled(2).await;
+    let old = gateway.load_cursor(support::NAME, &serial).await.unwrap();
+    site.terminal.punch(0, 77);
+    site.until_marked(31).await;
+    site.until_polled(2).await;
+    gateway.save_cursor(support::NAME, &serial, old).await.unwrap();
+    site.terminal.cut();
+    site.until("the whole log is read", |site| site.gateway().twins() >= 31).await;
+    site.terminal.punch(0, 78);
+    site.until_stored(32).await;
+    assert_eq!(site.trouble(Trouble::OtherReader), None);
     site.running.close().await;
 }
 
