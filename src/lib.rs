@@ -8,7 +8,7 @@
 //!  6   demo                                          a broker, terminals and the gateway between them
 //!  5   gateway   cli                                 the parts joined; what people ask on the command line
 //!  4   config   status   supervisor                  one file, one view, one task per line of terminals
-//!  3   spool   courier                               the disk; the way to the broker
+//!  3   spool   courier   command                     the disk; the way to the broker; what is signed, and who may
 //!  2   outbox   wire   console                       what those two meet at; documents; the local socket
 //!  1   ledger   drivers   health   mqtt   logging    words and tools that know nobody here
 //!  1   clock   host                                  the machine and its time
@@ -17,6 +17,7 @@
 
 pub mod cli;
 pub mod clock;
+pub mod command;
 pub mod config;
 pub mod console;
 pub mod courier;
