@@ -19,14 +19,16 @@ use super::{
     intake,
     journal::{Journal, JournalError},
     lock::Lock,
+    note::NewNote,
     ranges::Ranges,
-    record::{ConfirmedRecord, LedgerRecord, Record, ZoneNames},
+    record::{ConfirmedRecord, LedgerRecord, NoteRecord, Record, ZoneNames},
     seen::Seen,
     status::{FindingKind, SpoolTrouble},
 };
 
 pub(super) enum Request {
     Commit(Box<Commit>),
+    Note(Box<NewNote>),
     /// Something was confirmed, and nothing had been before.
     Confirmed,
     /// Ledgers or destinations changed in memory.
@@ -96,9 +98,9 @@ impl Committer {
 
     pub(super) fn run(mut self) {
         loop {
-            let (commits, ending) = self.wait();
-            if !commits.is_empty() || due(self.confirmed_since, CONFIRM_DELAY) {
-                self.write(commits);
+            let (commits, notes, ending) = self.wait();
+            if !commits.is_empty() || !notes.is_empty() || due(self.confirmed_since, CONFIRM_DELAY) {
+                self.write(commits, notes);
             } else if self.retry {
                 self.try_again();
             }
@@ -122,7 +124,7 @@ impl Committer {
     }
 
     /// All that waits now, as far as one group takes it; or nothing, when something else is due.
-    fn wait(&mut self) -> (Vec<Commit>, Option<Ending>) {
+    fn wait(&mut self) -> (Vec<Commit>, Vec<NewNote>, Option<Ending>) {
         let due = |since: Option<Instant>, delay: Duration| {
             since.map(|since| (since + delay).saturating_duration_since(Instant::now()))
         };
@@ -133,12 +135,16 @@ impl Committer {
             None => self.requests.recv().ok(),
             Some(limit) => self.requests.recv_timeout(limit).ok(),
         };
-        let (mut commits, mut bytes) = (Vec::new(), 0);
+        let (mut commits, mut notes, mut bytes) = (Vec::new(), Vec::new(), 0);
         while let Some(request) = next {
             match request {
                 Request::Commit(commit) => {
                     bytes += weight(&commit);
                     commits.push(*commit);
+                }
+                Request::Note(note) => {
+                    bytes += note.body.len() + 256;
+                    notes.push(*note);
                 }
                 Request::Confirmed => {
                     self.confirmed_since.get_or_insert_with(Instant::now);
@@ -149,20 +155,26 @@ impl Committer {
                 }
                 // Who asked may have stopped waiting.
                 Request::Ping(answer) => _ = answer.send(()),
-                Request::Close(answer) => return (commits, Some(Ending::Closed(answer))),
-                Request::Abandon => return (Vec::new(), Some(Ending::Abandoned)),
+                Request::Close(answer) => return (commits, notes, Some(Ending::Closed(answer))),
+                Request::Abandon => return (Vec::new(), Vec::new(), Some(Ending::Abandoned)),
             }
             next = if bytes < GROUP_BYTES { self.requests.try_recv().ok() } else { None };
         }
-        (commits, None)
+        (commits, notes, None)
     }
 
-    /// One group: these commits, and what else waits for the journal.
-    fn write(&mut self, commits: Vec<Commit>) {
+    /// One group: these commits and notes, and what else waits for the journal.
+    fn write(&mut self, commits: Vec<Commit>, notes: Vec<NewNote>) {
         let mut draft = match self.draft(commits) {
             Ok(draft) => draft,
-            Err(error) => return self.index_failed(&error),
+            Err(error) => {
+                answer_notes(notes, &Err(NotStored::DiskFailed(error.to_string())));
+                return self.index_failed(&error);
+            }
         };
+        for NewNote { kind, key, body, stored, .. } in &notes {
+            draft.group.push(&Record::Note(NoteRecord { kind: *kind, key, body, stored: *stored }));
+        }
         let confirmed = self.take_confirmed();
         if draft.group.is_empty() && confirmed.is_empty() {
             return self.answer(draft.waiters, Ok(()));
@@ -172,12 +184,13 @@ impl Committer {
                 self.works_again();
                 let entries = std::mem::take(&mut draft.entries);
                 let waiters = std::mem::take(&mut draft.waiters);
-                let indexed = self.settle(draft);
+                let indexed = self.settle(draft, &notes);
                 self.hand_on(entries);
                 self.answer(waiters, Ok(()));
                 if let Err(error) = indexed {
                     self.index_failed(&error);
                 }
+                answer_notes(notes, &Ok(()));
             }
             Err(error) => {
                 for (destination, pending) in confirmed {
@@ -185,7 +198,9 @@ impl Committer {
                 }
                 self.confirmed_since.get_or_insert_with(Instant::now);
                 self.fails(&error);
-                self.answer(draft.waiters, Err(not_stored(error)));
+                let failed = not_stored(error);
+                answer_notes(notes, &Err(failed.clone()));
+                self.answer(draft.waiters, Err(failed));
             }
         }
     }
@@ -267,13 +282,16 @@ impl Committer {
         Ok(())
     }
 
-    /// The group is durable: remembers its ids.
-    fn settle(&mut self, draft: Draft) -> Result<(), IndexError> {
+    /// The group is durable: remembers its ids and notes.
+    fn settle(&mut self, draft: Draft, notes: &[NewNote]) -> Result<(), IndexError> {
         self.unindexed_since.get_or_insert_with(Instant::now);
         let index = self.board.index.read().unwrap_or_else(PoisonError::into_inner);
         let index = index.as_ref().ok_or_else(IndexError::missing)?;
         for (key, id) in draft.ids {
             self.seen.insert(index, key, id)?;
+        }
+        for NewNote { kind, key, body, stored, .. } in notes {
+            index.put_note(*kind, key, *stored, body)?;
         }
         Ok(())
     }
@@ -358,7 +376,7 @@ impl Committer {
 
     fn close(&mut self) {
         if self.board.destinations().iter().any(|it| it.state().is_pending()) {
-            self.write(Vec::new());
+            self.write(Vec::new(), Vec::new());
         }
         self.write_index();
         let index = self.board.index.write().unwrap_or_else(PoisonError::into_inner).take();
@@ -367,6 +385,13 @@ impl Committer {
         if closed && let Err(error) = self.lock.closed(&self.board.store) {
             tracing::warn!(%error, "the store could not be marked as closed");
         }
+    }
+}
+
+fn answer_notes(notes: Vec<NewNote>, done: &Result<(), NotStored>) {
+    for note in notes {
+        // Whoever asked may have stopped waiting; what is written is written.
+        let _ = note.answer.send(done.clone());
     }
 }
 

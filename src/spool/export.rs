@@ -80,7 +80,7 @@ impl Export {
                     self.ledgers.entry(it.number).or_insert_with(|| Arc::new(it.ledger()));
                     continue;
                 }
-                Some(Record::Confirmed(_) | Record::Retired(_)) => continue,
+                Some(Record::Confirmed(_) | Record::Retired(_) | Record::Note(_)) => continue,
                 Some(Record::Punch(punch)) => match (self.ledgers.get(&punch.ledger), punch.entry(&mut self.zones)) {
                     (Some(ledger), Ok(entry)) => Exported::Punch(ledger.clone(), entry),
                     _ => damage(at, format!("punch {} before here cannot be read", punch.seq)),

@@ -27,6 +27,9 @@ pub(super) enum Record<'a> {
     /// What is left of punches whose segment was retired.
     #[serde(borrow)]
     Retired(RetiredRecord<'a>),
+    /// Something that does not follow from punches. The newest one of a kind and key holds.
+    #[serde(borrow)]
+    Note(NoteRecord<'a>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -99,6 +102,16 @@ pub(super) struct RetiredRecord<'a> {
     pub(super) head: [u8; 32],
     /// For each: `local` as a little-endian i64, and the id.
     pub(super) ids: &'a [u8],
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct NoteRecord<'a> {
+    /// As in `NoteKind`; those of a newer version are kept unread.
+    pub(super) kind: u8,
+    pub(super) key: &'a str,
+    pub(super) body: &'a [u8],
+    /// Milliseconds since 1970.
+    pub(super) stored: i64,
 }
 
 impl RetiredRecord<'_> {

@@ -167,7 +167,7 @@ fn check(report: &mut VerifyReport, ledgers: &mut BTreeMap<u32, Seen>, at: Posit
             seen.found.insert(retired.first, retired.last);
             (seen.next, seen.head) = (retired.last + 1, Head(retired.head));
         }
-        Some(Record::Confirmed(_)) => {}
+        Some(Record::Confirmed(_) | Record::Note(_)) => {}
     }
 }
 
