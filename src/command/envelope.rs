@@ -53,6 +53,10 @@ impl Malformed {
     pub(super) fn new(what: impl Into<String>) -> Self {
         Self(what.into())
     }
+
+    pub fn too_long(bytes: usize) -> Self {
+        Self(format!("it has {bytes} bytes, and {ENVELOPE_LIMIT} are the most"))
+    }
 }
 
 /// An envelope whose form is right. Its signatures are claims until [`Envelope::is_signed_by`] has looked at them.
@@ -75,7 +79,7 @@ impl Envelope {
     /// Reads an envelope, its headers and its payload, all of them strictly.
     pub fn read(bytes: &[u8], purpose: Purpose) -> Result<Self, Malformed> {
         if bytes.len() > ENVELOPE_LIMIT {
-            return Err(Malformed::new(format!("it has {} bytes, and {ENVELOPE_LIMIT} are the most", bytes.len())));
+            return Err(Malformed::too_long(bytes.len()));
         }
         Self::read_any(bytes, purpose)
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::outbox::Outbox;
 use crate::spool::{Note, NoteKind};
 
 fn bodies(notes: &[Note]) -> Vec<(&str, &[u8])> {
@@ -33,11 +34,17 @@ async fn a_note_is_there_after_a_crash_without_an_index_and_after_its_segment_wa
     let spool = house.open();
     assert_eq!(bodies(&spool.notes(NoteKind::Command).await.unwrap()), expected);
     assert_eq!(spool.noted(NoteKind::Lockdown, "a").unwrap().unwrap().body, b"x");
-    // Fill segments, so that the first one is done; nobody is to be served, so it may go.
-    for round in 0..40 {
-        spool.note(NoteKind::Time, "", vec![round; 2000]).await.unwrap();
+    // Fill segments, and deliver all, so that the first ones may go.
+    let mut outbox = spool.outbox("mqtt");
+    for n in 0..40 {
+        put(&spool, "door", log(n * 10..n * 10 + 10)).await;
     }
-    let outbox = spool.outbox("mqtt");
+    for _ in 0..2 {
+        while let Ok(segment) = tokio::time::timeout(Duration::from_millis(300), outbox.next()).await {
+            outbox.confirm(&segment.ledger, segment.first(), segment.last());
+        }
+    }
+    assert!(spool.retire().await.unwrap() > 0);
     drop(outbox);
     spool.close().await;
     std::fs::remove_dir_all(house.state_dir().join("index")).unwrap();

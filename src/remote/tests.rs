@@ -1,0 +1,1 @@
+//! The task with a real store, a real log and acts that count.
