@@ -182,7 +182,7 @@ fn show_status(status: &Status, out: &mut Out) -> Result<(), Failure> {
     };
     let headline = out.toned(tone, &harmless(&status.headline));
     writeln!(out, "{headline}\n")?;
-    let Status { tenant, gateway, version, state, queue, link, terminals, .. } = status;
+    let Status { tenant, gateway, version, key, state, queue, link, terminals, .. } = status;
     let up = words::lasting(status.uptime_s);
     writeln!(out, "gateway    {tenant}/{gateway}, {state}, up for {up}, version {version}")?;
     let mut waits = format!("{} to be delivered", counted_punches(queue.undelivered));
@@ -201,6 +201,7 @@ fn show_status(status: &Status, out: &mut Out) -> Result<(), Failure> {
         broker += &format!(", {more}");
     }
     writeln!(out, "broker     {}", harmless(&broker))?;
+    writeln!(out, "key        {}", harmless(key))?;
     writeln!(out, "terminals  {} of {} online", terminals.online, terminals.total)?;
     if !status.conditions.is_empty() {
         writeln!(out)?;

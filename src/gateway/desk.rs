@@ -6,6 +6,7 @@ use driver_api::{Operation, async_trait};
 use tokio::sync::{Mutex, broadcast};
 
 use crate::{
+    audit::Audit,
     console::{ConditionLine, Desk, Failed, PunchFilter, PunchLine, Status, TerminalLine},
     spool::Filter,
     status::{self, Sources},
@@ -18,11 +19,12 @@ const BEHIND: usize = 1024;
 pub(super) struct FrontDesk {
     sources: Sources,
     supervisor: Arc<Mutex<Supervisor>>,
+    audit: Audit,
 }
 
 impl FrontDesk {
-    pub(super) fn new(sources: Sources, supervisor: Arc<Mutex<Supervisor>>) -> Self {
-        Self { sources, supervisor }
+    pub(super) fn new(sources: Sources, supervisor: Arc<Mutex<Supervisor>>, audit: Audit) -> Self {
+        Self { sources, supervisor, audit }
     }
 }
 
@@ -85,6 +87,11 @@ impl Desk for FrontDesk {
             why: error.to_string(),
             mend: format!("see punchgate terminals, and its driver's page for what {terminal} can do"),
         };
+        let told = serde_json::json!({ "act": "reconcile", "terminal": terminal });
+        if let Err(error) = self.audit.tell("console", told).await {
+            // It only reads, and is asked for most when something is wrong with the disk.
+            tracing::warn!(%error, "the audit log cannot be written");
+        }
         let operation = Operation::Reconcile { from: None, to: None };
         let asked = self.supervisor.lock().await.ask(terminal, operation).map_err(failed)?;
         asked.await.map_err(failed)
