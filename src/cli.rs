@@ -4,11 +4,13 @@
 
 mod args;
 mod ask;
+mod audit;
 mod check;
 mod exit;
 mod journal;
 mod out;
 mod papers;
+mod remote;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -40,6 +42,8 @@ pub fn run(command: Command) -> Result<u8, Failure> {
         Command::Reconcile(args) => ask::reconcile(&args, &mut out),
         Command::Journal { command: JournalCommand::Verify(args) } => journal::verify_command(&args, &mut out),
         Command::Journal { command: JournalCommand::Export(args) } => journal::export_command(&args, &mut out),
+        Command::Remote(args) => remote::remote(&args, &mut out),
+        Command::Audit { command } => audit::audit(&command, &mut out),
         Command::Completions { shell } => papers::completions(shell, &mut out),
         Command::Man { dir } => papers::man(&dir),
     };

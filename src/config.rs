@@ -10,6 +10,7 @@ mod gateway;
 mod lines;
 mod mqtt;
 mod places;
+mod profile;
 mod size;
 mod spool;
 
@@ -30,6 +31,7 @@ use crate::{
 
 pub use afar::{Afar, masked};
 pub use places::{Places, SYSTEM_SOCKET, places};
+pub use profile::{Profile, profile};
 pub use size::Size;
 
 /// Where the config lies unless somebody says otherwise.

@@ -124,7 +124,7 @@ fn settings(broker: &Mosquitto, name: &str, pair: &Pair) -> MqttSettings {
 async fn taken(settings: MqttSettings, topics: &[&str]) -> Vec<bool> {
     let client = Client::new(settings);
     let will = Message { topic: topics[0].into(), payload: vec![], retain: false };
-    let hello = Hello { will, subscribe: vec![] };
+    let hello = Hello { will: Some(will), subscribe: vec![] };
     let mut connection = soon("it is connected", client.connect(&client.brokers()[0], hello)).await.unwrap();
     for (ticket, topic) in topics.iter().enumerate() {
         let message = Message { topic: (*topic).into(), payload: b"{}".to_vec(), retain: false };

@@ -88,6 +88,12 @@ impl Board {
         self.0.changed.notify_one();
     }
 
+    /// All letters, as a broker would take them.
+    #[cfg(test)]
+    pub(crate) fn take_letters(&self) -> Vec<(String, Vec<u8>)> {
+        self.notes().letters.drain(..).map(|letter| (letter.suffix, letter.payload)).collect()
+    }
+
     /// Letters that no broker has yet.
     pub fn letters(&self) -> usize {
         self.notes().letters.len()

@@ -67,6 +67,8 @@ fn birth() -> Birth {
             head: segment.entries[2].head(),
         }],
         key_ids: vec![],
+        gateway_key: "ed25519:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo".into(),
+        commands: vec!["challenge".into(), "health".into()],
     }
 }
 
