@@ -160,6 +160,21 @@ async fn a_gateway_writes_below_its_own_name_only() {
 }
 
 #[tokio::test]
+async fn support_sends_requests_and_nothing_in_a_gateways_name() {
+    let Some((broker, [support])) = guarded(["support"]) else { return };
+    let topics = [
+        "punchgate/1/acme/sz-03/request/1",
+        "punchgate/1/acme/sz-03/approval/1",
+        "punchgate/1/acme/sz-03/response/1",
+        "punchgate/1/acme/sz-03/audit",
+        "punchgate/1/acme/sz-03/punch/front-door",
+        "punchgate/1/other/sz-03/request/1",
+    ];
+    let answers = taken(settings(&broker, "support", &support), &topics).await;
+    assert_eq!(answers, [true, true, false, false, false, false]);
+}
+
+#[tokio::test]
 async fn a_gateway_needs_no_more_than_these_rules_and_a_dashboard_sees_no_punch() {
     let Some((broker, [gateway, payroll, dashboard])) = guarded(["sz-03", "payroll", "dashboard"]) else { return };
     let payroll = Subscriber::start(settings(&broker, "payroll", &payroll)).await;

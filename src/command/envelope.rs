@@ -102,7 +102,12 @@ impl Envelope {
                 return Err(Malformed::new("two of its signatures are of one key"));
             }
         }
-        let payload = strict::read(&decoded("payload", &encoded)?, DEPTH).map_err(not_json("payload"))?;
+        let payload = decoded("payload", &encoded)?;
+        let payload = match purpose {
+            Purpose::Command => strict::read(&payload, DEPTH),
+            Purpose::Response | Purpose::Audit => strict::read_measured(&payload, 2 * DEPTH),
+        };
+        let payload = payload.map_err(not_json("payload"))?;
         Ok(Self { encoded, payload, signatures })
     }
 

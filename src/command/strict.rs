@@ -10,20 +10,30 @@ use serde_json::{Map, Number, Value};
 
 /// Reads one value and nothing behind it. `depth` is how many lists and objects may lie in each other.
 pub(super) fn read(bytes: &[u8], depth: usize) -> Result<Value, serde_json::Error> {
+    read_as(Strict { depth, fractions: false }, bytes)
+}
+
+/// The same for what a gateway measures, which need not be whole.
+pub(super) fn read_measured(bytes: &[u8], depth: usize) -> Result<Value, serde_json::Error> {
+    read_as(Strict { depth, fractions: true }, bytes)
+}
+
+fn read_as(form: Strict, bytes: &[u8]) -> Result<Value, serde_json::Error> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let value = Strict { depth }.deserialize(&mut reader)?;
+    let value = form.deserialize(&mut reader)?;
     reader.end()?;
     Ok(value)
 }
 
 struct Strict {
     depth: usize,
+    fractions: bool,
 }
 
 impl Strict {
     fn inside<E: Error>(&self) -> Result<Self, E> {
         let depth = self.depth.checked_sub(1).ok_or_else(|| E::custom("it is nested too deep"))?;
-        Ok(Self { depth })
+        Ok(Self { depth, fractions: self.fractions })
     }
 }
 
@@ -58,7 +68,10 @@ impl<'de> Visitor<'de> for Strict {
         Ok(Value::Number(Number::from(value)))
     }
 
-    fn visit_f64<E: Error>(self, _: f64) -> Result<Value, E> {
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
+        if self.fractions {
+            return Ok(Number::from_f64(value).map_or(Value::Null, Value::Number));
+        }
         Err(E::custom("it holds a number that is not whole"))
     }
 
