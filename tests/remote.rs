@@ -1,177 +1,22 @@
 //! Remote support, whole: the real program on both sides, a real broker with the access rules that we ship, a terminal that
 //! speaks real bytes.
 
+#[path = "remote/office.rs"]
+mod office;
 mod support;
 
-use std::{
-    fs,
-    path::PathBuf,
-    process::{Command, Output, Stdio},
-};
+use std::fs;
 
-use data_encoding::BASE64URL_NOPAD;
-use driver_zk::sim::{Fault, Harm, Model, Simulator};
-use jiff::Timestamp;
+use driver_zk::sim::{Fault, Harm};
+use office::{Office, order, run};
 use punchgate::{
     audit,
-    command::{Envelope, Order, PrivateKey, Purpose, new_id},
-    mqtt::{Client, Connect, Event, Hello, Message},
+    command::{Envelope, PrivateKey, Purpose},
+    mqtt::{Event, Message},
 };
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use support::{
-    broker::{Mosquitto, Setup},
-    certs::Ca,
-    daemon::Daemon,
-    soon,
-    subscriber::Subscriber,
-};
-use tempfile::TempDir;
-
-const UNLOCK: u16 = 31;
-
-/// A gateway with a terminal, two people who support it, and whoever watches.
-struct Office {
-    broker: Mosquitto,
-    simulator: Simulator,
-    daemon: Daemon,
-    home: TempDir,
-    watcher: Subscriber,
-}
-
-impl Office {
-    async fn open() -> Option<Self> {
-        let rules = fs::canonicalize("packaging/mosquitto/acl.example").unwrap();
-        let ca = Ca::new("punchgate test CA");
-        let pairs = ["sz-03", "support"].map(|name| ca.issue(&[name]));
-        let all = "\nuser watcher\ntopic read #\n";
-        let home = tempfile::tempdir().unwrap();
-        let acl = home.path().join("acl");
-        fs::write(&acl, fs::read_to_string(rules).unwrap() + all).unwrap();
-        let extra = format!("use_identity_as_username true\nmax_queued_messages 100000\nacl_file {}\n", acl.display());
-        let watcher = ca.issue(&["watcher"]);
-        let broker = Mosquitto::start(Setup { ca, extra, ..Setup::default() })?;
-        broker.write_pair("client", &pairs[0]);
-        broker.write_pair("support", &pairs[1]);
-        broker.write_pair("watcher", &watcher);
-        let simulator = Simulator::start(Model::default(), 0).await.unwrap();
-        let mut operators = String::new();
-        for (name, role) in [("li", "admin"), ("wang", "support")] {
-            let key = PrivateKey::generate();
-            key.write(&home.path().join(format!("{name}.jwk"))).unwrap();
-            operators += &format!(
-                "[[operator]]\nname = \"{name}\"\nperson = \"{name}\"\npublic_key = \"{}\"\nroles = [\"{role}\"]\n\
-                 not_after = \"{}\"\n",
-                key.public(),
-                Timestamp::now().strftime("%F")
-            );
-        }
-        let terminals = format!(
-            "[[terminal]]\nname = \"front-door\"\ndriver = \"zk\"\naddress = \"tcp://{}\"\n\
-             [commands]\nallow = [\"terminal.unlock\"]\n{operators}",
-            simulator.address()
-        );
-        let settings = |name: &str| {
-            let file = |ending| Some(broker.path(&format!("{name}.{ending}")));
-            punchgate::mqtt::MqttSettings { cert_file: file("pem"), key_file: file("key"), ..broker.settings(name) }
-        };
-        let watcher = Subscriber::start(settings("watcher")).await;
-        let daemon = Daemon::start(&broker, &terminals);
-        let office = Self { broker, simulator, daemon, home, watcher };
-        let status = office.daemon.until_status("it is connected", |it| it["link"]["state"] == "up").await;
-        let until = |lines: &[Value]| lines[0]["state"] == "online";
-        office.daemon.until(&["terminals"], "the terminal is served", until).await;
-        for name in ["li", "wang"] {
-            let file = |name: &str| office.broker.path(name).display().to_string();
-            let profile = format!(
-                "key_file = \"{name}.jwk\"\ntenant = \"acme\"\n[mqtt]\nurl = \"mqtts://{}\"\nca_file = \"{}\"\n\
-                 cert_file = \"{}\"\nkey_file = \"{}\"\n[gateway.sz-03]\nkey = {}\n",
-                office.broker.url(),
-                file("ca.pem"),
-                file("support.pem"),
-                file("support.key"),
-                status["key"],
-            );
-            fs::write(office.profile(name), profile).unwrap();
-        }
-        Some(office)
-    }
-
-    fn profile(&self, name: &str) -> PathBuf {
-        self.home.path().join(format!("{name}.toml"))
-    }
-
-    fn command(&self, who: &str, words: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_punchgate"));
-        command.arg("remote").args(words).arg("--json").arg("--profile").arg(self.profile(who));
-        command.stdin(Stdio::null());
-        command
-    }
-
-    /// What came of it: the last answer, and whether the program was content.
-    async fn remote(&self, who: &str, words: &[&str]) -> (Value, bool) {
-        let output = soon("it is answered", run(self.command(who, words))).await;
-        let said = String::from_utf8(output.stdout).unwrap();
-        let last = said.lines().last().unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(&output.stderr)));
-        (serde_json::from_str(last).unwrap(), output.status.success())
-    }
-
-    async fn successful(&self, who: &str, words: &[&str]) -> Value {
-        let (answer, well) = self.remote(who, words).await;
-        assert!(well && answer["status"] == "successful", "{words:?}: {answer}");
-        answer["result"].clone()
-    }
-
-    fn unlocked(&self) -> usize {
-        self.simulator.journal().iter().filter(|command| **command == UNLOCK).count()
-    }
-
-    /// Waits for an answer on the topic of an order.
-    async fn answer(&self, id: &str, standing: &str) -> Value {
-        let payload = |document: &Value| -> Option<Value> {
-            let bytes = BASE64URL_NOPAD.decode(document["payload"].as_str()?.as_bytes()).ok()?;
-            serde_json::from_slice(&bytes).ok()
-        };
-        let like = |document: &Value| payload(document).is_some_and(|payload| payload["status"] == standing);
-        payload(&self.watcher.until_document(&format!("response/{id}"), like).await).unwrap()
-    }
-
-    /// Sends something as somebody who has the support's place at the broker.
-    async fn publish(&self, suffix: &str, payload: &[u8], retain: bool) {
-        let file = |ending| Some(self.broker.path(&format!("support.{ending}")));
-        let settings = punchgate::mqtt::MqttSettings {
-            cert_file: file("pem"),
-            key_file: file("key"),
-            ..self.broker.settings("anybody")
-        };
-        let client = Client::new(settings);
-        let hello = Hello { will: None, subscribe: vec![] };
-        let mut connection = soon("it connects", client.connect(&client.brokers()[0], hello)).await.unwrap();
-        let topic = format!("punchgate/1/acme/sz-03/{suffix}");
-        connection.publish(1, Message { topic, payload: payload.to_vec(), retain }).unwrap();
-        while !matches!(soon("it is taken", connection.event()).await.unwrap(), Event::Acked(_)) {}
-    }
-}
-
-async fn run(mut command: Command) -> Output {
-    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
-}
-
-fn order(command: &str, terminal: Option<&str>) -> Order {
-    let now = Timestamp::now().as_second();
-    Order {
-        id: new_id(),
-        gateway: "sz-03".into(),
-        tenant: "acme".into(),
-        iat: now,
-        exp: now + 60,
-        command: command.into(),
-        args: Default::default(),
-        terminal: terminal.map(str::to_owned),
-        reason: "a test".into(),
-        challenge: None,
-    }
-}
+use support::soon;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_support_engineer_sees_mends_and_proves_over_the_broker_alone() {
@@ -275,7 +120,7 @@ async fn a_door_opens_when_two_persons_have_signed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_act_that_a_kill_cut_off_is_unknown_and_is_not_done_again() {
     let Some(mut office) = Office::open().await else { return };
-    let key = PrivateKey::read(&office.home.path().join("wang.jwk")).unwrap();
+    let key = office.key("wang");
     // It says nothing any more, so that the act is under way for long.
     office.simulator.harm(Fault::always(50, Harm::Stall));
     // Written less than five seconds after the start it would need a challenge.
@@ -301,4 +146,32 @@ async fn an_act_that_a_kill_cut_off_is_unknown_and_is_not_done_again() {
         .filter(|entry| entry.as_ref().is_ok_and(|entry| entry.kind == "command"))
         .count();
     assert_eq!(accepted, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_orders_takes_no_punch_its_way() {
+    let Some(office) = Office::open().await else { return };
+    let mut flood = office.connect(&[]).await;
+    let stranger = PrivateKey::generate();
+    let mut expected = std::collections::BTreeSet::new();
+    for ticket in 1..=3000 {
+        let order = order("health", None);
+        let payload = match ticket % 3 {
+            0 => Envelope::sign(&order.payload(), Purpose::Command, &stranger).bytes(),
+            1 => vec![b'['; 20_000],
+            _ => order.payload().to_string().into_bytes(),
+        };
+        let topic = format!("punchgate/1/acme/sz-03/request/{}", order.id);
+        flood.publish(ticket, Message { topic, payload, retain: false }).unwrap();
+        while !matches!(soon("it is taken", flood.event()).await.unwrap(), Event::Acked(_)) {}
+        if ticket % 100 == 0 {
+            office.simulator.punch(&format!("{ticket}"));
+            expected.insert(("front-door".to_owned(), ticket / 100));
+        }
+    }
+    office.watcher.until_punches(&expected).await;
+    // And whoever may, is heard.
+    office.successful("wang", &["sz-03", "health"]).await;
+    let audit = fs::read_to_string(office.daemon.path("state/audit/00000001.log")).unwrap();
+    assert!(audit.lines().count() < 100, "a flood of lines on disk");
 }

@@ -454,3 +454,40 @@ async fn ten_thousand_forged_and_bent_orders_do_nothing() {
     room.give(&good.id, house.sign(&good, &["li"])).await;
     assert_eq!(house.done(), 1);
 }
+
+/// The broker keeps what it saw, and gives it as often as it likes, in any order, cut or whole, over many starts.
+#[tokio::test]
+async fn a_broker_that_replays_reorders_and_drops_gets_nothing_done_twice() {
+    let house = House::new();
+    let mut rng = StdRng::seed_from_u64(7);
+    let mut kept: Vec<(String, Vec<u8>)> = Vec::new();
+    let mut given = std::collections::BTreeSet::new();
+    for _ in 0..8 {
+        let mut room = house.open().await;
+        for _ in 0..5 {
+            let order = house.order("reconcile", Some("front-door"));
+            kept.push((order.id.clone(), house.sign(&order, &["wang"])));
+        }
+        for _ in 0..60 {
+            let (id, mut payload) = kept[rng.random_range(0..kept.len())].clone();
+            match rng.random_range(0..4) {
+                0 => payload.truncate(rng.random_range(0..payload.len())),
+                1 => {
+                    // One order's words on another one's topic.
+                    room.give(&kept[rng.random_range(0..kept.len())].0.clone(), payload).await;
+                    continue;
+                }
+                _ => _ = given.insert(id.clone()),
+            }
+            room.give(&id, payload).await;
+        }
+        match rng.random_range(0..2) {
+            0 => room.close().await,
+            _ => drop(room), // as a kill leaves it
+        }
+    }
+    let done = house.acts.orders.lock().unwrap().clone();
+    let once: std::collections::BTreeSet<String> = done.iter().cloned().collect();
+    assert_eq!(done.len(), once.len(), "an order was done twice");
+    assert!(once.is_superset(&given), "a good one was not done");
+}
