@@ -104,10 +104,10 @@ async fn punches(office: &Office, each: u64, flood: Option<Box<dyn Connection>>)
         })
     });
     let mut times = Vec::new();
-    for n in 0..100u64 {
+    for n in 1..=100u64 {
         let before = office.watcher.messages().len();
         let begun = Instant::now();
-        office.simulator.punch(&format!("{}", n + 1000 * each));
+        office.simulator.punch(&format!("{}", n + 10 * each));
         while office.watcher.messages().len() == before {
             tokio::time::sleep(Duration::from_micros(200)).await;
         }

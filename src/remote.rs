@@ -118,7 +118,9 @@ pub struct Remote {
     lockdown: Option<String>,
     acts: JoinSet<(Work, Result<Value, Failed>)>,
     working: BTreeSet<String>,
-    progress: (mpsc::Sender<(String, String)>, mpsc::Receiver<(String, String)>),
+    /// Ids with words, from acts to their waiting askers.
+    told: mpsc::Sender<(String, String)>,
+    progress: mpsc::Receiver<(String, String)>,
     doors: Doors,
     /// Signatures that are looked at, and refusals that are answered.
     checks: Bucket,
@@ -156,6 +158,7 @@ impl Remote {
         if let Some(note) = parts.spool.noted(NoteKind::Time, "")? {
             parts.clock.passed(note.stored);
         }
+        let (told, progress) = mpsc::channel(64);
         let mut remote = Self {
             book: Book::new(parts.spool.clone()),
             topics,
@@ -163,7 +166,8 @@ impl Remote {
             lockdown,
             acts: JoinSet::new(),
             working: BTreeSet::new(),
-            progress: mpsc::channel(64),
+            told,
+            progress,
             doors: Doors::default(),
             checks: Bucket::new(100.0, 400.0),
             refusals: Bucket::new(5.0, 30.0),
@@ -206,7 +210,7 @@ impl Remote {
                     // A panic of an act: its page says `accepted`, and the next start ends it.
                     Err(error) => error!(%error, "an act panicked"),
                 },
-                Some((id, words)) = self.progress.1.recv() => self.tell_progress(&id, words),
+                Some((id, words)) = self.progress.recv() => self.tell_progress(&id, words),
                 _ = turn.tick() => self.look_after().await,
                 Ok(()) = policy.changed() => self.judge_lockdown().await,
                 message = self.parts.inbox.recv() => match message {
@@ -371,7 +375,7 @@ impl Remote {
         self.working.insert(work.order.id.clone());
         let page = Page { standing: Standing::Executing, ..Page::accepted(&work.order, &work.request) };
         self.answer(&work.order.id, &page, None);
-        let progress = Progress { id: work.order.id.clone(), to: self.progress.0.clone() };
+        let progress = Progress { id: work.order.id.clone(), to: self.told.clone() };
         let acts = self.parts.acts.clone();
         self.acts.spawn(async move {
             let outcome = timeout(spec.limit, acts.act(&work.order, progress)).await;
