@@ -4,12 +4,14 @@
 
 mod args;
 mod ask;
+mod audit;
 mod check;
 mod doctor;
 mod exit;
 mod journal;
 mod out;
 mod papers;
+mod remote;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -48,6 +50,8 @@ pub fn run(command: Command) -> Result<u8, Failure> {
         Command::Journal { command: JournalCommand::Proof(args) } => journal::proof_command(&args, &mut out),
         Command::Journal { command: JournalCommand::Repair(args) } => journal::repair_command(&args, &mut out),
         Command::Journal { command: JournalCommand::Acknowledge(args) } => ask::acknowledge(&args, &mut out),
+        Command::Remote(args) => remote::remote(&args, &mut out),
+        Command::Audit { command } => audit::audit(&command, &mut out),
         Command::Completions { shell } => papers::completions(shell, &mut out),
         Command::Man { dir } => papers::man(&dir),
     };

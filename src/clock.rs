@@ -21,6 +21,11 @@ impl Clock {
         self.floor.fetch_max(moment.as_second(), Ordering::Relaxed);
     }
 
+    /// The latest second that is known to be past.
+    pub fn floor(&self) -> i64 {
+        self.floor.load(Ordering::Relaxed)
+    }
+
     /// Why the clock may not be believed now, if so.
     pub fn doubt(&self) -> Option<String> {
         self.doubt_at(Timestamp::now())

@@ -90,7 +90,7 @@ pub struct CertificatesEnd {
 /// What is said at the beginning.
 #[derive(Debug, Clone)]
 pub struct Hello {
-    pub will: Message,
+    pub will: Option<Message>,
     /// Topic filters, QoS 1.
     pub subscribe: Vec<String>,
 }

@@ -21,7 +21,7 @@
 //! # What is flushed when
 //! | what | when |
 //! |---|---|
-//! | punches, records set aside, new ledgers | one write and one fdatasync for all who wait, then they are answered |
+//! | punches, records set aside, notes, new ledgers | one write and one fdatasync for all who wait, then they are answered |
 //! | name of a segment | directory synced before its first group counts |
 //! | confirmations | with the next group, or after a second in one of their own |
 //! | index | two seconds or 16,384 ids after what it lacks became durable; synced only on a clean close |
@@ -55,6 +55,7 @@ mod journal;
 mod lock;
 mod losses;
 mod mend;
+mod note;
 mod outbox;
 mod proof;
 mod ranges;
@@ -96,6 +97,7 @@ use self::{
 pub use self::{
     board::Committed,
     export::{Export, Exported, RawRecord, export},
+    note::{Note, NoteKind},
     outbox::SpoolOutbox,
     proof::{LedgerProof, Proof, prove},
     recent::Filter,
@@ -202,6 +204,22 @@ impl Spool {
         Ok(stored)
     }
 
+    /// Makes a note durable, as punches are made durable: `Ok` says that it is on disk. It takes the place of the one before
+    /// it under the same kind and key.
+    pub async fn note(&self, kind: NoteKind, key: &str, body: Vec<u8>) -> Result<(), NotStored> {
+        note::note(&self.open.board, kind, key, body).await
+    }
+
+    /// The newest note under a key. An error says nothing of whether there is one.
+    pub fn noted(&self, kind: NoteKind, key: &str) -> Result<Option<Note>, NotStored> {
+        note::find(&self.open.board, kind, key)
+    }
+
+    /// The newest note under each key.
+    pub async fn notes(&self, kind: NoteKind) -> Result<Vec<Note>, NotStored> {
+        note::all_elsewhere(self.open.board.clone(), kind).await
+    }
+
     /// Returns when the committer has taken this from its queue: it is alive. `false`: it has ended.
     pub async fn is_alive(&self) -> bool {
         let (answer, answered) = oneshot::channel();
@@ -265,9 +283,9 @@ impl Spool {
     }
 
     /// A terminal, or without a name the gateway, came into this state: for whoever asks later why a punch is not here.
-    pub fn note(&self, terminal: &str, standing: Standing) {
+    pub fn stands(&self, terminal: &str, standing: Standing) {
         // A committer that has ended notes nothing any more.
-        let _ = self.open.board.requests.send(Request::Note(terminal.to_owned(), standing));
+        let _ = self.open.board.requests.send(Request::Standing(terminal.to_owned(), standing));
     }
 
     /// Looks at the disk: not for the hot path.

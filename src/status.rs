@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use crate::{
     clock::Clock,
+    command::{COMMANDS, Class, Policy, PublicKey},
     courier::{LinkState, LinkStatus},
     drivers::{DRIVERS, find},
     health::{Code, Condition, Health, Severity, TerminalState},
@@ -34,6 +35,10 @@ pub struct Sources {
     pub spool: Spool,
     pub link: watch::Receiver<LinkStatus>,
     pub clock: Arc<Clock>,
+    /// With which this gateway's answers are signed.
+    pub key: PublicKey,
+    /// Who may order what.
+    pub policy: watch::Receiver<Arc<Policy>>,
     /// Starts on this store, this one included.
     pub boots: Option<u64>,
     pub host: Arc<Host>,
@@ -132,13 +137,17 @@ pub fn birth(sources: &Sources) -> Birth {
         head: status.head,
         lost: status.lost[status.lost.len().saturating_sub(LOST_TOLD)..].to_vec(),
     });
+    let policy = sources.policy.borrow().clone();
+    let may = COMMANDS.iter().filter(|spec| spec.class != Class::Dangerous || policy.allow.contains(spec.name));
     Birth {
         version: env!("CARGO_PKG_VERSION").into(),
         epoch: Timestamp::now().as_millisecond().unsigned_abs(),
         drivers: DRIVERS.iter().map(|kind| Driver { name: kind.name.into(), delivery: kind.delivery }).collect(),
         terminals: terminals.collect(),
         ledgers: ledgers.collect(),
-        key_ids: Vec::new(),
+        key_ids: policy.operators.iter().map(|operator| operator.key.id().to_string()).collect(),
+        gateway_key: sources.key.to_string(),
+        commands: may.map(|spec| spec.name.to_owned()).collect(),
     }
 }
 
@@ -232,7 +241,8 @@ pub fn terminals(sources: &Sources) -> Vec<(String, doc::TerminalHealth)> {
     sources.health.terminals().into_iter().map(one).collect()
 }
 
-fn conditions(sources: &Sources, wanted: impl Fn(&Condition) -> bool) -> Vec<doc::Condition> {
+/// What is wrong, as far as it is wanted; worst first.
+pub fn conditions(sources: &Sources, wanted: impl Fn(&Condition) -> bool) -> Vec<doc::Condition> {
     let words = |words: crate::health::Words| doc::Words { en: words.en.into(), zh: words.zh.into() };
     let shown = sources.health.conditions().into_iter().filter(|condition| wanted(condition));
     let one = |condition: Condition| doc::Condition {

@@ -14,7 +14,7 @@ use std::{
 use driver_api::{Gateway, Job, JobFailed, Kind, Link, Operation};
 use futures_util::FutureExt;
 use tokio::{
-    sync::mpsc,
+    sync::{Notify, mpsc},
     task::JoinHandle,
     time::{Instant, sleep, timeout},
 };
@@ -47,6 +47,8 @@ struct Running {
     operations: &'static [&'static str],
     /// Where the present run takes jobs; none between two runs.
     jobs: Arc<Mutex<Option<mpsc::Sender<Job>>>>,
+    /// Ends the present run; the next one begins at once.
+    again: Arc<Notify>,
     closing: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -121,6 +123,12 @@ impl Supervisor {
         Ok(async move { outcome.await.unwrap_or_else(|_| Err(JobFailed::NoAnswer("the connection ended".into()))) })
     }
 
+    /// Ends the connection of a terminal's line and begins it anew. Whether there is such a terminal.
+    pub fn restart(&self, terminal: &str) -> bool {
+        let line = self.running.values().find(|running| running.terminals.iter().any(|name| name == terminal));
+        line.map(|line| line.again.notify_one()).is_some()
+    }
+
     fn serves(&self, terminal: &str) -> bool {
         self.running.values().any(|running| running.terminals.iter().any(|name| name == terminal))
     }
@@ -132,14 +140,16 @@ impl Supervisor {
         }
         let closing = CancellationToken::new();
         let jobs = Arc::new(Mutex::new(None));
+        let again = Arc::new(Notify::new());
         let terminals = line.terminals.clone();
         let span = match &terminals[..] {
             [terminal] => info_span!("line", driver = driver.name, terminal),
             _ => info_span!("line", driver = driver.name, line = line.key),
         };
         let keeper = Keeper { kind: driver, line, gateway: self.gateway.clone(), health: self.health.clone() };
-        let task = tokio::spawn(keeper.keep_running(jobs.clone(), closing.clone()).instrument(span));
-        Running { fingerprint, terminals, operations: driver.operations, jobs, closing, task }
+        let task = keeper.keep_running(jobs.clone(), again.clone(), closing.clone());
+        let task = tokio::spawn(task.instrument(span));
+        Running { fingerprint, terminals, operations: driver.operations, jobs, again, closing, task }
     }
 }
 
@@ -163,7 +173,12 @@ struct Keeper {
 }
 
 impl Keeper {
-    async fn keep_running(self, jobs: Arc<Mutex<Option<mpsc::Sender<Job>>>>, closing: CancellationToken) {
+    async fn keep_running(
+        self,
+        jobs: Arc<Mutex<Option<mpsc::Sender<Job>>>>,
+        again: Arc<Notify>,
+        closing: CancellationToken,
+    ) {
         let mut backoff = Backoff::default();
         let mut told: Option<Code> = None;
         loop {
@@ -174,6 +189,16 @@ impl Keeper {
             tokio::pin!(run);
             let outcome = tokio::select! {
                 outcome = &mut run => outcome,
+                () = again.notified() => {
+                    // The driver may be gone already.
+                    let _ = parts.closing.send(true);
+                    if timeout(LEAVING, &mut run).await.is_err() {
+                        warn!("the driver did not leave in time, and is abandoned");
+                    }
+                    *jobs.lock().expect("nobody panics while holding it") = None;
+                    info!("line begun anew, as it was ordered");
+                    continue;
+                }
                 () = closing.cancelled() => {
                     // The driver may be gone already.
                     let _ = parts.closing.send(true);

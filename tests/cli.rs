@@ -27,6 +27,7 @@ canteen: Terminal offline (no route to host). Check its cable.
 gateway    acme/sz-03, degraded, up for 3 h 12 min, version 0.1.0
 queue      12,480 punches to be delivered (3.1 MiB), the oldest for 2 h 5 min; the disk takes 33 d 20 h more of this
 broker     down for 2 h 5 min, broker.example:8883, connection refused
+key        ed25519:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo
 terminals  1 of 2 online
 clock      kept by ntp, -840 ms from the battery clock; believed
 

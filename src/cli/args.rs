@@ -108,6 +108,19 @@ pub enum Command {
         #[command(subcommand)]
         command: JournalCommand,
     },
+    /// Support a gateway from afar: sign an order, send it over the broker, follow it to its end
+    ///
+    /// Your own key signs, the broker only carries, and the gateway judges. See docs/remote-support.md for the keys and
+    /// docs/commands.md for what can be ordered.
+    #[command(
+        after_long_help = "Examples:\n  punchgate remote sz-03 health\n  punchgate remote sz-03 reconcile front-door --reason \"TICKET-12: punches of Monday\"\n  punchgate remote sz-03 terminal.unlock front-door seconds=5 --reason \"fire drill\""
+    )]
+    Remote(super::remote::RemoteArgs),
+    /// What was asked of this gateway from afar and on site, chained by hashes; the daemon may run or not
+    Audit {
+        #[command(subcommand)]
+        command: super::audit::AuditCommand,
+    },
     /// Print what a shell needs to complete punchgate's arguments
     #[command(after_long_help = "Example:\n  punchgate completions bash > /etc/bash_completion.d/punchgate")]
     Completions { shell: Shell },

@@ -221,7 +221,7 @@ fn show_status(status: &Status, out: &mut Out) -> Result<(), Failure> {
     };
     let headline = out.toned(tone, &harmless(&status.headline));
     writeln!(out, "{headline}\n")?;
-    let Status { tenant, gateway, version, state, queue, link, terminals, clock, .. } = status;
+    let Status { tenant, gateway, version, key, state, queue, link, terminals, clock, .. } = status;
     let up = words::lasting(status.uptime_s);
     writeln!(out, "gateway    {tenant}/{gateway}, {state}, up for {up}, version {version}")?;
     let mut waits = format!("{} to be delivered", counted_punches(queue.undelivered));
@@ -240,6 +240,7 @@ fn show_status(status: &Status, out: &mut Out) -> Result<(), Failure> {
         broker += &format!(", {more}");
     }
     writeln!(out, "broker     {}", harmless(&broker))?;
+    writeln!(out, "key        {}", harmless(key))?;
     writeln!(out, "terminals  {} of {} online", terminals.online, terminals.total)?;
     let kept = clock.source.as_deref().map_or("nobody says what keeps it".into(), |source| format!("kept by {source}"));
     let offset =

@@ -120,7 +120,7 @@ pub(super) fn export_command(args: &ExportArgs, out: &mut Out) -> Result<u8, Fai
     Ok(if exported.damages.is_empty() { OK } else { FAILED })
 }
 
-fn state_dir(args: &DiskArgs) -> Result<PathBuf, Failure> {
+pub(super) fn state_dir(args: &DiskArgs) -> Result<PathBuf, Failure> {
     let folder = match &args.state_dir {
         Some(folder) => folder.clone(),
         None => config::places(&args.config)?.state_dir,

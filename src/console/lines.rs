@@ -14,6 +14,9 @@ pub struct Status {
     pub tenant: String,
     pub gateway: String,
     pub version: String,
+    /// With which its answers to remote support are signed.
+    #[serde(default)]
+    pub key: String,
     /// As on the topic `state`.
     pub state: String,
     pub uptime_s: u64,

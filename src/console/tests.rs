@@ -85,6 +85,7 @@ impl Desk for Double {
             tenant: "acme".into(),
             gateway: "sz-03".into(),
             version: "0".into(),
+            key: String::new(),
             state: "online".into(),
             uptime_s: 5,
             queue: Queue::default(),

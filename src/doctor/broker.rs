@@ -159,7 +159,7 @@ async fn log_in(config: &Config, broker: &BrokerUrl, found: &mut Vec<Finding>) -
     let will = Message { topic: topics.of(suffix::STATE), payload: will, retain: true };
     let client = Client::new(config.mqtt.clone());
     let begun = Instant::now();
-    let opened = client.connect(broker, Hello { will, subscribe: vec![] }).await;
+    let opened = client.connect(broker, Hello { will: Some(will), subscribe: vec![] }).await;
     let mut connection = opened.map_err(|failure| (layer(failure.kind), failure))?;
     let ms = begun.elapsed().as_millis();
     found.push(Check::Login.well(both!("welcome after {ms} ms" / "{ms} 毫秒后登录成功")));

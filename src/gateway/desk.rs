@@ -7,6 +7,7 @@ use jiff::{Timestamp, civil::DateTime};
 use tokio::sync::{Mutex, broadcast};
 
 use crate::{
+    audit::Audit,
     console::{ConditionLine, Desk, Failed, PunchFilter, PunchLine, Status, TerminalLine},
     inquiry::{Question, Silence, Trail},
     spool::{self, Filter},
@@ -24,11 +25,12 @@ const BEHIND: usize = 1024;
 pub(super) struct FrontDesk {
     sources: Sources,
     supervisor: Arc<Mutex<Supervisor>>,
+    audit: Audit,
 }
 
 impl FrontDesk {
-    pub(super) fn new(sources: Sources, supervisor: Arc<Mutex<Supervisor>>) -> Self {
-        Self { sources, supervisor }
+    pub(super) fn new(sources: Sources, supervisor: Arc<Mutex<Supervisor>>, audit: Audit) -> Self {
+        Self { sources, supervisor, audit }
     }
 }
 
@@ -108,6 +110,11 @@ impl Desk for FrontDesk {
             why: error.to_string(),
             mend: format!("see punchgate terminals, and its driver's page for what {terminal} can do"),
         };
+        let told = serde_json::json!({ "act": "reconcile", "terminal": terminal, "from": from, "to": to });
+        if let Err(error) = self.audit.tell("console", told).await {
+            // It only reads, and is asked for most when something is wrong with the disk.
+            tracing::warn!(%error, "the audit log cannot be written");
+        }
         let operation = Operation::Reconcile { from, to };
         let asked = self.supervisor.lock().await.ask(terminal, operation).map_err(failed)?;
         asked.await.map_err(failed)

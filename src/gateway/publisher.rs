@@ -79,7 +79,7 @@ impl Publisher {
                 TerminalState::Refused => Standing::Refused,
             };
             if self.noted.get(&name) != Some(&standing) {
-                self.sources.spool.note(&name, standing);
+                self.sources.spool.stands(&name, standing);
                 self.noted.insert(name, standing);
             }
         }
@@ -92,7 +92,7 @@ impl Publisher {
         let birth = status::birth(&self.sources);
         let ledgers: Vec<_> = birth.ledgers.iter().map(|it| (&it.terminal, &it.serial, it.ledger)).collect();
         let terminals: Vec<_> = birth.terminals.iter().map(|it| (&it.name, &it.driver)).collect();
-        let mark = mark(&(ledgers, terminals));
+        let mark = mark(&(ledgers, terminals, &birth.key_ids, &birth.commands));
         self.set(suffix::BIRTH.into(), mark, || wire::json(&birth));
 
         let gateway = status::gateway(&self.sources);

@@ -81,7 +81,7 @@ impl Export {
                     self.ledgers.entry(it.number).or_insert_with(|| Arc::new(it.ledger()));
                     continue;
                 }
-                Some(Record::Confirmed(_) | Record::Retired(_)) => continue,
+                Some(Record::Confirmed(_) | Record::Retired(_) | Record::Note(_)) => continue,
                 Some(Record::Lost(_) | Record::Settled(_) | Record::Repaired(_)) => continue,
                 Some(Record::ConfirmedAt(_) | Record::Standing(_)) => continue,
                 Some(Record::Punch(punch)) => match (self.ledgers.get(&punch.ledger), punch.entry(&mut self.zones)) {

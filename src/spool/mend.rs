@@ -67,7 +67,8 @@ pub(super) fn mend_tail(board: &Board, journal: &mut Journal, at: Position, byte
             | Record::Settled(_)
             | Record::Repaired(_)
             | Record::ConfirmedAt(_)
-            | Record::Standing(_) => {}
+            | Record::Standing(_)
+            | Record::Note(_) => {}
         }
         group.push(&record);
     }

@@ -43,6 +43,9 @@ pub(super) enum Record<'a> {
     /// A terminal came into another state; without a name it is the gateway itself.
     #[serde(borrow)]
     Standing(StandingRecord<'a>),
+    /// Something that does not follow from punches. The newest one of a kind and key holds.
+    #[serde(borrow)]
+    Note(NoteRecord<'a>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -179,6 +182,16 @@ pub(super) struct RepairedRecord {
     pub(super) last_group: u64,
     /// Milliseconds since 1970.
     pub(super) at: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct NoteRecord<'a> {
+    /// As in `NoteKind`; those of a newer version are kept unread.
+    pub(super) kind: u8,
+    pub(super) key: &'a str,
+    pub(super) body: &'a [u8],
+    /// Milliseconds since 1970.
+    pub(super) stored: i64,
 }
 
 impl RetiredRecord<'_> {

@@ -77,6 +77,7 @@ impl Replay<'_> {
                 Some(Record::ConfirmedAt(it)) => {
                     (self.destinations)(it.destination).state().apply(it.ledger, it.first, it.last);
                 }
+                Some(Record::Note(it)) => self.index.put_note(it.kind, it.key, it.stored, it.body)?,
                 Some(Record::Retired(retired)) => {
                     self.catalogue.apply_retired(&retired);
                     match self.catalogue.get(retired.ledger).map(|state| state.source) {

@@ -295,7 +295,7 @@ fn check(report: &mut VerifyReport, ledgers: &mut BTreeMap<u32, Seen>, at: Posit
             }
         }
         Some(Record::Repaired(it)) => report.repaired_groups += (it.last_group + 1).saturating_sub(it.first_group),
-        Some(Record::Confirmed(_) | Record::ConfirmedAt(_) | Record::Standing(_)) => {}
+        Some(Record::Confirmed(_) | Record::ConfirmedAt(_) | Record::Standing(_) | Record::Note(_)) => {}
     }
 }
 

@@ -19,6 +19,7 @@ pub fn status(sources: &Sources) -> Status {
         tenant: sources.tenant.clone(),
         gateway: sources.gateway.clone(),
         version: env!("CARGO_PKG_VERSION").into(),
+        key: sources.key.to_string(),
         state: if link_up(&link) { "online".into() } else { link.state.name().into() },
         uptime_s: sources.started.elapsed().as_secs(),
         queue: Queue {

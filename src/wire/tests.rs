@@ -68,6 +68,8 @@ fn birth() -> Birth {
             lost: vec![],
         }],
         key_ids: vec![],
+        gateway_key: "ed25519:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo".into(),
+        commands: vec!["challenge".into(), "health".into()],
     }
 }
 

@@ -88,6 +88,7 @@ fn condition() -> ConditionLine {
 impl Desk for Double {
     async fn status(&self) -> Status {
         Status {
+            key: "ed25519:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo".into(),
             headline: headline(&[condition()]),
             tenant: "acme".into(),
             gateway: "sz-03".into(),

@@ -72,6 +72,10 @@ fn keys_of(example: &toml::Table) -> BTreeSet<String> {
                     keys.extend(block.as_table().unwrap().keys().map(|key| format!("{driver} terminal {key}")));
                 }
             }
+            ("operator", toml::Value::Array(blocks)) => {
+                let own = blocks.iter().flat_map(|block| block.as_table().unwrap().keys());
+                keys.extend(own.map(|key| format!("operator {key}")));
+            }
             ("driver", toml::Value::Table(sections)) => {
                 for (driver, section) in sections {
                     keys.extend(section.as_table().unwrap().keys().map(|key| format!("driver.{driver}.{key}")));
@@ -103,11 +107,15 @@ fn the_example_has_every_key_that_the_code_knows_and_no_other() {
             Some(format!("{} terminal {own}", terminal.driver))
         })
     };
+    let of_operators = |key: &str| {
+        let mut names = config.policy.operators.iter().map(|operator| format!("operator {:?} ", operator.name));
+        names.find_map(|prefix| Some(format!("operator {}", key.strip_prefix(&prefix)?)))
+    };
     let known: BTreeSet<String> = config
         .keys
         .iter()
         .filter(|key| key.contains(['.', ' '])) // the others are the sections themselves
-        .map(|key| of_terminals(key).unwrap_or_else(|| key.clone()))
+        .map(|key| of_terminals(key).or_else(|| of_operators(key)).unwrap_or_else(|| key.clone()))
         .collect();
     assert!(known.contains("mqtt.url") && known.len() > 20, "{known:?}");
     let written = keys_of(&unfolded().parse().unwrap());
