@@ -8,13 +8,16 @@
 #[path = "../../support/certs.rs"]
 #[allow(dead_code, unreachable_pub, reason = "shared with the tests, which use more of it")]
 mod certs;
+mod cluster;
 mod daemon;
 mod kill;
 mod mosquitto;
+mod nats;
 mod oracle;
 mod power;
 mod row;
 mod terminals;
+mod unwrap;
 mod volume;
 mod witness;
 mod world;
@@ -38,6 +41,7 @@ use self::row::Report;
 enum Rig {
     Kill,
     Power,
+    Cluster,
     /// The short forms of all of them.
     All,
 }
@@ -120,6 +124,9 @@ async fn run(plan: &Plan) -> anyhow::Result<Report> {
     }
     if wanted(Rig::Power) {
         power::run(plan, &mut report).await?;
+    }
+    if wanted(Rig::Cluster) {
+        cluster::run(plan, &mut report).await?;
     }
     report.close();
     Ok(report)

@@ -32,6 +32,17 @@ pub(crate) enum Told {
     Never(String),
 }
 
+impl Told {
+    /// The later one of two.
+    pub(crate) fn worse(self, other: Self) -> Self {
+        match (&self, &other) {
+            (Self::Never(_), _) => self,
+            (Self::After(one), Self::After(two)) if one >= two => self,
+            _ => other,
+        }
+    }
+}
+
 /// A condition must say it in this time.
 pub(crate) const TELL_LIMIT: Duration = Duration::from_secs(60);
 
