@@ -110,7 +110,7 @@ impl Scene {
                 self.cluster.launch(*at)?;
             }
         }
-        match self.flow(mark, Duration::from_secs(90)).await {
+        match self.world.flow(mark, FLOW, Duration::from_secs(90)).await {
             Some(time) => row.recovered.push(time),
             None => row.complaints.push(format!("90 s after nodes {victims:?} were killed punches do not flow")),
         }
@@ -129,21 +129,6 @@ impl Scene {
     /// What was recorded by now, and the moment.
     fn mark(&self) -> (usize, Instant) {
         (self.world.oracle.count(), Instant::now())
-    }
-
-    /// Until the first punches after the mark have all arrived.
-    async fn flow(&self, (count, since): (usize, Instant), limit: Duration) -> Option<Duration> {
-        let mut next = 0;
-        while since.elapsed() < limit {
-            while next < FLOW && self.world.witness.seen().has(&(100_001 + count as u64 + next).to_string()) {
-                next += 1;
-            }
-            if next == FLOW {
-                return Some(since.elapsed());
-            }
-            sleep(Duration::from_millis(10)).await;
-        }
-        None
     }
 
     async fn close(self, row: &mut Row) -> anyhow::Result<()> {

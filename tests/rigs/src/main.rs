@@ -8,17 +8,21 @@
 #[path = "../../support/certs.rs"]
 #[allow(dead_code, unreachable_pub, reason = "shared with the tests, which use more of it")]
 mod certs;
+mod clock;
 mod cluster;
 mod daemon;
 mod kill;
 mod mosquitto;
 mod nats;
+mod network;
 mod oracle;
 mod power;
+mod proxy;
 mod row;
 mod terminals;
 mod unwrap;
 mod volume;
+mod wires;
 mod witness;
 mod world;
 
@@ -41,6 +45,8 @@ use self::row::Report;
 enum Rig {
     Kill,
     Power,
+    Clock,
+    Network,
     Cluster,
     /// The short forms of all of them.
     All,
@@ -124,6 +130,12 @@ async fn run(plan: &Plan) -> anyhow::Result<Report> {
     }
     if wanted(Rig::Power) {
         power::run(plan, &mut report).await?;
+    }
+    if wanted(Rig::Clock) {
+        clock::run(plan, &mut report).await?;
+    }
+    if wanted(Rig::Network) {
+        network::run(plan, &mut report).await?;
     }
     if wanted(Rig::Cluster) {
         cluster::run(plan, &mut report).await?;

@@ -13,7 +13,7 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
 };
 use tokio::{
-    io::copy_bidirectional,
+    io::{copy, split},
     net::{TcpListener, TcpStream},
     task::JoinHandle,
 };
@@ -38,9 +38,14 @@ impl Unwrap {
                     let Ok(stream) = TcpStream::connect(there).await else { return };
                     let _ = stream.set_nodelay(true); // slower without, and no less right
                     let name = ServerName::try_from("localhost").expect("that is a name");
-                    let Ok(mut wrapped) = connector.connect(name, stream).await else { return };
-                    // Whichever side ends it, and however: the other one is closed with it.
-                    let _ = copy_bidirectional(&mut plain, &mut wrapped).await;
+                    let Ok(wrapped) = connector.connect(name, stream).await else { return };
+                    let (mut from_plain, mut to_plain) = plain.split();
+                    let (mut from_wrapped, mut to_wrapped) = split(wrapped);
+                    // Whichever side ends it, and however: the other one is closed with it. Nobody here closes by halves.
+                    tokio::select! {
+                        _ = copy(&mut from_plain, &mut to_wrapped) => {}
+                        _ = copy(&mut from_wrapped, &mut to_plain) => {}
+                    }
                 });
             }
         });
