@@ -155,8 +155,8 @@ conditions! {
     }
     ClockNotTrusted = "gateway-clock-not-trusted", Medium, after 0 s, explained by [] {
         title: "Gateway clock not to be believed" / "网关时钟不可信",
-        text: "The gateway's clock is before the time of its own records: terminals are not set by it."
-            / "网关时钟早于自身已有记录的时间：不会用它校准考勤机。",
+        text: "The gateway's clock is before the time of its own records: no terminal is set by it. Those that push keep their punches until it is right."
+            / "网关时钟早于自身已有记录的时间：不会用它校准考勤机。推送型考勤机将保留打卡，直到网关时钟恢复正确。",
         mend: "Let the gateway reach a time server (timedatectl), or replace its clock battery."
             / "请让网关连接时间服务器（timedatectl），或更换时钟电池。",
     }
