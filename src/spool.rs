@@ -43,6 +43,8 @@
 mod board;
 mod catalogue;
 mod committer;
+#[cfg(feature = "decoders")]
+pub mod decoders;
 mod delivery;
 mod disk;
 mod draft;

@@ -11,6 +11,7 @@ mod certs;
 mod clock;
 mod cluster;
 mod daemon;
+mod fuzz;
 mod kill;
 mod mosquitto;
 mod nats;
@@ -20,6 +21,9 @@ mod power;
 mod proxy;
 mod row;
 mod terminals;
+#[path = "../../../fuzz/src/targets.rs"]
+#[allow(dead_code, unreachable_pub, reason = "shared with fuzz/, which uses more of it")]
+mod targets;
 mod unwrap;
 mod volume;
 mod wires;
@@ -48,6 +52,7 @@ enum Rig {
     Clock,
     Network,
     Cluster,
+    Fuzz,
     /// The short forms of all of them.
     All,
 }
@@ -139,6 +144,9 @@ async fn run(plan: &Plan) -> anyhow::Result<Report> {
     }
     if wanted(Rig::Cluster) {
         cluster::run(plan, &mut report).await?;
+    }
+    if wanted(Rig::Fuzz) {
+        fuzz::run(plan, &mut report)?;
     }
     report.close();
     Ok(report)
