@@ -5,15 +5,19 @@
 //! columns mean and holds the results.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a table on standard output is what it is for")]
 
+mod broker;
 #[path = "../../support/certs.rs"]
 #[allow(dead_code, unreachable_pub, reason = "shared with the tests, which use more of it")]
 mod certs;
+mod cluster;
 mod copies;
 mod daemon;
 mod kill;
 mod mosquitto;
+mod network;
 mod oracle;
 mod power;
+mod proxy;
 mod row;
 mod storage;
 mod terminals;
@@ -41,6 +45,9 @@ enum Rig {
     Kill,
     Power,
     Storage,
+    Network,
+    Broker,
+    Cluster,
     /// The short forms of all of them.
     All,
 }
@@ -126,6 +133,15 @@ async fn run(plan: &Plan) -> anyhow::Result<Report> {
     }
     if wanted(Rig::Storage) {
         storage::run(plan, &mut report).await?;
+    }
+    if wanted(Rig::Network) {
+        network::run(plan, &mut report).await?;
+    }
+    if wanted(Rig::Broker) {
+        broker::run(plan, &mut report).await?;
+    }
+    if wanted(Rig::Cluster) {
+        cluster::run(plan, &mut report).await?;
     }
     report.close();
     Ok(report)

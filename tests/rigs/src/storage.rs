@@ -237,7 +237,12 @@ async fn two_daemons(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     let mut world = started(plan, Settings::default()).await?;
     row.count = plan.times(3, 20);
     for _ in 0..row.count {
-        let output = Command::new("timeout").arg("20").arg(&plan.binary).args(["run", "--config"]).arg(world.daemon.config()).output()?;
+        let output = Command::new("timeout")
+            .arg("20")
+            .arg(&plan.binary)
+            .args(["run", "--config"])
+            .arg(world.daemon.config())
+            .output()?;
         let words = String::from_utf8_lossy(&output.stderr).into_owned();
         if output.status.code() != Some(1) || !words.contains("in use") {
             row.complaints.push(format!("the second one ended with {}, and said {words}", output.status));

@@ -54,7 +54,8 @@ pub(crate) struct World {
     pub(crate) settings: Settings,
     pub(crate) begun: Instant,
     people: People,
-    push: SocketAddr,
+    /// Where the gateway listens for terminals.
+    pub(crate) push: SocketAddr,
     folder: TempDir,
 }
 
