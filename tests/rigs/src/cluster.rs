@@ -123,7 +123,7 @@ impl Cluster {
             if listens && self.monitor.iter().all(|port| is_healthy(*port)) {
                 return Ok(());
             }
-            if begun.elapsed() > Duration::from_secs(60) {
+            if begun.elapsed() > Duration::from_secs(120) {
                 bail!("the cluster did not come up: see {}", self.folder.display());
             }
             sleep(Duration::from_millis(200)).await;

@@ -9,6 +9,8 @@ mod broker;
 #[path = "../../support/certs.rs"]
 #[allow(dead_code, unreachable_pub, reason = "shared with the tests, which use more of it")]
 mod certs;
+mod chaos;
+mod clock;
 mod cluster;
 mod copies;
 mod daemon;
@@ -48,6 +50,8 @@ enum Rig {
     Network,
     Broker,
     Cluster,
+    Clock,
+    Chaos,
     /// The short forms of all of them.
     All,
 }
@@ -142,6 +146,12 @@ async fn run(plan: &Plan) -> anyhow::Result<Report> {
     }
     if wanted(Rig::Cluster) {
         cluster::run(plan, &mut report).await?;
+    }
+    if wanted(Rig::Clock) {
+        clock::run(plan, &mut report).await?;
+    }
+    if wanted(Rig::Chaos) {
+        chaos::run(plan, &mut report).await?;
     }
     report.close();
     Ok(report)

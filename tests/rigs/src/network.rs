@@ -78,7 +78,8 @@ pub(crate) async fn place_proxies(world: &mut World, seed: u64, place: &str) -> 
             world.fleet.read().await.terminals()[number].seen_at = Some(proxy.address);
             proxies.push(proxy);
         }
-        let push = Proxy::to(world.push, seed + 100).await?;
+        let mut push = Proxy::to(world.push, seed + 100).await?;
+        push.checked = false;
         world.fleet.write().await.dial(push.address);
         proxies.push(push);
     }

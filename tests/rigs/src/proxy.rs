@@ -61,6 +61,8 @@ impl Manner {
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     manner: Arc<watch::Sender<Manner>>,
+    /// What it carries has checksums of its own. Plain HTTP has none: what TCP let through wrong would be taken as it came.
+    pub(crate) checked: bool,
     task: JoinHandle<()>,
 }
 
@@ -93,11 +95,12 @@ impl Proxy {
                 });
             }
         });
-        Ok(Self { address, manner, task })
+        Ok(Self { address, manner, checked: true, task })
     }
 
     pub(crate) fn set(&self, manner: Manner) {
-        self.manner.send_replace(manner);
+        let harmful = matches!(manner, Manner::Corrupt(_) | Manner::Duplicate(_));
+        self.manner.send_replace(if harmful && !self.checked { Manner::Clean } else { manner });
     }
 }
 

@@ -36,12 +36,14 @@ pub(crate) struct Settings {
     pub(crate) state_dir: Option<PathBuf>,
     pub(crate) persistence: bool,
     pub(crate) rate: f64,
+    /// The terminals' zone, as the config says.
+    pub(crate) zone: &'static str,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         let spool = "min_free = \"1MiB\"\n".into();
-        Self { mqtt: None, witness: None, spool, state_dir: None, persistence: true, rate: 40.0 }
+        Self { mqtt: None, witness: None, spool, state_dir: None, persistence: true, rate: 40.0, zone: "UTC" }
     }
 }
 
@@ -52,7 +54,6 @@ pub(crate) struct World {
     pub(crate) fleet: Arc<RwLock<Fleet>>,
     pub(crate) oracle: Arc<Oracle>,
     pub(crate) settings: Settings,
-    pub(crate) begun: Instant,
     people: People,
     /// Where the gateway listens for terminals.
     pub(crate) push: SocketAddr,
@@ -76,8 +77,7 @@ impl World {
         let fleet = Arc::new(RwLock::new(fleet));
         let people = People::begin(fleet.clone(), plan.seed);
         let daemon = Daemon::new(&plan.binary, folder.path());
-        let begun = Instant::now();
-        let world = Self { daemon, broker, witness, fleet, oracle, settings, begun, people, push, folder };
+        let world = Self { daemon, broker, witness, fleet, oracle, settings, people, push, folder };
         world.configure().await?;
         Ok(world)
     }
@@ -87,9 +87,10 @@ impl World {
         let mqtt = self.settings.mqtt.clone();
         let own = || self.broker.as_ref().map(|broker| broker.tls_lines(broker.tls_port));
         let text = format!(
-            "[gateway]\nid = \"rig\"\ntenant = \"acme\"\nzone = \"UTC\"\nstate_dir = \"{}\"\nsocket = \"{}\"\n\n\
+            "[gateway]\nid = \"rig\"\ntenant = \"acme\"\nzone = \"{}\"\nstate_dir = \"{}\"\nsocket = \"{}\"\n\n\
              [mqtt]\n{}ack_timeout = \"5s\"\n\n[spool]\n{}\n[driver.zk]\nreconcile = \"10s\"\n\n\
              [driver.zk-push]\nlisten = \"{}\"\npoll = \"2s\"\nerror_delay = \"1s\"\n\n{}",
+            self.settings.zone,
             self.state_dir().display(),
             self.path("socket").display(),
             mqtt.or_else(own).unwrap_or_default(),
