@@ -108,7 +108,15 @@ async fn own(plan: &Plan, report: &mut Report, case: &str, library: &Path) -> an
                 // Punches must flow whatever the clock says.
                 ended(&mut world, &mut row, &[]).await?;
             }
-            say(&clock, "+0")?;
+            // A clock that is behind its own records is not believed, and that is told. Push terminals, which set their
+            // clocks by ours with each answer, are not answered then and keep their punches: so it ends ahead of all.
+            say(&clock, "+960h")?;
+            ended(&mut world, &mut row, &["gateway-clock-not-trusted"]).await?;
+            let since = Instant::now();
+            say(&clock, "-48h")?;
+            row.told = Some(world.daemon.told(since, &["gateway-clock-not-trusted"]).await);
+            say(&clock, "+984h")?;
+            ended(&mut world, &mut row, &["gateway-clock-not-trusted"]).await?;
         }
     }
     world.close(&mut row).await?;
