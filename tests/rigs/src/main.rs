@@ -79,6 +79,9 @@ pub(crate) struct Plan {
     /// Only those cases of a rig whose name has this word in it.
     #[arg(long)]
     pub(crate) only: Option<String>,
+    /// The network is this run's own, and may be spoilt: tests/rigs/run sees to it where it can.
+    #[arg(long, hide = true)]
+    pub(crate) own_network: bool,
     #[arg(skip)]
     stopped: Arc<AtomicBool>,
 }

@@ -11,6 +11,7 @@ use crate::{
     row::{Report, Row},
     storage::{ended, started},
     terminals::Speaks,
+    volume::tool,
     world::{Settings, World},
 };
 
@@ -24,7 +25,69 @@ pub(crate) async fn run(plan: &Plan, report: &mut Report) -> anyhow::Result<()> 
             lines(plan, report, place).await?;
         }
     }
+    for case in ["16 kbit/s to the broker", "10 % loss to the broker"] {
+        if !plan.wants(case) {
+            continue;
+        }
+        match plan.own_network {
+            true => bad_network(plan, report, case).await?,
+            false => report.skip(case, "it needs a network namespace of its own, and that needs root"),
+        }
+    }
     Ok(())
+}
+
+/// A link that is thin or loses packets, as the kernel makes it: the gateway is away for a while, so that a backlog must
+/// pass too.
+async fn bad_network(plan: &Plan, report: &mut Report, case: &str) -> anyhow::Result<()> {
+    let mut row = Row { rig: "network", case: case.into(), count: 1, ..Row::default() };
+    let settings = Settings { rate: 40.0, ack_timeout: "20s", ..Settings::default() };
+    let mut world = World::new(plan, settings).await?;
+    let port = world.broker.as_ref().map_or(0, |broker| broker.tls_port).to_string();
+    // A backlog of some seconds, which no terminal sends twice.
+    sleep(Duration::from_secs(if plan.full { 25 } else { 4 })).await;
+    world.fleet.read().await.set_rate(0.5);
+    let thin = case.starts_with("16");
+    if thin {
+        // Small packets, as on such a link.
+        tool("ip", &["link", "set", "lo", "mtu", "1400"], &[])?;
+        tc("qdisc add dev lo root handle 1: htb")?;
+        tc("class add dev lo parent 1: classid 1:10 htb rate 16kbit burst 4kb")?;
+        tc("qdisc add dev lo parent 1:10 handle 40: pfifo limit 200")?;
+        for side in ["sport", "dport"] {
+            tc(&format!("filter add dev lo parent 1: protocol ip u32 match ip {side} {port} 0xffff flowid 1:10"))?;
+        }
+    } else {
+        let rules = format!(
+            "add table inet rig; add chain inet rig input {{ type filter hook input priority 0; }}; \
+             add rule inet rig input tcp dport {port} numgen random mod 100 < 10 drop; \
+             add rule inet rig input tcp sport {port} numgen random mod 100 < 10 drop"
+        );
+        tool("nft", &[&rules], &[])?;
+    }
+    world.daemon.launch()?;
+    match world.arrival(Duration::from_secs(90)).await {
+        Some(time) => row.recovered.push(time),
+        None => row.complaints.push("no punch arrived in 90 s".into()),
+    }
+    sleep(Duration::from_secs(if plan.full { 60 } else { 5 })).await;
+    // Everything must get through the bad link, not through the good one after it.
+    world.settle(Duration::from_secs(120)).await;
+    if thin {
+        tc("qdisc del dev lo root")?
+    } else {
+        tool("nft", &["delete table inet rig"], &[])?
+    }
+    row.verdict = world.judge();
+    if !row.verdict.lost.is_empty() {
+        row.complaints.push(format!("{} punches had not arrived when the link was good again", row.verdict.lost.len()));
+    }
+    world.close(&mut row).await?;
+    report.add(&row)
+}
+
+fn tc(words: &str) -> anyhow::Result<()> {
+    tool("tc", &words.split(' ').collect::<Vec<_>>(), &[])
 }
 
 /// Each manner for some seconds, one after the other.

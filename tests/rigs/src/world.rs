@@ -36,6 +36,7 @@ pub(crate) struct Settings {
     pub(crate) state_dir: Option<PathBuf>,
     pub(crate) persistence: bool,
     pub(crate) rate: f64,
+    pub(crate) ack_timeout: &'static str,
     /// The terminals' zone, as the config says.
     pub(crate) zone: &'static str,
 }
@@ -43,7 +44,16 @@ pub(crate) struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         let spool = "min_free = \"1MiB\"\n".into();
-        Self { mqtt: None, witness: None, spool, state_dir: None, persistence: true, rate: 40.0, zone: "UTC" }
+        Self {
+            mqtt: None,
+            witness: None,
+            spool,
+            state_dir: None,
+            persistence: true,
+            rate: 40.0,
+            ack_timeout: "5s",
+            zone: "UTC",
+        }
     }
 }
 
@@ -88,12 +98,13 @@ impl World {
         let own = || self.broker.as_ref().map(|broker| broker.tls_lines(broker.tls_port));
         let text = format!(
             "[gateway]\nid = \"rig\"\ntenant = \"acme\"\nzone = \"{}\"\nstate_dir = \"{}\"\nsocket = \"{}\"\n\n\
-             [mqtt]\n{}ack_timeout = \"5s\"\n\n[spool]\n{}\n[driver.zk]\nreconcile = \"10s\"\n\n\
+             [mqtt]\n{}ack_timeout = \"{}\"\n\n[spool]\n{}\n[driver.zk]\nreconcile = \"10s\"\n\n\
              [driver.zk-push]\nlisten = \"{}\"\npoll = \"2s\"\nerror_delay = \"1s\"\n\n{}",
             self.settings.zone,
             self.state_dir().display(),
             self.path("socket").display(),
             mqtt.or_else(own).unwrap_or_default(),
+            self.settings.ack_timeout,
             self.settings.spool,
             self.push,
             self.fleet.read().await.blocks(),
