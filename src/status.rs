@@ -63,6 +63,7 @@ pub fn judge(sources: &Sources) {
     let last = |kind| findings.iter().rev().find(|finding| finding.kind == kind).map(|finding| finding.text.clone());
     health.set(Code::JournalDamaged, None, last(FindingKind::Damage));
     health.set(Code::IndexRebuilt, None, last(FindingKind::IndexRebuilt));
+    health.set(Code::StoreRestored, None, last(FindingKind::Restored));
     let link = link.borrow().clone();
     let cause = link.cause.as_ref();
     let words = |refuses| {

@@ -82,7 +82,13 @@ pub fn sample() -> Vec<u8> {
         head = entry.head();
         group.push(&Record::Punch(PunchRecord::of(1, &entry)));
         let (raw, reason) = (&b"1001\t2026"[..], "no time");
-        group.push(&Record::SetAside(SetAsideRecord { ledger: 1, id: [9; 16], raw, reason, stored: 1_763_600_000_000 }));
+        group.push(&Record::SetAside(SetAsideRecord {
+            ledger: 1,
+            id: [9; 16],
+            raw,
+            reason,
+            stored: 1_763_600_000_000,
+        }));
         group.push(&Record::Confirmed(ConfirmedRecord { destination: "mqtt", ledger: 1, first: 1, last: number }));
         bytes.extend_from_slice(group.seal(number));
     }

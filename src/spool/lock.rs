@@ -5,6 +5,7 @@ use std::{
     io,
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::Path,
+    time::SystemTime,
 };
 
 use rustix::fs::FlockOperation;
@@ -16,6 +17,10 @@ use super::segment::StoreId;
 #[derive(Debug)]
 pub(super) struct Lock {
     file: File,
+    /// When this very file was made, where the file system tells: a copy is younger than what it says of itself.
+    born: Option<u128>,
+    /// Another file was made to hold this: the store was copied, or put back from a backup.
+    copied: bool,
 }
 
 /// How the store was left.
@@ -36,6 +41,9 @@ struct Content {
     store: String,
     /// The kernel's boot id while the store is open, or empty.
     open_in_boot: String,
+    /// When the file was made that this was written to, in nanoseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    born: Option<u128>,
 }
 
 impl Lock {
@@ -47,6 +55,10 @@ impl Lock {
         let mut bytes = [0; 512];
         let long = file.read_at(&mut bytes, 0)?;
         let content: Option<Content> = serde_json::from_slice(bytes[..long].trim_ascii()).ok();
+        let made = file.metadata()?.created().ok();
+        let born = made.and_then(|made| Some(made.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_nanos()));
+        let said = content.as_ref().and_then(|content| content.born);
+        let copied = said.zip(born).is_some_and(|(said, born)| said != born);
         let parsed = content.and_then(|content| Some((parse(&content.store)?, content.open_in_boot)));
         let left = match parsed {
             None => LeftAs::Unknown,
@@ -54,7 +66,12 @@ impl Lock {
             Some((store, boot)) if boot == boot_id() => LeftAs::Died(store),
             Some((store, _)) => LeftAs::Cut(store),
         };
-        Ok((Self { file }, left))
+        Ok((Self { file, born, copied }, left))
+    }
+
+    /// Whether this is a copy, whose original may have given numbers that this one does not know of.
+    pub(super) fn is_copied(&self) -> bool {
+        self.copied
     }
 
     /// From now on the index may be written: durable before it is.
@@ -68,7 +85,7 @@ impl Lock {
     }
 
     fn write(&self, store: &StoreId, open_in_boot: String) -> io::Result<()> {
-        let content = Content { store: data_encoding::HEXLOWER.encode(store), open_in_boot };
+        let content = Content { store: data_encoding::HEXLOWER.encode(store), open_in_boot, born: self.born };
         let mut text = serde_json::to_string(&content)?;
         // Always of one length and in one sector: torn or not, it is one of the two, or is not read at all.
         text.push_str(&" ".repeat(255usize.saturating_sub(text.len())));
@@ -93,6 +110,27 @@ fn boot_id() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_copy_is_told_from_its_original() {
+        let dir = tempfile::tempdir().unwrap();
+        let (lock, _) = Lock::take(dir.path()).unwrap();
+        if lock.born.is_none() {
+            return; // a file system that does not tell
+        }
+        assert!(!lock.is_copied());
+        lock.opened(&[7; 16]).unwrap();
+        drop(lock);
+        let (lock, left) = Lock::take(dir.path()).unwrap();
+        assert_eq!((lock.is_copied(), left), (false, LeftAs::Died([7; 16])));
+        let copy = tempfile::tempdir().unwrap();
+        fs::copy(dir.path().join("lock"), copy.path().join("lock")).unwrap();
+        let (lock, left) = Lock::take(copy.path()).unwrap();
+        assert_eq!((lock.is_copied(), left), (true, LeftAs::Died([7; 16])));
+        lock.opened(&[7; 16]).unwrap();
+        drop(lock);
+        assert!(!Lock::take(copy.path()).unwrap().0.is_copied(), "it is told once");
+    }
 
     #[test]
     fn a_store_tells_how_it_was_left() {

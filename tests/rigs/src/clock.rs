@@ -71,7 +71,7 @@ impl Clocks<'_> {
     async fn run(&self, case: Case, row: &mut Row) -> anyhow::Result<()> {
         let mut random = StdRng::seed_from_u64(self.plan.seed);
         let zone = if matches!(case, Case::Summer) { "Europe/Berlin" } else { "UTC" };
-        let settings = Settings { zone: zone.into(), ..Settings::default() };
+        let settings = Settings { zone, ..Settings::default() };
         let mut scene = Scene { world: World::new(self.plan, settings).await?, library: self.library.clone() };
         match case {
             Case::Jumps => scene.jumps(self.plan.times(2, 50), &mut random, row).await?,

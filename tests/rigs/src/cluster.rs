@@ -31,6 +31,9 @@ pub(crate) async fn run(plan: &Plan, report: &mut Report) -> anyhow::Result<()> 
             Row { rig: "cluster", case: "kill -9 of one node of three, then of the next".into(), ..Row::default() };
         let (mut scene, mut before) = (Scene::new(plan).await?, NODES);
         for _ in 0..plan.times(3, 300) {
+            if plan.is_stopped() {
+                break;
+            }
             // Any but the one of the time before.
             let mut victim = random.random_range(0..NODES);
             if victim == before {
@@ -44,13 +47,13 @@ pub(crate) async fn run(plan: &Plan, report: &mut Report) -> anyhow::Result<()> 
         report.add(&row)?;
     }
     if plan.wants("most nodes") {
-        let mut row = Row {
-            rig: "cluster",
-            case: "most nodes killed for 15 s: two of three, or all".into(),
-            ..Row::default()
-        };
+        let mut row =
+            Row { rig: "cluster", case: "most nodes killed for 15 s: two of three, or all".into(), ..Row::default() };
         let mut scene = Scene::new(plan).await?;
         for round in 0..plan.times(1, 40) {
+            if plan.is_stopped() {
+                break;
+            }
             let spared = random.random_range(0..NODES);
             let victims: Vec<usize> = (0..NODES).filter(|at| round % 2 == 1 || *at != spared).collect();
             scene.round(&victims, Duration::from_secs(15), &mut row).await?;

@@ -184,6 +184,10 @@ impl Daemon {
         text.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
     }
 
+    pub(crate) fn binary(&self) -> &Path {
+        &self.binary
+    }
+
     pub(crate) fn config(&self) -> PathBuf {
         self.folder.join("config.toml")
     }

@@ -5,11 +5,14 @@
 //! columns mean and holds the results.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a table on standard output is what it is for")]
 
+mod broker;
 #[path = "../../support/certs.rs"]
 #[allow(dead_code, unreachable_pub, reason = "shared with the tests, which use more of it")]
 mod certs;
+mod chaos;
 mod clock;
 mod cluster;
+mod copies;
 mod daemon;
 mod fuzz;
 mod kill;
@@ -20,10 +23,11 @@ mod oracle;
 mod power;
 mod proxy;
 mod row;
-mod terminals;
+mod storage;
 #[path = "../../../fuzz/src/targets.rs"]
 #[allow(dead_code, unreachable_pub, reason = "shared with fuzz/, which uses more of it")]
 mod targets;
+mod terminals;
 mod unwrap;
 mod volume;
 mod wires;
@@ -49,9 +53,12 @@ use self::row::Report;
 enum Rig {
     Kill,
     Power,
-    Clock,
+    Storage,
     Network,
+    Broker,
     Cluster,
+    Clock,
+    Chaos,
     Fuzz,
     /// The short forms of all of them.
     All,
@@ -136,14 +143,23 @@ async fn run(plan: &Plan) -> anyhow::Result<Report> {
     if wanted(Rig::Power) {
         power::run(plan, &mut report).await?;
     }
-    if wanted(Rig::Clock) {
-        clock::run(plan, &mut report).await?;
+    if wanted(Rig::Storage) {
+        storage::run(plan, &mut report).await?;
     }
     if wanted(Rig::Network) {
         network::run(plan, &mut report).await?;
     }
+    if wanted(Rig::Broker) {
+        broker::run(plan, &mut report).await?;
+    }
     if wanted(Rig::Cluster) {
         cluster::run(plan, &mut report).await?;
+    }
+    if wanted(Rig::Clock) {
+        clock::run(plan, &mut report).await?;
+    }
+    if wanted(Rig::Chaos) {
+        chaos::run(plan, &mut report).await?;
     }
     if wanted(Rig::Fuzz) {
         fuzz::run(plan, &mut report)?;

@@ -119,7 +119,8 @@ impl Cluster {
 
     /// What a node complained of that no rig does to it.
     pub(crate) fn violations(&self) -> Vec<String> {
-        let all = (0..NODES).map(|at| fs::read_to_string(self.folder.join(format!("node-{at}.log"))).unwrap_or_default());
+        let all =
+            (0..NODES).map(|at| fs::read_to_string(self.folder.join(format!("node-{at}.log"))).unwrap_or_default());
         all.flat_map(|log| log.lines().filter(|line| line.contains("Violation")).map(str::to_owned).collect::<Vec<_>>())
             .collect()
     }

@@ -50,10 +50,9 @@ impl Place {
     /// Plain HTTP has no checksum: what is changed on the way there is believed, by us as by anybody. So such faults are tried
     /// with TLS.
     fn bears(self, fault: Fault) -> bool {
-        let changes = matches!(fault, Fault::Corrupt | Fault::Duplicate);
         match self {
-            Self::Http => !changes,
-            Self::Https => changes,
+            Self::Http => !fault.changes(),
+            Self::Https => fault.changes(),
             Self::Zk | Self::Broker | Self::All => true,
         }
     }
@@ -80,6 +79,9 @@ pub(crate) async fn run(plan: &Plan, report: &mut Report) -> anyhow::Result<()> 
         for fault in faults {
             let mut row = Row { rig: "network", case: name(fault), ..Row::default() };
             for _ in 0..plan.times(1, 25) {
+                if plan.is_stopped() {
+                    break;
+                }
                 scene.round(fault, &mut row).await;
             }
             scene.judge(&mut row).await;
@@ -141,14 +143,7 @@ impl Scene {
             proxies.push(proxy);
         }
         if matches!(place, Place::Zk | Place::All) {
-            for terminal in world.fleet.read().await.terminals().iter_mut() {
-                if let Speaks::Zk(speaks) = &terminal.speaks {
-                    let there = speaks.address();
-                    let proxy = Proxy::bound(there, Gateway::Near, random.random())?;
-                    terminal.seen_at = Some(proxy.address);
-                    proxies.push(proxy);
-                }
-            }
+            proxies.extend(dialled(&world, &mut random).await?);
         }
         world.configure().await?;
         world.daemon.launch()?;
@@ -202,4 +197,38 @@ impl Scene {
         self.world.close(&mut row).await?;
         report.add(&row)
     }
+}
+
+/// Puts lines in front of what the gateway dials, or of the gateway where terminals dial it over plain HTTP.
+pub(crate) async fn place_proxies(world: &mut World, seed: u64, place: &str) -> anyhow::Result<Vec<Proxy>> {
+    let mut proxies = Vec::new();
+    if place == "to the broker" {
+        if let Some(broker) = &world.broker {
+            let there = SocketAddr::from((Ipv4Addr::LOCALHOST, broker.tls_port));
+            let proxy = Proxy::start(there, Gateway::Near, seed).await?;
+            world.settings.mqtt = Some(broker.tls_lines(proxy.address.port()));
+            proxies.push(proxy);
+        }
+    } else {
+        proxies.extend(dialled(world, &mut StdRng::seed_from_u64(seed)).await?);
+        let mut push = Proxy::start(world.push, Gateway::Far, seed + 100).await?;
+        push.checked = false;
+        world.fleet.write().await.dial(push.address);
+        proxies.push(push);
+    }
+    world.configure().await?;
+    Ok(proxies)
+}
+
+/// A line to each terminal that is dialled.
+async fn dialled(world: &World, random: &mut StdRng) -> anyhow::Result<Vec<Proxy>> {
+    let mut proxies = Vec::new();
+    for terminal in world.fleet.read().await.terminals().iter_mut() {
+        if let Speaks::Zk(speaks) = &terminal.speaks {
+            let proxy = Proxy::bound(speaks.address(), Gateway::Near, random.random())?;
+            terminal.seen_at = Some(proxy.address);
+            proxies.push(proxy);
+        }
+    }
+    Ok(proxies)
 }

@@ -58,6 +58,11 @@ impl Fault {
         Self::HalfOpen,
     ];
 
+    /// It changes what is said.
+    pub(crate) fn changes(self) -> bool {
+        matches!(self, Self::Corrupt | Self::Duplicate)
+    }
+
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Delay => "delay",
@@ -92,6 +97,8 @@ pub(crate) struct Proxy {
     fault: watch::Sender<Option<Fault>>,
     /// How often a fault happened.
     hits: Arc<AtomicU64>,
+    /// What it carries has checksums of its own. Plain HTTP has none: what TCP let through wrong would be taken as it came.
+    pub(crate) checked: bool,
     task: JoinHandle<()>,
 }
 
@@ -129,10 +136,11 @@ impl Proxy {
                 });
             }
         });
-        Ok(Self { address, fault, hits, task })
+        Ok(Self { address, fault, hits, checked: true, task })
     }
 
     pub(crate) fn set(&self, fault: Option<Fault>) {
+        let fault = fault.filter(|fault| self.checked || !fault.changes());
         self.fault.send_replace(fault);
     }
 

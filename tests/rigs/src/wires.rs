@@ -41,8 +41,11 @@ pub(crate) async fn run(plan: &Plan, report: &mut Report) -> anyhow::Result<()> 
     let (loss, slow) = ("loss: 5 % of all packets, both ways", "slow: 16 kbit/s to the broker, 300 punches waiting");
     if plan.wants(loss) {
         let mut row = Row { rig: "network", case: loss.into(), ..Row::default() };
-        let Some(mut scene) = Scene::new(plan, report, loss, 40.0).await? else { return Ok(()) };
+        let Some(scene) = Scene::new(plan, report, loss, 40.0).await? else { return Ok(()) };
         for _ in 0..plan.times(1, 25) {
+            if plan.is_stopped() {
+                break;
+            }
             row.count += 1;
             scene.space.lose(5)?;
             sleep(Duration::from_secs(5)).await;

@@ -100,7 +100,10 @@ impl Log {
 
     fn pick(&self, most: usize, wanted: impl Fn(&Kept) -> bool) -> Vec<(usize, Record)> {
         let all = self.records.iter().enumerate();
-        all.filter(|(_, kept)| !kept.gone && wanted(kept)).take(most).map(|(at, kept)| (at, kept.record.clone())).collect()
+        all.filter(|(_, kept)| !kept.gone && wanted(kept))
+            .take(most)
+            .map(|(at, kept)| (at, kept.record.clone()))
+            .collect()
     }
 
     /// `OK` came for these.
