@@ -74,7 +74,7 @@ impl Clocks<'_> {
         let settings = Settings { zone, ..Settings::default() };
         let mut scene = Scene { world: World::new(self.plan, settings).await?, library: self.library.clone() };
         match case {
-            Case::Jumps => scene.jumps(self.plan.times(2, 50), &mut random, row).await?,
+            Case::Jumps => scene.jumps(self.plan.times(1, 50), &mut random, row).await?,
             Case::Unset => scene.unset(row).await?,
             Case::Summer => scene.summer(row).await?,
             Case::Terminals => scene.terminals(self.plan.times(1, 25), &mut random, row).await?,

@@ -30,7 +30,7 @@ pub(crate) async fn run(plan: &Plan, report: &mut Report) -> anyhow::Result<()> 
         let mut row =
             Row { rig: "cluster", case: "kill -9 of one node of three, then of the next".into(), ..Row::default() };
         let (mut scene, mut before) = (Scene::new(plan).await?, NODES);
-        for _ in 0..plan.times(3, 300) {
+        for _ in 0..plan.times(2, 300) {
             if plan.is_stopped() {
                 break;
             }

@@ -13,7 +13,7 @@ use punchgate::spool::decoders;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use crate::{
-    Plan, Rig,
+    Plan,
     daemon::memory_kib,
     row::{Report, Row},
     targets::{TARGETS, Target},
@@ -38,7 +38,7 @@ pub(crate) fn run(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     }
     panic::set_hook(hook);
     // To build the targets takes minutes, so only whoever asks for this rig gets it.
-    if plan.rig == Rig::Fuzz { libfuzzer(plan, &root, report) } else { Ok(()) }
+    if plan.is_brief() { Ok(()) } else { libfuzzer(plan, &root, report) }
 }
 
 fn drive(plan: &Plan, target: &Target, root: &Path, row: &mut Row) -> anyhow::Result<()> {

@@ -68,7 +68,11 @@ enum Rig {
 #[derive(Debug, Clone, Parser)]
 #[command(name = "tests/rigs/run")]
 pub(crate) struct Plan {
-    rig: Rig,
+    #[arg(required = true)]
+    rigs: Vec<Rig>,
+    /// Leave out what takes minutes by its nature, as `all` does.
+    #[arg(long)]
+    brief: bool,
     /// The full form: hours. Its rows are added to docs/reliability.md.
     #[arg(long)]
     pub(crate) full: bool,
@@ -100,6 +104,10 @@ impl Plan {
     /// Somebody asked it to end (SIGINT or SIGTERM): what was done so far is judged.
     pub(crate) fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_brief(&self) -> bool {
+        self.brief || self.rigs.contains(&Rig::All)
     }
 
     pub(crate) fn wants(&self, case: &str) -> bool {
@@ -136,7 +144,7 @@ async fn run(plan: &Plan) -> anyhow::Result<Report> {
         }
         stopped.store(true, Ordering::Relaxed);
     });
-    let wanted = |rig| plan.rig == rig || plan.rig == Rig::All;
+    let wanted = |rig| plan.rigs.contains(&rig) || plan.rigs.contains(&Rig::All);
     if wanted(Rig::Kill) {
         kill::run(plan, &mut report).await?;
     }

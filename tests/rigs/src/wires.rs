@@ -11,7 +11,7 @@ use anyhow::{Context, ensure};
 use tokio::time::sleep;
 
 use crate::{
-    Plan, Rig,
+    Plan,
     mosquitto::free_port,
     proxy::{Gateway, Proxy},
     row::{Report, Row},
@@ -56,7 +56,7 @@ pub(crate) async fn run(plan: &Plan, report: &mut Report) -> anyhow::Result<()> 
         report.add(&row)?;
     }
     // Minutes, whatever the machine: not among the short forms of all.
-    if plan.rig != Rig::All && plan.wants(slow) {
+    if !plan.is_brief() && plan.wants(slow) {
         let mut row = Row { rig: "network", case: slow.into(), count: 1, ..Row::default() };
         let Some(mut scene) = Scene::new(plan, report, slow, 1.0).await? else { return Ok(()) };
         // While the broker is away a backlog grows, of which one full segment takes longer than an acknowledgement may.
