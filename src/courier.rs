@@ -184,8 +184,12 @@ impl Courier {
         };
         drop(round);
         self.outbox.take_back();
-        if let Ended::Failed { failure: Failure { kind: FailureKind::Closed, .. }, suspect, .. } = ended {
-            self.prudence.closed_on(suspect);
+        if let Ended::Failed { failure, suspect, .. } = &ended {
+            match failure.kind {
+                FailureKind::Closed => self.prudence.closed_on(*suspect),
+                FailureKind::NotAcknowledging => self.prudence.too_slow_for(*suspect),
+                _ => {}
+            }
         }
         ended
     }

@@ -34,6 +34,8 @@
 //! | in a roll | a segment without groups | it is used, or set aside when not even its header is whole |
 //! | in a retirement | a stub without its name, or both stub and segment | the first is removed, or the second is |
 //! | after a disk error | a segment with bytes behind its last durable group | as a torn group |
+//! | on a full disk | as above, and no room for an index or for what is torn | opened without an index, refusing punches, until there is room |
+//! | a copy restored | numbers that somebody may know for other punches | told by the birth of the lock file: every terminal begins a new ledger |
 //!
 //! Bytes that are cut off or that fail their checksum go to `quarantine/` first. A torn last group and a last group that was
 //! damaged later look alike, so its whole records are kept as long as they follow each other: at worst a punch is durable
@@ -44,6 +46,8 @@
 mod board;
 mod catalogue;
 mod committer;
+#[cfg(feature = "decoders")]
+pub mod decoders;
 mod delivery;
 mod disk;
 mod draft;
@@ -66,6 +70,7 @@ mod repair;
 mod replay;
 mod retention;
 mod scanner;
+mod scrub;
 mod seen;
 mod segment;
 mod status;
@@ -167,7 +172,13 @@ impl Spool {
         let (kept, retention) = (board.clone(), settings.retention);
         let every = retention.clamp(RETIRE_PAUSE, RETIRE_EVERY);
         let retiring = spawn("spool-retire", move || {
-            while stopped.recv_timeout(every) == Err(mpsc::RecvTimeoutError::Timeout) {
+            let mut scrub_at = Instant::now() + scrub::AFTER_START;
+            let pause = |scrub_at: Instant| every.min(scrub_at.saturating_duration_since(Instant::now()));
+            while stopped.recv_timeout(pause(scrub_at)) == Err(mpsc::RecvTimeoutError::Timeout) {
+                if Instant::now() >= scrub_at {
+                    scrub_at = Instant::now() + scrub::EVERY;
+                    scrub::scrub(&kept);
+                }
                 if let Err(error) = retention::retire(&kept, retention) {
                     tracing::warn!(%error, "delivered segments could not be retired");
                 }

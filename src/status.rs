@@ -72,6 +72,7 @@ pub fn judge(sources: &Sources) {
     health.set(Code::JournalDamaged, None, last(FindingKind::Damage));
     judge_losses(health, &status);
     health.set(Code::IndexRebuilt, None, last(FindingKind::IndexRebuilt));
+    health.set(Code::StoreRestored, None, last(FindingKind::Restored));
     let link = link.borrow().clone();
     let cause = link.cause.as_ref();
     let words = |refuses| {

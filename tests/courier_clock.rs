@@ -91,6 +91,31 @@ async fn one_forgotten_publish_is_noticed_behind_others_that_are_acknowledged() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_line_too_slow_for_a_full_segment_gets_smaller_ones() {
+    let memory = Memory::new();
+    memory.punch("front-door", 200, 200);
+    let (working, brokers) = begin(&memory, &["a"]);
+    let mut connections = 0;
+    'connection: while connections < 12 && numbers(&memory).len() < 200 {
+        connections += 1;
+        let mut peer = brokers.welcome().await;
+        while numbers(&memory).len() < 200 {
+            let Some((ticket, _, value)) = peer.published().await else { continue 'connection };
+            // What is longer does not get through in the time that an acknowledgement may take.
+            if value.to_string().len() < 10_000 {
+                peer.ack(ticket);
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            } else {
+                peer.until_left_behind().await;
+            }
+        }
+    }
+    assert!((2..12).contains(&connections), "{connections} connections");
+    assert_eq!(numbers(&memory).len(), 200);
+    working.close().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn after_a_stand_in_the_first_broker_of_the_list_is_asked_first() {
     let memory = Memory::new();
     let (working, brokers) = begin(&memory, &["a", "b", "c"]);

@@ -3,6 +3,9 @@
 //! First the parcels are made smaller. Where a single punch ends one connection after the other, it is set aside for some
 //! hours, with all that are as large: otherwise it would stand before the others for ever. No punch of a usual size is ever
 //! set aside so.
+//!
+//! A line may be so slow that a full segment takes longer than an acknowledgement may: then smaller parcels get through, where
+//! the same large one would be begun again for ever.
 
 use std::time::Duration;
 
@@ -48,13 +51,18 @@ impl Prudence {
         still_held(self.limit, LIMIT_LASTS)
     }
 
+    /// Nothing was acknowledged for too long: what was on its way may have been too much for the line in that time.
+    pub(super) fn too_slow_for(&mut self, suspect: Option<Suspect>) {
+        if let Some(Suspect { bytes, .. }) = suspect.filter(|suspect| suspect.bytes > SMALLEST) {
+            self.guess = Some(((bytes / 2).max(SMALLEST), Instant::now()));
+        }
+    }
+
     /// The broker ended a connection; on what, if anything is suspected. Whether anything was acknowledged before says
     /// nothing: a broker that closes in anger takes acknowledgements with it that were on their way.
     pub(super) fn closed_on(&mut self, suspect: Option<Suspect>) {
+        self.too_slow_for(suspect);
         let suspect = suspect.filter(|suspect| suspect.bytes > SMALLEST);
-        if let Some(Suspect { bytes, .. }) = suspect {
-            self.guess = Some(((bytes / 2).max(SMALLEST), Instant::now()));
-        }
         let (before, count) = self.strikes;
         self.strikes = match suspect {
             Some(Suspect { bytes, single: true }) if bytes == before => (bytes, count + 1),
@@ -86,6 +94,15 @@ mod tests {
         assert_eq!((prudence.largest(), prudence.limit()), (SMALLEST, None));
         tokio::time::advance(GUESS_LASTS).await;
         assert_eq!(prudence.largest(), MAX_PACKET);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_line_makes_parcels_smaller_and_sets_nothing_aside() {
+        let mut prudence = Prudence::default();
+        for _ in 0..20 {
+            prudence.too_slow_for(Some(Suspect { bytes: 60_000, single: true }));
+        }
+        assert_eq!((prudence.largest(), prudence.limit()), (30_000, None));
     }
 
     #[tokio::test(start_paused = true)]

@@ -130,6 +130,13 @@ conditions! {
         mend: "Nothing to do once; if it comes back, check the disk and the power supply."
             / "偶发无需处理；若反复出现，请检查磁盘和供电。",
     }
+    StoreRestored = "store-restored", Medium, after 0 s, explained by [] {
+        title: "Store copied or restored" / "数据目录被复制或恢复",
+        text: "The state folder is not the one that was left: each terminal begins a new ledger, since numbers may have been used since the copy was made. Punches stored after it and not yet sent are only in the terminals' own logs."
+            / "数据目录不是原来的那一个：由于副本之后的编号可能已被使用，每台考勤机都从新的账本开始。副本之后存储且尚未发送的打卡只存在于考勤机自身的记录中。",
+        mend: "See that no other gateway runs on the original; terminals with a log bring what is missing: punchgate reconcile."
+            / "请确认没有其他网关在使用原目录；有记录功能的考勤机可重新读取缺失内容：punchgate reconcile。",
+    }
     BrokerUnreachable = "broker-unreachable", Medium, after 10 s, explained by [] {
         title: "Broker unreachable" / "无法连接消息服务器",
         text: "Punches are safe on this gateway's disk and are sent when the broker is back."
@@ -162,8 +169,8 @@ conditions! {
     }
     ClockNotTrusted = "gateway-clock-not-trusted", Medium, after 0 s, explained by [] {
         title: "Gateway clock not to be believed" / "网关时钟不可信",
-        text: "The gateway's clock is before the time of its own records: terminals are not set by it."
-            / "网关时钟早于自身已有记录的时间：不会用它校准考勤机。",
+        text: "The gateway's clock is before the time of its own records: no terminal is set by it. Those that push keep their punches until it is right."
+            / "网关时钟早于自身已有记录的时间：不会用它校准考勤机。推送型考勤机将保留打卡，直到网关时钟恢复正确。",
         mend: "Let the gateway reach a time server (timedatectl), or replace its clock battery."
             / "请让网关连接时间服务器（timedatectl），或更换时钟电池。",
     }

@@ -150,6 +150,7 @@ impl Board {
             FindingKind::Damage => error!(finding = text, "the journal was found damaged"),
             FindingKind::TornTail => warn!(finding = text, "a torn write was cut off the journal"),
             FindingKind::IndexRebuilt => warn!(finding = text, "the index was set aside and built anew"),
+            FindingKind::Restored => warn!(finding = text, "the store was copied or restored"),
             FindingKind::DiskRecovered => info!(finding = text, "the disk recovered"),
         }
         let mut gauges = self.gauges();

@@ -35,6 +35,10 @@ impl IndexError {
         Self("it is being built".into())
     }
 
+    pub(super) fn failed(cause: String) -> Self {
+        Self(cause)
+    }
+
     pub(super) fn journal(error: &io::Error) -> Self {
         Self(format!("the journal, from which it is built, cannot be read: {error}"))
     }

@@ -34,11 +34,14 @@ pub(super) enum JournalError {
 
 impl JournalError {
     fn of(what: &str, error: &io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full(format!("{what}: {error}")),
-            _ => Self::Failed(format!("{what}: {error}")),
-        }
+        let words = format!("{what}: {error}");
+        if is_full(error) { Self::Full(words) } else { Self::Failed(words) }
     }
+}
+
+/// Whether it is room that is missing, and nothing broken.
+pub(super) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 pub(super) struct Journal {
@@ -92,19 +95,27 @@ impl Journal {
         (self.last, self.next_group, self.next_segment) = (last, group + 1, last_segment + 1);
     }
 
-    /// Goes on in a segment that is there, behind its last good group. What stands behind that is cut off.
-    pub(super) fn resume(&mut self, number: u64, end: u64) -> io::Result<()> {
+    /// Goes on in a segment that is there, behind its last good group. So many bytes behind that are no zeros and are
+    /// wiped: the room stays ours, which on a full disk is all there is.
+    pub(super) fn resume(&mut self, number: u64, end: u64, wipe: usize) -> io::Result<()> {
         let path = segment_path(&self.dir, number);
         let file = self.disk.open(&path)?;
-        file.truncate(end)?;
-        file.preallocate(self.segment_bytes.max(end)).or_else(|error| match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Ok(()),
-            _ => Err(error),
-        })?;
+        if wipe > 0 {
+            file.write_at(&vec![0; wipe], end)?;
+        }
+        file.preallocate(self.segment_bytes.max(end))
+            .or_else(|error| if is_full(&error) { Ok(()) } else { Err(error) })?;
         file.sync()?;
         self.active = Some(Active { file, number, end });
         self.next_segment = number + 1;
         Ok(())
+    }
+
+    /// Gives back the room that is reserved behind the last byte in use.
+    pub(super) fn trim(&self, number: u64, end: u64) -> io::Result<()> {
+        let file = self.disk.open(&segment_path(&self.dir, number))?;
+        file.truncate(end)?;
+        file.sync()
     }
 
     /// Behind the last durable group.

@@ -5,6 +5,7 @@ use std::{
     io,
     os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     path::Path,
+    time::SystemTime,
 };
 
 use rustix::fs::FlockOperation;
@@ -16,6 +17,10 @@ use super::segment::StoreId;
 #[derive(Debug)]
 pub(super) struct Lock {
     file: File,
+    /// When this very file was made, where the file system tells: a copy is younger than what it says of itself.
+    born: Option<u128>,
+    /// Another file was made to hold this: the store was copied, or put back from a backup.
+    copied: bool,
 }
 
 /// How the store was left.
@@ -40,6 +45,9 @@ pub(super) struct Content {
     /// Number of the last group, when it was closed: so that a journal which lost its end since can be told.
     #[serde(default)]
     last_group: Option<u64>,
+    /// When the file was made that this was written to, in nanoseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    born: Option<u128>,
 }
 
 impl Content {
@@ -89,6 +97,10 @@ impl Lock {
         let mut bytes = [0; 512];
         let long = file.read_at(&mut bytes, 0)?;
         let content: Option<Content> = serde_json::from_slice(bytes[..long].trim_ascii()).ok();
+        let made = file.metadata()?.created().ok();
+        let born = made.and_then(|made| Some(made.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_nanos()));
+        let said = content.as_ref().and_then(|content| content.born);
+        let copied = said.zip(born).is_some_and(|(said, born)| said != born);
         let parsed = content.and_then(|content| Some((parse(&content.store)?, content.open_in_boot)));
         let left = match parsed {
             None => LeftAs::Unknown,
@@ -96,7 +108,12 @@ impl Lock {
             Some((store, boot)) if boot == boot_id() => LeftAs::Died(store),
             Some((store, _)) => LeftAs::Cut(store),
         };
-        Ok((Self { file }, left))
+        Ok((Self { file, born, copied }, left))
+    }
+
+    /// Whether this is a copy, whose original may have given numbers that this one does not know of.
+    pub(super) fn is_copied(&self) -> bool {
+        self.copied
     }
 
     /// From now on the index may be written: durable before it is.
@@ -110,7 +127,8 @@ impl Lock {
     }
 
     fn write(&self, store: &StoreId, open_in_boot: String, last_group: Option<u64>) -> io::Result<()> {
-        let content = Content { store: data_encoding::HEXLOWER.encode(store), open_in_boot, last_group };
+        let store = data_encoding::HEXLOWER.encode(store);
+        let content = Content { store, open_in_boot, last_group, born: self.born };
         let mut text = serde_json::to_string(&content)?;
         // Always of one length and in one sector: torn or not, it is one of the two, or is not read at all.
         text.push_str(&" ".repeat(255usize.saturating_sub(text.len())));
@@ -135,6 +153,27 @@ fn boot_id() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_copy_is_told_from_its_original() {
+        let dir = tempfile::tempdir().unwrap();
+        let (lock, _) = Lock::take(dir.path()).unwrap();
+        if lock.born.is_none() {
+            return; // a file system that does not tell
+        }
+        assert!(!lock.is_copied());
+        lock.opened(&[7; 16]).unwrap();
+        drop(lock);
+        let (lock, left) = Lock::take(dir.path()).unwrap();
+        assert_eq!((lock.is_copied(), left), (false, LeftAs::Died([7; 16])));
+        let copy = tempfile::tempdir().unwrap();
+        fs::copy(dir.path().join("lock"), copy.path().join("lock")).unwrap();
+        let (lock, left) = Lock::take(copy.path()).unwrap();
+        assert_eq!((lock.is_copied(), left), (true, LeftAs::Died([7; 16])));
+        lock.opened(&[7; 16]).unwrap();
+        drop(lock);
+        assert!(!Lock::take(copy.path()).unwrap().0.is_copied(), "it is told once");
+    }
 
     #[test]
     fn a_store_tells_how_it_was_left() {

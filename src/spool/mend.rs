@@ -5,7 +5,7 @@ use std::{collections::HashMap, io};
 use super::{
     board::Board,
     group::{Group, salvage},
-    journal::{Journal, JournalError},
+    journal::{Journal, JournalError, is_full},
     record::{Record, ZoneNames},
     recovery::OpenError,
     replay::quarantine,
@@ -18,9 +18,14 @@ use crate::ledger::Head;
 pub(super) fn report_damage(board: &Board, at: Position, bytes: &[u8]) -> io::Result<()> {
     let found = salvage(board.seed(), bytes);
     let lost: usize = found.lost.iter().map(|range| range.len()).sum();
-    let kept = quarantine(&*board.disk, &board.state_dir, at, bytes)?;
+    // They stay where they are in the journal, too: a full disk loses nothing by keeping them but once.
+    let kept = match quarantine(&*board.disk, &board.state_dir, at, bytes) {
+        Ok(name) => format!("all of them are kept as {name}"),
+        Err(error) if is_full(&error) => "they stay where they are, since the disk is full".to_owned(),
+        Err(error) => return Err(error),
+    };
     let text = format!(
-        "segment {} byte {}: {} bytes fail their checksum; {} records in them are whole and are used, {lost} bytes cannot be read; all of them are kept as {kept}",
+        "segment {} byte {}: {} bytes fail their checksum; {} records in them are whole and are used, {lost} bytes cannot be read; {kept}",
         at.segment,
         at.offset,
         bytes.len(),
@@ -33,9 +38,24 @@ pub(super) fn report_damage(board: &Board, at: Position, bytes: &[u8]) -> io::Re
 /// The journal ends in bytes that are no group: a write that a crash cut short, or a last group that was damaged since.
 /// Both look alike, so what is whole is kept: of each ledger as many punches as follow each other without a hole (their
 /// terminals may have been told; if not, they come again as twins). All the bytes go to quarantine first.
-pub(super) fn mend_tail(board: &Board, journal: &mut Journal, at: Position, bytes: &[u8]) -> Result<(), OpenError> {
+///
+/// `false`: the disk is so full that they cannot be kept there, not even in the room that is reserved behind them; nothing
+/// was changed, and they are to be taken as damage.
+pub(super) fn mend_tail(board: &Board, journal: &mut Journal, at: Position, bytes: &[u8]) -> Result<bool, OpenError> {
     let failed = |source| OpenError::Disk { path: board.journal_dir(), source };
-    let name = quarantine(&*board.disk, &board.state_dir, at, bytes).map_err(failed)?;
+    let keep = || quarantine(&*board.disk, &board.state_dir, at, bytes);
+    let kept = keep().or_else(|error| {
+        if !is_full(&error) {
+            return Err(error);
+        }
+        journal.trim(at.segment, at.offset + bytes.len() as u64)?;
+        keep()
+    });
+    let name = match kept {
+        Ok(name) => name,
+        Err(error) if is_full(&error) => return Ok(false),
+        Err(error) => return Err(failed(error)),
+    };
     let mut group = Group::new(board.seed());
     let mut heads: HashMap<u32, (u64, Head)> = HashMap::new();
     let (mut kept, mut dropped) = (0, 0);
@@ -72,7 +92,7 @@ pub(super) fn mend_tail(board: &Board, journal: &mut Journal, at: Position, byte
         }
         group.push(&record);
     }
-    journal.resume(at.segment, at.offset).map_err(failed)?;
+    journal.resume(at.segment, at.offset, bytes.len()).map_err(failed)?;
     if !group.is_empty() {
         let full = |error: JournalError| failed(io::Error::other(error.to_string()));
         journal.append(&mut group).map_err(full)?;
@@ -84,5 +104,5 @@ pub(super) fn mend_tail(board: &Board, journal: &mut Journal, at: Position, byte
     );
     let kind = if dropped > 0 { FindingKind::Damage } else { FindingKind::TornTail };
     board.find(kind, text);
-    Ok(())
+    Ok(true)
 }

@@ -4,6 +4,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -22,7 +23,7 @@ use super::{
     replay::{Replay, set_aside},
     seen::Seen,
     segment::{Piece, Position, SegmentHeader, SegmentReader, StoreId, list, seed, segment_path, stub_path},
-    status::FindingKind,
+    status::{FindingKind, SpoolTrouble},
     upkeep::write_index,
     walk::{Step, Walk},
 };
@@ -40,6 +41,8 @@ pub enum OpenError {
 
 /// How long a group of ids may grow during a rebuild before the index gets them.
 const REPLAY_IDS: usize = 16_384;
+/// An index that could not be made at the start is tried again this soon.
+const INDEX_RETRY: Duration = Duration::from_secs(5);
 
 pub(super) fn open(
     settings: &SpoolSettings,
@@ -81,28 +84,58 @@ pub(super) fn open(
     });
     let ahead: Vec<(u32, u64)> = board.catalogue().iter().map(|state| (state.number, state.next)).collect();
     *board.catalogue() = Catalogue::default();
-    let fail_index = |error: IndexError| OpenError::Index(error.to_string());
-    let (index, from, group) = match trusted {
+    let (mut index, from, group) = match trusted {
         Ok((index, kept)) => {
             lock.opened(&store).map_err(failed)?;
             let (from, group) = (kept.applied.end, kept.applied.group);
             journal.go_on(kept.applied.last, group, kept.applied.last.segment);
             restore(&board, kept);
-            (index, from, group)
+            (Ok(index), from, group)
         }
         Err(why) => {
             let fresh = !index_path.exists() && list(&dir).map_err(failed)?.is_empty();
-            let index = new_index(&board, &index_path, (!fresh).then_some(why)).map_err(fail_index)?;
+            let index = new_index(&board, &index_path, (!fresh).then_some(why));
             lock.opened(&store).map_err(failed)?;
             (index, Position::default(), 0)
         }
     };
-    catch_up(&board, &mut journal, &index, &mut seen, from, group)?;
+    if let Ok(good) = &index {
+        match catch_up(&board, &mut journal, Some(good), &mut seen, from, group) {
+            Ok(()) => {}
+            Err(OpenError::Index(cause)) => index = Err(IndexError::failed(cause)),
+            Err(error) => return Err(error),
+        }
+    }
+    let mut committer_waits = None;
+    if let Err(error) = &index {
+        // On a full disk there is no room for an index. What lies in the journal can be delivered without one; who has a
+        // punch is told to keep it until the index can be built.
+        seen = Seen::default();
+        catch_up(&board, &mut journal, None, &mut seen, Position::default(), 0)?;
+        board.trouble(SpoolTrouble::IndexFailed, Some(error.to_string()));
+        committer_waits = Some(Instant::now() + INDEX_RETRY);
+    }
     let behind: Vec<_> = ahead.into_iter().map(|(ledger, next)| Behind { ledger, last: next - 1 }).collect();
     losses::record(&board, &mut journal, &behind);
+    if lock.is_copied() {
+        begin_anew(&board);
+    }
     board.end.send_replace(journal.end());
-    *board.index.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(index);
-    Ok((board.clone(), Committer::new(board, journal, seen, lock, inbox)))
+    *board.index.write().unwrap_or_else(std::sync::PoisonError::into_inner) = index.ok();
+    let mut committer = Committer::new(board.clone(), journal, seen, lock, inbox);
+    committer.rebuild_at = committer_waits;
+    Ok((board, committer))
+}
+
+/// A copy may have given numbers already that its original gave too: no ledger of it is used again.
+fn begin_anew(board: &Board) {
+    let numbers: Vec<u32> = board.catalogue().iter().filter(|state| !state.closed).map(|state| state.number).collect();
+    if numbers.is_empty() {
+        return;
+    }
+    numbers.iter().for_each(|number| board.catalogue().close(*number));
+    let text = format!("this is a copy of the store, or a backup put back: {} ledgers are used no more", numbers.len());
+    board.find(FindingKind::Restored, text);
 }
 
 /// Builds the index anew while the store is open. What is in memory is right; only the ids are read again.
@@ -110,7 +143,21 @@ pub(super) fn rebuild_index(board: &Board, seen: &mut Seen, limit: Position, why
     let path = board.state_dir.join("index");
     let mut place = board.index.write().unwrap_or_else(std::sync::PoisonError::into_inner);
     *place = None; // closes sled before its files are moved
-    let index = new_index(board, &path, Some(why.to_owned()))?;
+    let index = new_index(board, &path, path.exists().then(|| why.to_owned()))?;
+    let rebuilt = read_all(board, seen, limit, &index);
+    if let Err(error) = rebuilt {
+        drop(index);
+        // It holds nothing, and would be set aside at each attempt.
+        let _ = fs::remove_dir_all(&path);
+        return Err(error);
+    }
+    board.catalogue().all_changed();
+    board.destinations().iter().for_each(|it| it.write_all_again());
+    *place = Some(index);
+    Ok(())
+}
+
+fn read_all(board: &Board, seen: &mut Seen, limit: Position, index: &Index) -> Result<(), IndexError> {
     *seen = Seen::default();
     let mut scratch = Catalogue::default();
     let mut nowhere = |name: &str| Arc::new(Destination::new(name));
@@ -124,7 +171,7 @@ pub(super) fn rebuild_index(board: &Board, seen: &mut Seen, limit: Position, why
                 let mut replay = Replay {
                     catalogue: &mut scratch,
                     seen,
-                    index: &index,
+                    index: Some(index),
                     destinations: &mut nowhere,
                     zones: ZoneNames::default(),
                     orphans: 0,
@@ -135,12 +182,16 @@ pub(super) fn rebuild_index(board: &Board, seen: &mut Seen, limit: Position, why
         if seen.fresh() >= REPLAY_IDS {
             // Not yet to be believed: it goes nowhere until all of it is written.
             let nowhere = Applied::new([0; 16], Position::default(), 0, Position::default());
-            write_index(board, &index, seen, nowhere)?;
+            write_index(board, index, seen, nowhere)?;
         }
     }
-    board.catalogue().all_changed();
-    board.destinations().iter().for_each(|it| it.write_all_again());
-    *place = Some(index);
+    // Opened without an index, nobody could tell how many records were set aside.
+    let mut catalogue = board.catalogue();
+    for counted in scratch.iter() {
+        if let Some(state) = catalogue.change(counted.number) {
+            state.set_aside = state.set_aside.max(counted.set_aside);
+        }
+    }
     Ok(())
 }
 
@@ -263,14 +314,17 @@ fn new_index(board: &Board, path: &Path, why: Option<String>) -> Result<Index, I
         }
         board.find(FindingKind::IndexRebuilt, text);
     }
-    Index::open(path)
+    Index::open(path).inspect_err(|_| {
+        // What there is of it was made just now.
+        let _ = fs::remove_dir_all(path);
+    })
 }
 
 /// Reads the journal from where the index ends, mends its tail, and makes it ready to go on.
 fn catch_up(
     board: &Board,
     journal: &mut Journal,
-    index: &Index,
+    index: Option<&Index>,
     seen: &mut Seen,
     from: Position,
     group: u64,
@@ -295,15 +349,17 @@ fn catch_up(
             }
             Step::Tail { at } => {
                 journal.go_on(last, number, at.segment);
-                mend_tail(board, journal, at, walk.bytes())?;
-                // What was kept of it is read next.
-                walk = Walk::after(&dir, board.seed(), at, number);
-                continue;
+                if mend_tail(board, journal, at, walk.bytes())? {
+                    // What was kept of it is read next.
+                    walk = Walk::after(&dir, board.seed(), at, number);
+                    continue;
+                }
+                report_damage(board, at, walk.bytes()).map_err(failed)?;
             }
             Step::Damage { at } => report_damage(board, at, walk.bytes()).map_err(failed)?,
             Step::Group { at } => (last, number) = (at, walk.group()),
         }
-        let (Step::Group { at } | Step::Damage { at }) = step else { continue };
+        let (Step::Group { at } | Step::Damage { at } | Step::Tail { at }) = step else { continue };
         let orphans = {
             let mut catalogue = board.catalogue();
             let mut replay = Replay {
@@ -324,7 +380,9 @@ fn catch_up(
             );
             board.find(FindingKind::Damage, text);
         }
-        if seen.fresh() >= REPLAY_IDS {
+        if let Some(index) = index
+            && seen.fresh() >= REPLAY_IDS
+        {
             write_index(board, index, seen, Applied::new(board.store, last, number, walk.position()))
                 .map_err(failed_index)?;
         }
@@ -341,7 +399,7 @@ fn go_on(board: &Board, journal: &mut Journal, last: Position, group: u64, end: 
     };
     journal.go_on(last, group, newest.number);
     if newest.number == end.segment && !newest.retired {
-        journal.resume(newest.number, end.offset)?;
+        journal.resume(newest.number, end.offset, 0)?;
     }
     Ok(())
 }

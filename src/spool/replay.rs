@@ -25,7 +25,8 @@ use super::{
 pub(super) struct Replay<'a> {
     pub(super) catalogue: &'a mut Catalogue,
     pub(super) seen: &'a mut Seen,
-    pub(super) index: &'a Index,
+    /// `None`: there is none yet, and ids are not looked at.
+    pub(super) index: Option<&'a Index>,
     pub(super) destinations: &'a mut dyn FnMut(&str) -> Arc<Destination>,
     pub(super) zones: ZoneNames,
     /// Records that say something of a ledger that nothing names, or that only a newer version can read.
@@ -77,7 +78,11 @@ impl Replay<'_> {
                 Some(Record::ConfirmedAt(it)) => {
                     (self.destinations)(it.destination).state().apply(it.ledger, it.first, it.last);
                 }
-                Some(Record::Note(it)) => self.index.put_note(it.kind, it.key, it.stored, it.body)?,
+                Some(Record::Note(it)) => {
+                    if let Some(index) = self.index {
+                        index.put_note(it.kind, it.key, it.stored, it.body)?;
+                    }
+                }
                 Some(Record::Retired(retired)) => {
                     self.catalogue.apply_retired(&retired);
                     match self.catalogue.get(retired.ledger).map(|state| state.source) {
@@ -105,7 +110,10 @@ impl Replay<'_> {
     }
 
     fn id(&mut self, key: BucketKey, id: PunchId) -> Result<bool, IndexError> {
-        self.seen.insert(self.index, key, id)
+        match self.index {
+            Some(index) => self.seen.insert(index, key, id),
+            None => Ok(false),
+        }
     }
 }
 
@@ -122,8 +130,11 @@ pub(super) fn quarantine(disk: &dyn Disk, state_dir: &Path, at: Position, bytes:
         let path = dir.join(&name);
         match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
             Ok(mut file) => {
-                file.write_all(bytes)?;
-                file.sync_all()?;
+                if let Err(error) = file.write_all(bytes).and_then(|()| file.sync_all()) {
+                    // Half of it is of no use, and its room may be.
+                    let _ = fs::remove_file(&path);
+                    return Err(error);
+                }
                 disk.sync_dir(&dir)?;
                 return Ok(name);
             }

@@ -130,6 +130,8 @@ pub enum FindingKind {
     Damage,
     /// The index was built anew from the journal. Nothing is lost.
     IndexRebuilt,
+    /// The store is a copy, or was put back from a backup. New ledgers are begun, since numbers may have been given twice.
+    Restored,
     /// The disk failed and works again. Nothing acknowledged is lost.
     DiskRecovered,
 }

@@ -1,6 +1,7 @@
 //! Keeping the index up with the journal, and building it anew when it fails.
 
 use std::{
+    fs,
     sync::PoisonError,
     time::{Duration, Instant},
 };
@@ -25,6 +26,7 @@ impl Committer {
         }
         let limit = self.journal.end();
         let rebuilt = recovery::rebuild_index(&self.board, &mut self.seen, limit, &error.to_string());
+        let begun = rebuilt.is_ok();
         match rebuilt.and_then(|()| self.try_write_index()) {
             Ok(()) => {
                 (self.rebuild_at, self.unindexed_since) = (None, None);
@@ -32,6 +34,10 @@ impl Committer {
             }
             Err(cause) => {
                 *self.board.index.write().unwrap_or_else(PoisonError::into_inner) = None;
+                if begun {
+                    // It is not whole, and would be set aside at each attempt.
+                    let _ = fs::remove_dir_all(self.board.state_dir.join("index"));
+                }
                 self.rebuild_at = Some(Instant::now() + REBUILD_RETRY);
                 self.board.trouble(SpoolTrouble::IndexFailed, Some(cause.to_string()));
             }

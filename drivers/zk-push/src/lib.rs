@@ -18,6 +18,8 @@ mod commands;
 mod comparing;
 mod crowd;
 mod cursor;
+#[cfg(feature = "decoders")]
+pub mod decoders;
 mod errands;
 mod feed;
 mod gaps;

@@ -137,13 +137,39 @@ impl Taken {
     }
 }
 
-/// How far a wall time lies ahead of our time, in milliseconds.
+/// How far a wall time lies ahead of our time, in milliseconds. In the hour that happens twice, when summer time ends, the
+/// reading that is nearer is meant: otherwise every clock would be an hour off for that hour.
 pub(crate) fn ahead(local: DateTime, zone: &TimeZone, now: Timestamp) -> Option<i64> {
-    let at = zone.to_timestamp(local).ok()?;
-    Some(at.as_millisecond() - now.as_millisecond())
+    let reading = zone.to_ambiguous_timestamp(local);
+    let readings = [reading.clone().earlier(), reading.later()].into_iter().flatten();
+    readings.map(|at| at.as_millisecond() - now.as_millisecond()).min_by_key(|ahead| ahead.abs())
 }
 
 fn work_code(field: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(field.trim_ascii());
     (!text.is_empty()).then(|| text.chars().take(32).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+
+    use super::*;
+
+    #[test]
+    fn a_terminal_that_follows_its_zone_is_right_when_summer_time_ends_and_begins() {
+        let berlin = TimeZone::get("Europe/Berlin").unwrap();
+        for (now, local) in [
+            ("2026-10-25T00:30:05Z", date(2026, 10, 25).at(2, 30, 0, 0)),
+            ("2026-10-25T01:30:05Z", date(2026, 10, 25).at(2, 30, 0, 0)),
+            ("2027-03-28T00:59:59Z", date(2027, 3, 28).at(1, 59, 54, 0)),
+            ("2027-03-28T01:00:05Z", date(2027, 3, 28).at(3, 0, 0, 0)),
+            ("2026-11-20T07:00:05Z", date(2026, 11, 20).at(8, 0, 0, 0)),
+        ] {
+            assert_eq!(ahead(local, &berlin, now.parse().unwrap()), Some(-5_000), "{now}");
+        }
+        // One that was not put back is off, whichever hour is meant.
+        let now = "2026-10-25T02:10:00Z".parse().unwrap();
+        assert_eq!(ahead(date(2026, 10, 25).at(4, 10, 0, 0), &berlin, now), Some(3_600_000));
+    }
 }

@@ -112,6 +112,8 @@ struct State {
     /// Answers other than 200.
     refusals: usize,
     switched_off: bool,
+    /// Where the gateway is now, when not where the model has it.
+    moved_to: Option<SocketAddr>,
 }
 
 impl PushTerminal {
@@ -187,6 +189,12 @@ impl PushTerminal {
         self.shared.news.notify_one();
     }
 
+    /// From now on it finds the gateway there.
+    pub fn dial(&self, server: SocketAddr) {
+        self.shared.state().moved_to = Some(server);
+        self.shared.cut.notify_waiters();
+    }
+
     /// Off: it neither sends nor polls. On again, it starts with a handshake.
     pub fn switch(&self, on: bool) {
         self.shared.state().switched_off = !on;
@@ -221,6 +229,10 @@ impl Drop for PushTerminal {
 }
 
 impl Shared {
+    fn server(&self) -> SocketAddr {
+        self.state().moved_to.unwrap_or(self.model.server)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("nobody panics while holding this")
     }

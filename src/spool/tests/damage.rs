@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     outbox::Outbox,
     spool::{
-        FindingKind,
+        FindingKind, scrub,
         segment::{SEGMENT_HEADER, list},
     },
 };
@@ -240,4 +240,21 @@ pub(super) fn copy(from: &Path, to: &Path) {
         let target = to.join(path.file_name().unwrap());
         if path.is_dir() { copy(&path, &target) } else { fs::copy(&path, &target).map(drop).unwrap() }
     }
+}
+
+#[tokio::test]
+async fn damage_of_what_is_delivered_is_found_by_reading_through() {
+    let house = House::new();
+    let spool = house.open();
+    for n in 0..10 {
+        put(&spool, "door", log(n * 10..n * 10 + 10)).await;
+    }
+    let mut outbox = spool.outbox("mqtt");
+    drain(&mut outbox).await;
+    scrub::scrub(&spool.open.board);
+    assert_eq!(spool.findings(), []);
+    flip(&list(&house.state_dir().join("journal")).unwrap()[0].path, 2500);
+    scrub::scrub(&spool.open.board);
+    let text = spool.findings().into_iter().find(|it| it.kind == FindingKind::Damage).unwrap().text;
+    assert!(text.contains("segment 1 byte") && text.contains("of door ledger"), "{text}");
 }

@@ -178,3 +178,52 @@ async fn a_hundred_thousand_ids_in_one_second_are_no_burden() {
     spool.close().await;
     assert_eq!(put(&house.open(), "door", batch).await.twins, 5000);
 }
+
+#[tokio::test]
+async fn a_store_whose_index_cannot_be_made_opens_delivers_and_refuses_until_it_can() {
+    let house = House::new();
+    let spool = house.open();
+    put(&spool, "door", log(0..30)).await;
+    drop(spool);
+    // As after a power cut, so that the index is not believed; and no room to move it out of the way.
+    let lock = house.state_dir().join("journal/lock");
+    let said = std::fs::read_to_string(&lock).unwrap();
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    std::fs::write(&lock, said.replace(boot.trim(), "an earlier one")).unwrap();
+    house.disk.fail(&[Deed::Rename], ErrorKind::StorageFull);
+    let spool = house.open();
+    assert!(matches!(spool.troubles()[..], [SpoolTrouble::IndexFailed(_)]), "{:?}", spool.troubles());
+    let mut outbox = spool.outbox("mqtt");
+    assert_eq!(numbers(&drain(&mut outbox).await, "door"), (1..=30).collect::<Vec<u64>>());
+    let refused = within(spool.commit("door", "SN-door", &zone(), log(30..31))).await;
+    assert!(matches!(refused, Err(NotStored::DiskFailed(_))), "{refused:?}");
+    let mut changes = spool.changes();
+    house.disk.work();
+    while !spool.troubles().is_empty() {
+        within(changes.changed()).await.unwrap();
+    }
+    assert_eq!(put(&spool, "door", log(0..31)).await, Stored { new: 1, twins: 30, set_aside: 0 });
+}
+
+#[tokio::test]
+async fn a_copy_of_a_store_begins_new_ledgers_and_knows_its_twins() {
+    let house = House::new();
+    let spool = house.open();
+    put(&spool, "door", log(0..5)).await;
+    spool.close().await;
+    let copy = House::new();
+    let done = std::process::Command::new("cp").arg("-a").arg(house.state_dir()).arg(copy.state_dir()).status();
+    assert!(done.unwrap().success());
+    if std::fs::metadata(copy.state_dir()).unwrap().created().is_err() {
+        return; // a file system that does not tell
+    }
+    let spool = copy.open();
+    assert!(spool.findings().iter().any(|finding| finding.kind == FindingKind::Restored), "{:?}", spool.findings());
+    assert_eq!(put(&spool, "door", log(0..7)).await, Stored { new: 2, twins: 5, set_aside: 0 });
+    let told: Vec<_> = spool.status().ledgers.iter().map(|it| it.next).collect();
+    assert_eq!(told, [6, 3], "the old ledger ends, and another begins");
+    drop(spool);
+    let again = copy.open();
+    put(&again, "door", log(7..8)).await;
+    assert_eq!(again.status().ledgers.len(), 2, "it is found out once");
+}

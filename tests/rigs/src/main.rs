@@ -5,19 +5,32 @@
 //! columns mean and holds the results.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a table on standard output is what it is for")]
 
+mod broker;
 #[path = "../../support/certs.rs"]
 #[allow(dead_code, unreachable_pub, reason = "shared with the tests, which use more of it")]
 mod certs;
+mod chaos;
+mod clock;
+mod cluster;
 mod copies;
 mod daemon;
+mod fuzz;
 mod kill;
 mod mosquitto;
+mod nats;
+mod network;
 mod oracle;
 mod power;
+mod proxy;
 mod row;
 mod storage;
+#[path = "../../../fuzz/src/targets.rs"]
+#[allow(dead_code, unreachable_pub, reason = "shared with fuzz/, which uses more of it")]
+mod targets;
 mod terminals;
+mod unwrap;
 mod volume;
+mod wires;
 mod witness;
 mod world;
 
@@ -41,6 +54,12 @@ enum Rig {
     Kill,
     Power,
     Storage,
+    Network,
+    Broker,
+    Cluster,
+    Clock,
+    Chaos,
+    Fuzz,
     /// The short forms of all of them.
     All,
 }
@@ -49,7 +68,11 @@ enum Rig {
 #[derive(Debug, Clone, Parser)]
 #[command(name = "tests/rigs/run")]
 pub(crate) struct Plan {
-    rig: Rig,
+    #[arg(required = true)]
+    rigs: Vec<Rig>,
+    /// Leave out what takes minutes by its nature, as `all` does.
+    #[arg(long)]
+    brief: bool,
     /// The full form: hours. Its rows are added to docs/reliability.md.
     #[arg(long)]
     pub(crate) full: bool,
@@ -81,6 +104,10 @@ impl Plan {
     /// Somebody asked it to end (SIGINT or SIGTERM): what was done so far is judged.
     pub(crate) fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_brief(&self) -> bool {
+        self.brief || self.rigs.contains(&Rig::All)
     }
 
     pub(crate) fn wants(&self, case: &str) -> bool {
@@ -117,7 +144,7 @@ async fn run(plan: &Plan) -> anyhow::Result<Report> {
         }
         stopped.store(true, Ordering::Relaxed);
     });
-    let wanted = |rig| plan.rig == rig || plan.rig == Rig::All;
+    let wanted = |rig| plan.rigs.contains(&rig) || plan.rigs.contains(&Rig::All);
     if wanted(Rig::Kill) {
         kill::run(plan, &mut report).await?;
     }
@@ -126,6 +153,24 @@ async fn run(plan: &Plan) -> anyhow::Result<Report> {
     }
     if wanted(Rig::Storage) {
         storage::run(plan, &mut report).await?;
+    }
+    if wanted(Rig::Network) {
+        network::run(plan, &mut report).await?;
+    }
+    if wanted(Rig::Broker) {
+        broker::run(plan, &mut report).await?;
+    }
+    if wanted(Rig::Cluster) {
+        cluster::run(plan, &mut report).await?;
+    }
+    if wanted(Rig::Clock) {
+        clock::run(plan, &mut report).await?;
+    }
+    if wanted(Rig::Chaos) {
+        chaos::run(plan, &mut report).await?;
+    }
+    if wanted(Rig::Fuzz) {
+        fuzz::run(plan, &mut report)?;
     }
     report.close();
     Ok(report)

@@ -34,7 +34,8 @@ impl Mosquitto {
         fs::create_dir_all(folder.join("store"))?;
         let ca = Ca::new("punchgate rigs CA");
         fs::write(folder.join("ca.pem"), ca.pem())?;
-        for (name, names) in [("broker", &["localhost", "127.0.0.1"][..]), ("client", &["rig"])] {
+        let outside = crate::wires::broker();
+        for (name, names) in [("broker", &["localhost", "127.0.0.1", &outside][..]), ("client", &["rig"])] {
             let pair = ca.issue(names);
             fs::write(folder.join(format!("{name}.pem")), pair.certificate)?;
             fs::write(folder.join(format!("{name}.key")), pair.key)?;

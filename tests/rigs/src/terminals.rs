@@ -111,6 +111,16 @@ impl Fleet {
         Ok(())
     }
 
+    /// From now on push terminals find the gateway there: they are switched on anew, with all that they hold.
+    pub(crate) fn dial(&mut self, server: SocketAddr) {
+        self.server = server;
+        for terminal in self.terminals().iter() {
+            if let Speaks::Push(terminal) = &terminal.speaks {
+                terminal.dial(server);
+            }
+        }
+    }
+
     /// All `[[terminal]]` blocks.
     pub(crate) fn blocks(&self) -> String {
         self.terminals()

@@ -166,7 +166,8 @@ async fn receive(
         match kind >> 4 {
             2 if body.get(1) == Some(&0) && !subscribed => {
                 let mut subscribe = vec![0, 1];
-                put_text(&mut subscribe, "punchgate/#");
+                // As narrow as payroll's own rules are.
+                put_text(&mut subscribe, "punchgate/1/acme/+/punch/+");
                 subscribe.push(1);
                 send(&mut stream, 0x82, &subscribe).await?;
                 subscribed = true;

@@ -36,12 +36,33 @@ pub(crate) struct Settings {
     pub(crate) state_dir: Option<PathBuf>,
     pub(crate) persistence: bool,
     pub(crate) rate: f64,
+    pub(crate) ack_timeout: &'static str,
+    /// The terminals' zone, as the config says.
+    pub(crate) zone: &'static str,
+    /// Where the gateway listens for terminals that dial, in place of a free port.
+    pub(crate) push_listen: Option<SocketAddr>,
+    /// Where those terminals find it, in place of there.
+    pub(crate) push_server: Option<SocketAddr>,
+    /// More lines of `[driver.zk-push]`.
+    pub(crate) push_lines: String,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         let spool = "min_free = \"1MiB\"\n".into();
-        Self { mqtt: None, witness: None, spool, state_dir: None, persistence: true, rate: 40.0 }
+        Self {
+            mqtt: None,
+            witness: None,
+            spool,
+            state_dir: None,
+            persistence: true,
+            rate: 40.0,
+            ack_timeout: "5s",
+            zone: "UTC",
+            push_listen: None,
+            push_server: None,
+            push_lines: String::new(),
+        }
     }
 }
 
@@ -52,9 +73,9 @@ pub(crate) struct World {
     pub(crate) fleet: Arc<RwLock<Fleet>>,
     pub(crate) oracle: Arc<Oracle>,
     pub(crate) settings: Settings,
-    pub(crate) begun: Instant,
     people: People,
-    push: SocketAddr,
+    /// Where the gateway listens for terminals.
+    pub(crate) push: SocketAddr,
     folder: TempDir,
 }
 
@@ -69,14 +90,13 @@ impl World {
         };
         let ports = settings.witness.clone().or_else(|| broker.as_ref().map(|broker| vec![broker.plain_port]));
         let witness = Witness::start(ports.unwrap_or_default()).await?;
-        let push = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
-        let fleet = Fleet::new(oracle.clone(), push).await?;
+        let push = settings.push_listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?)));
+        let fleet = Fleet::new(oracle.clone(), settings.push_server.unwrap_or(push)).await?;
         fleet.set_rate(settings.rate);
         let fleet = Arc::new(RwLock::new(fleet));
         let people = People::begin(fleet.clone(), plan.seed);
         let daemon = Daemon::new(&plan.binary, folder.path());
-        let begun = Instant::now();
-        let world = Self { daemon, broker, witness, fleet, oracle, settings, begun, people, push, folder };
+        let world = Self { daemon, broker, witness, fleet, oracle, settings, people, push, folder };
         world.configure().await?;
         Ok(world)
     }
@@ -86,14 +106,17 @@ impl World {
         let mqtt = self.settings.mqtt.clone();
         let own = || self.broker.as_ref().map(|broker| broker.tls_lines(broker.tls_port));
         let text = format!(
-            "[gateway]\nid = \"rig\"\ntenant = \"acme\"\nzone = \"UTC\"\nstate_dir = \"{}\"\nsocket = \"{}\"\n\n\
-             [mqtt]\n{}ack_timeout = \"5s\"\n\n[spool]\n{}\n[driver.zk]\nreconcile = \"10s\"\n\n\
-             [driver.zk-push]\nlisten = \"{}\"\npoll = \"2s\"\nerror_delay = \"1s\"\n\n{}",
+            "[gateway]\nid = \"rig\"\ntenant = \"acme\"\nzone = \"{}\"\nstate_dir = \"{}\"\nsocket = \"{}\"\n\n\
+             [mqtt]\n{}ack_timeout = \"{}\"\n\n[spool]\n{}\n[driver.zk]\nreconcile = \"10s\"\n\n\
+             [driver.zk-push]\nlisten = \"{}\"\npoll = \"2s\"\nerror_delay = \"1s\"\n{}\n{}",
+            self.settings.zone,
             self.state_dir().display(),
             self.path("socket").display(),
             mqtt.or_else(own).unwrap_or_default(),
+            self.settings.ack_timeout,
             self.settings.spool,
             self.push,
+            self.settings.push_lines,
             self.fleet.read().await.blocks(),
         );
         Ok(fs::write(self.daemon.config(), text)?)
@@ -120,6 +143,26 @@ impl World {
         arrivals.mark_unchanged();
         timeout(limit, arrivals.changed()).await.ok()?.ok()?;
         Some(begun.elapsed())
+    }
+
+    /// Until so many of the first punches after that count have all arrived: a second of work is one at every terminal.
+    pub(crate) async fn flow(
+        &self,
+        (count, since): (usize, Instant),
+        punches: u64,
+        limit: Duration,
+    ) -> Option<Duration> {
+        let mut next = 0;
+        while since.elapsed() < limit {
+            while next < punches && self.witness.seen().has(&(100_001 + count as u64 + next).to_string()) {
+                next += 1;
+            }
+            if next == punches {
+                return Some(since.elapsed());
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        None
     }
 
     /// Nobody punches any more; waits until all has arrived, or until nothing new has for a while.

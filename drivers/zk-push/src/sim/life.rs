@@ -12,8 +12,8 @@ use super::{
 
 /// Its whole life; ends with its task.
 pub(super) async fn live(shared: Arc<Shared>) {
-    let mut client = Client::new(shared.model.server, shared.model.keep_alive);
     loop {
+        let mut client = Client::new(shared.server(), shared.model.keep_alive);
         let day = async {
             start(&shared, &mut client).await?;
             serve(&shared, &mut client).await
@@ -23,7 +23,7 @@ pub(super) async fn live(shared: Arc<Shared>) {
                 // A failure is nothing to speak of: it waits and starts again where it was.
                 let _: io::Result<()> = ended;
             }
-            () = shared.cut.notified() => client = Client::new(shared.model.server, shared.model.keep_alive),
+            () = shared.cut.notified() => {}
         }
         sleep(shared.model.retry).await;
     }
