@@ -24,9 +24,9 @@ fn main() {
         // Younger orders need a challenge, which is another question.
         tokio::time::sleep(Duration::from_secs(7)).await;
         questions(&office).await;
-        let quiet = punches(&office, 0, None).await;
-        let flooded = punches(&office, 50, Some(office.connect(&[]).await)).await;
+        let quiet = punches(&office, 0, 0, None).await;
         show("punch to subscriber, quiet", quiet);
+        let flooded = punches(&office, 100, 50, Some(office.connect(&[]).await)).await;
         show("punch to subscriber, 1,000 orders/s", flooded);
     });
 }
@@ -80,8 +80,8 @@ async fn questions(office: &Office) {
     show("a question (health) answered", times);
 }
 
-/// Punches at 20/s for some seconds, while orders that nobody signed come in bursts of `each` every 50 ms.
-async fn punches(office: &Office, each: u64, flood: Option<Box<dyn Connection>>) -> Vec<Duration> {
+/// Punches behind the first so many, at 20/s for some seconds, while orders that nobody signed come in bursts of `each` every 50 ms.
+async fn punches(office: &Office, first: u64, each: u64, flood: Option<Box<dyn Connection>>) -> Vec<Duration> {
     let flooding = flood.map(|mut connection| {
         tokio::spawn(async move {
             let key = PrivateKey::generate();
@@ -105,12 +105,9 @@ async fn punches(office: &Office, each: u64, flood: Option<Box<dyn Connection>>)
     });
     let mut times = Vec::new();
     for n in 1..=100u64 {
-        let before = office.watcher.messages().len();
         let begun = Instant::now();
-        office.simulator.punch(&format!("{}", n + 10 * each));
-        while office.watcher.messages().len() == before {
-            tokio::time::sleep(Duration::from_micros(200)).await;
-        }
+        office.simulator.punch(&format!("{}", first + n));
+        office.watcher.until_punches(&[("front-door".to_owned(), first + n)].into()).await;
         times.push(begun.elapsed());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
