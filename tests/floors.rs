@@ -121,13 +121,15 @@ fn every_import_goes_to_a_floor_below() {
 /// Who may one day be replaced is named in one place.
 #[test]
 fn sled_the_mqtt_client_and_each_driver_are_named_in_one_place() {
-    let homes: [(&str, &[&str]); 5] = [
+    let homes: [(&str, &[&str]); 8] = [
         ("sled::", &["spool"]),
         ("rumqttc::", &["mqtt"]),
         ("driver_zk", &["drivers", "demo"]),
         ("driver_anviz", &["drivers", "demo"]),
         ("driver_uhppote", &["drivers", "demo"]),
         ("driver_modbus", &["drivers", "demo"]),
+        ("driver_osdp", &["drivers", "demo"]),
+        ("driver_serial_ascii", &["drivers", "demo"]),
     ];
     for (guest, homes) in homes {
         let naming: Vec<_> = sources(Path::new("src")).into_iter().filter(|it| code_of(it).contains(guest)).collect();

@@ -62,14 +62,27 @@ pub(crate) async fn run(port: Arc<Port>, members: Vec<(Settings, TimeZone)>, lin
         // Nobody listens when we were dropped.
         let _ = left.send(());
     });
-    let thread = thread.map_err(unreachable)?;
+    let mut leash = Leash { alive: Some(alive), thread: Some(thread.map_err(unreachable)?) };
     if leaving.await.is_err()
-        && let Err(panic) = thread.join()
+        && let Some(Err(panic)) = leash.thread.take().map(thread::JoinHandle::join)
     {
         std::panic::resume_unwind(panic);
     }
-    drop(alive);
     Ok(())
+}
+
+/// Ends the thread wherever we end, and waits for it: it needs the runtime, and holds the port.
+struct Leash {
+    alive: Option<oneshot::Sender<()>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Drop for Leash {
+    fn drop(&mut self) {
+        self.alive = None;
+        // It leaves at its next step, some milliseconds away; a panic was told when it happened.
+        let _ = self.thread.take().map(thread::JoinHandle::join);
+    }
 }
 
 struct Bus {

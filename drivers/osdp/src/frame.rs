@@ -63,6 +63,7 @@ pub fn crc(bytes: &[u8]) -> u16 {
 #[derive(Debug, Default)]
 pub struct Finder {
     pending: Vec<u8>,
+    raw: Vec<u8>,
     /// Bytes that belonged to no frame.
     pub noise: u64,
 }
@@ -76,6 +77,11 @@ impl Finder {
     pub fn begin_anew(&mut self) {
         self.noise += self.pending.len() as u64;
         self.pending.clear();
+    }
+
+    /// The bytes of the frame that was found last.
+    pub fn raw(&self) -> &[u8] {
+        &self.raw
     }
 
     /// The next frame; `None` when more bytes are needed.
@@ -95,7 +101,7 @@ impl Finder {
             let frame = self.pending.get(..length)?;
             return match decode(frame, check) {
                 Some(found) => {
-                    self.pending.drain(..length);
+                    self.raw = self.pending.drain(..length).collect();
                     Some(Found::Frame(found))
                 }
                 // A frame may begin inside of it.

@@ -13,7 +13,8 @@
 //! # The id of a punch
 //! A reader has no clock, no log and no numbers: a punch is made of card, reader number, format and the second of its arrival in
 //! the terminal's zone. Equal ones in one second are told apart by a count, in this run. A reader never tells an event twice: an
-//! answer that got lost is repeated under its sequence number, and the library drops the second one.
+//! answer that got lost is asked for again under its sequence number. The standard wants the reader to say it again; one that
+//! says something new instead (LibOSDP's own do) has lost what it told.
 
 mod bus;
 pub mod card;

@@ -27,6 +27,8 @@ use crate::{
 /// A session that does not come about is begun anew after so long, then twice as long, and so on: the library itself gives a
 /// reader up for five minutes.
 const AGAIN: (Duration, u32) = (Duration::from_secs(5), 6);
+/// A session that broke off is begun anew after so long.
+const BREATH: Duration = Duration::from_millis(500);
 /// A command that was not answered within this will not be.
 const ANSWER: Duration = Duration::from_millis(230);
 /// Without a word for so long, a reader is away.
@@ -59,6 +61,8 @@ pub(crate) struct Reader {
     began: Instant,
     up_since: Option<Instant>,
     drops: u64,
+    /// When its session broke off.
+    broke: Option<Instant>,
     keys: Vec<(i32, Keys)>,
     counted: VecDeque<(Key, jiff::civil::DateTime, u32)>,
     told: Option<Instant>,
@@ -104,6 +108,7 @@ impl Reader {
             began: now,
             up_since: None,
             drops: 0,
+            broke: None,
             keys: Vec::new(),
             counted: VecDeque::new(),
             told: None,
@@ -118,7 +123,9 @@ impl Reader {
     /// Begins its session anew: after the line was opened, after a failure, when pairing begins or ends.
     pub(crate) fn begin(&mut self) {
         self.session = None;
-        self.seen = Arc::default();
+        let seen = lock(&self.seen).renewed();
+        self.seen = Arc::new(Mutex::new(seen));
+        self.broke = None;
         self.began = Instant::now();
         self.pairing = self.settings.pair_until.is_some_and(|until| until > Timestamp::now());
         // Beyond these checks of ours the library has none to fail with.
@@ -316,6 +323,13 @@ impl Reader {
         };
         let silent = heard.map_or(self.began, |heard| heard).elapsed();
         self.judge_noise(broken);
+        if self.pairing && online {
+            // It has its key: from now on nothing else will do. Whoever is shown before that is shown too soon.
+            info!(terminal = self.terminal.name(), "paired");
+            self.terminal.relief(Trouble::UnsafeKey);
+            self.settings.pair_until = None;
+            return self.begin();
+        }
         if online && silent < SILENCE {
             if !self.online {
                 self.up(security);
@@ -324,6 +338,8 @@ impl Reader {
         } else if self.online {
             self.drops += 1;
             let why = if silent >= SILENCE { "it does not answer any more" } else { "its session broke off" };
+            // One wrong bit ends the library's session; the next one may be well.
+            self.broke = (silent < SILENCE).then(Instant::now);
             let secure = self.settings.key.is_some() && silent < SILENCE;
             if secure {
                 let cause = format!("the secure channel broke off, {} times so far: a bad line, or somebody in it", self.drops);
@@ -339,15 +355,12 @@ impl Reader {
         }
         if let Some(until) = self.settings.pair_until {
             let open = until > Timestamp::now();
-            if open && !self.online && self.began.elapsed() < Duration::from_millis(300) {
+            if open && self.began.elapsed() < Duration::from_millis(300) {
                 self.terminal.trouble(Trouble::UnsafeKey, format!("it may be given its key until {until}"));
             }
-            // The window is over, or the reader has its key: from now on nothing else will do.
-            if self.pairing && (!open || self.online) {
+            // The window is over.
+            if self.pairing && !open {
                 self.terminal.relief(Trouble::UnsafeKey);
-                if self.online {
-                    info!(terminal = self.terminal.name(), "paired");
-                }
                 self.settings.pair_until = None;
                 return self.begin();
             }
@@ -380,6 +393,9 @@ impl Reader {
             return;
         }
         let (pause, most) = AGAIN;
+        if self.broke.is_some_and(|broke| broke.elapsed() > BREATH) {
+            return self.begin();
+        }
         // Beyond these the library's own five minutes hold: each new session leaves some bytes of memory behind.
         if self.failures < most && self.began.elapsed() > pause * (1 << self.failures) {
             self.failures += 1;
@@ -444,14 +460,11 @@ impl Reader {
 
     fn judge_noise(&mut self, broken: u64) {
         let (before, since) = self.noise;
-        // A new session counts from zero.
-        if broken < before {
-            self.noise.0 = broken;
-        } else if broken >= before + NOISY {
+        if broken >= before + NOISY {
             self.noise = (broken, Instant::now());
             self.noisy = true;
             self.terminal.report(Report::FailedRead { why: "a frame was broken".into() });
-            self.terminal.trouble(Trouble::LineNoisy, format!("{broken} broken frames in this session"));
+            self.terminal.trouble(Trouble::LineNoisy, format!("{broken} broken frames so far"));
         } else if self.noisy && since.elapsed() > QUIET {
             self.noisy = false;
             self.terminal.relief(Trouble::LineNoisy);
@@ -488,6 +501,7 @@ impl Reader {
             "refused_outside_of_the_channel": self.refused,
             "sessions_lost": self.drops,
             "answers": seen.answers,
+
             "unanswered": seen.unanswered,
             "broken_frames": seen.broken,
             "bytes_nobody_asked_for": lock(&self.wire).unasked,

@@ -27,7 +27,7 @@ use tokio::{
 };
 use tokio_serial::{SerialPort, SerialStream};
 
-use crate::frame::{Finder, Found, code, crc};
+use crate::frame::{Finder, Found, Frame, MOST, code, crc};
 
 /// How often the library is looked after.
 const STEP: Duration = Duration::from_millis(2);
@@ -67,10 +67,15 @@ pub enum Fault {
 }
 
 struct Pd {
+    unit: u8,
     device: PeripheralDevice,
     ports: Arc<Mutex<Ports>>,
     off: bool,
     waiting: VecDeque<OsdpEvent>,
+    heard: Finder,
+    raw: Vec<u8>,
+    /// The command before, and what was said to it.
+    last: Option<(Frame, Vec<u8>)>,
 }
 
 #[derive(Default)]
@@ -307,7 +312,16 @@ impl Pd {
             lock(&commands).push((unit, name));
             0
         });
-        Ok(Self { device, ports, off: false, waiting: VecDeque::new() })
+        Ok(Self {
+            unit,
+            device,
+            ports,
+            off: false,
+            waiting: VecDeque::new(),
+            heard: Finder::default(),
+            raw: Vec::new(),
+            last: None,
+        })
     }
 
     /// Hears what is on the bus, and says its part.
@@ -315,7 +329,27 @@ impl Pd {
         if self.off {
             return Vec::new();
         }
-        lock(&self.ports).heard.extend(heard);
+        self.heard.feed(heard);
+        self.raw.extend(heard);
+        while let Some(found) = self.heard.next() {
+            let Found::Frame(frame) = found else { continue };
+            let raw = std::mem::take(&mut self.raw);
+            if frame.reply || frame.address != self.unit {
+                continue;
+            }
+            match &self.last {
+                // Its answer got lost. The standard wants it said again; the library would say something new, and what it
+                // told before were gone.
+                Some((last, said)) if *last == frame && frame.sequence != 0 => return said.clone(),
+                _ => {
+                    self.last = Some((frame, Vec::new()));
+                    lock(&self.ports).heard.extend(raw);
+                }
+            }
+        }
+        if self.raw.len() > MOST {
+            self.raw.clear();
+        }
         if self.device.is_online()
             && let Some(event) = self.waiting.pop_front()
             && self.device.notify_event(event.clone()).is_err()
@@ -323,7 +357,11 @@ impl Pd {
             self.waiting.push_front(event);
         }
         self.device.refresh();
-        std::mem::take(&mut lock(&self.ports).said)
+        let said = std::mem::take(&mut lock(&self.ports).said);
+        if let Some((_, last)) = &mut self.last {
+            last.extend(&said);
+        }
+        said
     }
 }
 

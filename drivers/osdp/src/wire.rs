@@ -33,6 +33,8 @@ pub(crate) struct Wire {
 pub(crate) struct Seen {
     commands: Finder,
     replies: Finder,
+    /// Whole frames of this reader, for the library.
+    whole: VecDeque<u8>,
     /// When its last command went out.
     pub(crate) asked: Option<Instant>,
     /// It has answered that.
@@ -108,12 +110,18 @@ impl Wire {
 }
 
 impl Seen {
+    /// For a new session with the same reader: what was counted goes on.
+    pub(crate) fn renewed(&self) -> Self {
+        Self { broken: self.broken, unanswered: self.unanswered, ..Self::default() }
+    }
+
     fn command(&mut self, bytes: &[u8]) {
         if self.asked.is_some() && !self.answered {
             self.unanswered += 1;
         }
         (self.asked, self.answered) = (Some(Instant::now()), false);
         self.replies.begin_anew();
+        self.whole.clear();
         self.commands.feed(bytes);
         while let Some(found) = self.commands.next() {
             if let Found::Frame(frame) = found {
@@ -134,6 +142,7 @@ impl Seen {
                     continue;
                 }
             };
+            self.whole.extend(self.replies.raw());
             self.answered = true;
             self.answers += 1;
             self.heard = Some(Instant::now());
@@ -166,21 +175,23 @@ impl Channel for Tap {
         self.address.into()
     }
 
+    /// Hands on whole frames of this reader alone. One wrong bit would end the library's session, and what the answer told were
+    /// gone; of an answer that does not come it asks for the same once more.
     fn read(&mut self, room: &mut [u8]) -> Result<usize, ChannelError> {
         let mut wire = lock(&self.wire);
-        match wire.read(room) {
-            Ok(count) => {
-                lock(&self.seen).reply(self.address, &room[..count]);
-                Ok(count)
-            }
-            Err(error) => {
-                if error.kind() != io::ErrorKind::WouldBlock {
-                    wire.failed = Some(error);
-                }
-                // The library would give the reader up for minutes; the bus knows what to do with a line that is gone.
-                Err(ChannelError::WouldBlock)
-            }
+        let mut seen = lock(&self.seen);
+        let mut heard = [0; 512];
+        match wire.read(&mut heard) {
+            Ok(count) => seen.reply(self.address, &heard[..count]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            // The library would give the reader up for minutes; the bus knows what to do with a line that is gone.
+            Err(error) => wire.failed = Some(error),
         }
+        let count = room.len().min(seen.whole.len());
+        for (to, from) in room.iter_mut().zip(seen.whole.drain(..count)) {
+            *to = from;
+        }
+        if count == 0 { Err(ChannelError::WouldBlock) } else { Ok(count) }
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<usize, ChannelError> {

@@ -42,12 +42,12 @@ async fn a_wrong_key_is_named_and_nothing_is_taken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reader_without_security_is_not_believed() {
+async fn a_reader_with_the_factorys_key_is_not_believed() {
     let plain = [Model { unit: 1, key: None, install: false }];
     let site = Site::with(Way::Tcp, &plain, "", |unit| Some(key(unit))).await;
     site.bus.punch(0, "1001");
     let cause = site.until_troubled(0, Trouble::ChannelUnsafe).await;
-    assert!(cause.contains("offers no secure channel"), "{cause}");
+    assert!(cause.contains("does not have our key") || cause.contains("refuses our key"), "{cause}");
     sleep(Duration::from_secs(1)).await;
     assert_eq!(site.punches(0), []);
     site.running.close().await;
@@ -93,7 +93,7 @@ async fn plain_frames_among_secure_ones_are_not_believed() {
     let site = Site::start(Way::Tcp, 1).await;
     serves(&site, "1001").await;
     // A card that somebody on the cable makes up, for each sequence number and again and again.
-    for round in 0..60_u8 {
+    for round in 0..5_u8 {
         let data = vec![0, 1, 26, 0, 0xbd, 0xd9, 0x37, 0x40];
         let made_up = Frame { address: 1, reply: true, sequence: round & 3, security: None, code: 0x50, data };
         site.bus.harm([Fault::Instead(made_up.encode())]);
