@@ -124,10 +124,12 @@ fn sled_the_mqtt_client_and_each_driver_are_named_in_one_place() {
     let homes: &[(&str, &[&str])] = &[
         ("sled::", &["spool"]),
         ("rumqttc::", &["mqtt"]),
-        ("driver_zk", &["drivers", "demo"]),
         ("driver_anviz", &["drivers", "demo"]),
-        ("driver_uhppote", &["drivers", "demo"]),
         ("driver_modbus", &["drivers", "demo"]),
+        ("driver_osdp", &["drivers", "demo"]),
+        ("driver_serial_ascii", &["drivers", "demo"]),
+        ("driver_uhppote", &["drivers", "demo"]),
+        ("driver_zk", &["drivers", "demo"]),
     ];
     for &(guest, homes) in homes {
         let naming: Vec<_> = sources(Path::new("src")).into_iter().filter(|it| code_of(it).contains(guest)).collect();

@@ -272,11 +272,13 @@ conditions! {
     TerminalUnsafeKey = "terminal-unsafe-key", Low, after 0 s, explained by [] {
         title: "Terminal has no key" / "考勤机未设密码",
         text: "Anybody on its network can read and change it." / "同一网络中的任何人都可读取和修改它。",
-        mend: "Set a communication key at the terminal and in comm_key_file." / "请在考勤机上设置通讯密码并写入 comm_key_file。",
+        mend: "Set a key at the terminal and in its block: comm_key_file, key_file."
+            / "请在考勤机上设置密钥，并在其配置中填写 comm_key_file 或 key_file。",
     }
     TerminalLineNoisy = "terminal-line-noisy", Low, after 0 s, explained by [] {
         title: "Bad line to the terminal" / "考勤机线路不良",
-        text: "Checksums fail; what fails is not used and is asked again." / "校验失败的数据不予采用并重新读取。",
+        text: "Checksums fail; what fails is not used, and is asked again where the terminal keeps it."
+            / "校验失败的数据不予采用；若考勤机保留数据则重新读取。",
         mend: "Check cable, plugs and termination." / "请检查线缆、接头和终端电阻。",
     }
     TerminalNoLiveEvents = "terminal-no-live-events", Low, after 0 s, explained by [] {
@@ -315,5 +317,24 @@ conditions! {
             / "刚发生的打卡与考勤机自身时钟相差约一天：其日期起算日与设置不同。",
         mend: "Compare a punch with the terminal's display and correct epoch in its block."
             / "请将一条打卡与考勤机显示的时间核对，并修改其配置中的 epoch。",
+    }
+    TerminalTampered = "terminal-tampered", High, after 0 s, explained by [] {
+        title: "Reader tampered with" / "读卡器被拆动",
+        text: "The reader says that its housing is open or that it was taken off the wall: somebody may be at its wires."
+            / "读卡器报告外壳被打开或已从墙上拆下：可能有人正在接触其线路。",
+        mend: "Send somebody to look; it goes when the reader is closed." / "请派人查看；读卡器复位后此状态自动消除。",
+    }
+    TerminalPowerFailing = "terminal-power-failing", Medium, after 5 s, explained by [] {
+        title: "Power of the reader fails" / "读卡器供电异常",
+        text: "The reader says that its power supply fails; without power nobody can punch there."
+            / "读卡器报告供电异常；断电后将无法在此打卡。",
+        mend: "Check its power supply and battery." / "请检查其电源和电池。",
+    }
+    TerminalChannelUnsafe = "terminal-channel-unsafe", High, after 10 s, explained by [] {
+        title: "No secure channel to the reader" / "无法与读卡器建立安全通道",
+        text: "The reader answers, but does not prove that it has our key: nothing that it tells is taken for a punch."
+            / "读卡器有应答，但无法证明持有我们的密钥：其上报的内容一概不作为打卡。",
+        mend: "Compare its key with key_file; a new reader is given the key with pair_until. If it worked before, look at the wires."
+            / "请核对其密钥与 key_file；新读卡器可用 pair_until 写入密钥。若此前正常，请检查线路。",
     }
 }

@@ -28,7 +28,7 @@ pub use door::{Gateway, Link, LinkParts, Store, Terminal};
 pub use driver::{Delivery, Driver, Kind, Line, TerminalBlock};
 pub use error::{DriverError, NotStored};
 pub use identity::{Occurrences, PunchId, SetAsideId};
-pub use job::{Job, JobFailed, Operation};
+pub use job::{Job, JobFailed, Light, Operation};
 pub use punch::{
     Batch, Clock, ClockSource, Direction, DirectionMark, Flag, Mark, Origin, Punch, Raw, SetAside, Stored, Verify,
     VerifyMark,

@@ -97,6 +97,12 @@ pub enum Trouble {
     OtherReader,
     /// Its punches and its own clock do not fit together: dates are counted from another day than we think.
     EpochSuspect,
+    /// Its housing was opened, or it was taken off the wall.
+    Tampered,
+    /// Its power supply fails.
+    PowerFailing,
+    /// It answers, and no secure channel comes about: a wrong key, the factory's, none, or somebody in the middle.
+    ChannelUnsafe,
 }
 
 impl Trouble {
@@ -119,6 +125,9 @@ impl Trouble {
         Self::EventsLost,
         Self::OtherReader,
         Self::EpochSuspect,
+        Self::Tampered,
+        Self::PowerFailing,
+        Self::ChannelUnsafe,
     ];
 
     /// The condition's code.
@@ -141,6 +150,9 @@ impl Trouble {
             Self::EventsLost => "terminal-events-lost",
             Self::OtherReader => "terminal-other-reader",
             Self::EpochSuspect => "terminal-epoch-suspect",
+            Self::Tampered => "terminal-tampered",
+            Self::PowerFailing => "terminal-power-failing",
+            Self::ChannelUnsafe => "terminal-channel-unsafe",
         }
     }
 }

@@ -41,6 +41,35 @@ impl Stream {
         Ok(dropped)
     }
 
+    /// Reads what has arrived, for those who poll: never waits, [`io::ErrorKind::WouldBlock`] when nothing has. An end of
+    /// the line is an error, as in all reading here.
+    pub fn try_read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        let read = match self {
+            Self::Serial(port) => port.try_read(room),
+            Self::Tcp(stream) => stream.try_read(room),
+        };
+        match read {
+            Ok(0) if !room.is_empty() => Err(io::ErrorKind::UnexpectedEof.into()),
+            other => other,
+        }
+    }
+
+    /// Writes what goes out at once; never waits.
+    pub fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Serial(port) => port.try_write(bytes),
+            Self::Tcp(stream) => stream.try_write(bytes),
+        }
+    }
+
+    /// Returns when [`Stream::try_read`] is worth a try. Safe to drop.
+    pub async fn readable(&self) -> io::Result<()> {
+        match self {
+            Self::Serial(port) => port.readable().await,
+            Self::Tcp(stream) => stream.readable().await,
+        }
+    }
+
     /// [`Stream::poll_drain`] for those who wait anyway.
     pub async fn drain(&mut self) -> io::Result<usize> {
         std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut *self).poll_drain(cx))).await
