@@ -57,6 +57,8 @@ const TURN: Duration = Duration::from_secs(5);
 /// A checkpoint goes out after so many entries of the audit log, or so long.
 const CHECKPOINT_ENTRIES: usize = 100;
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(600);
+/// A step of our clock that is worth a line of the audit log, in seconds.
+const CLOCK_MOVED: i64 = 5;
 /// That time has passed is put on disk so often, where nothing else does it.
 const TIME_EVERY: Duration = Duration::from_secs(3600);
 
@@ -130,6 +132,8 @@ pub struct Remote {
     untold: Vec<audit::Entry>,
     told_at: Instant,
     time_noted: Instant,
+    /// When the clock was looked at last, by itself and by what only counts seconds.
+    clock_seen: (Timestamp, Instant),
 }
 
 /// An accepted order.
@@ -175,6 +179,7 @@ impl Remote {
             untold: Vec::new(),
             told_at: Instant::now(),
             time_noted: Instant::now(),
+            clock_seen: (Timestamp::now(), Instant::now()),
             parts,
         };
         remote.end_what_was_cut_off().await?;
@@ -503,6 +508,12 @@ impl Remote {
     }
 
     async fn look_after(&mut self) {
+        let (wall, counted) = std::mem::replace(&mut self.clock_seen, (Timestamp::now(), Instant::now()));
+        let passed = i64::try_from(counted.elapsed().as_secs()).unwrap_or(i64::MAX);
+        let moved_s = Timestamp::now().as_second() - wall.as_second() - passed;
+        if moved_s.abs() >= CLOCK_MOVED {
+            self.audit("clock", json!({ "moved_s": moved_s, "before": wall })).await;
+        }
         if let Some(counts) = self.refused.turn() {
             self.audit("refused-more", json!({ "counts": counts })).await;
         }
