@@ -187,6 +187,9 @@ impl Line {
                 let (near, far): (&TcpStream, &TcpStream) = (to_near.as_ref(), to_far.as_ref());
                 let _ = near.set_zero_linger(); // without, it is a close, which is tried as well
                 let _ = far.set_zero_linger();
+                // Dropped, these would close in order before the reset.
+                to_near.forget();
+                to_far.forget();
             }
             Err(End::Dead) => {
                 let (mut gateway, other) = match self.gateway {
