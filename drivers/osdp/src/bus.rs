@@ -9,9 +9,7 @@ use std::{
 
 use driver_api::{Batch, DriverError, Job, JobFailed, Light, Link, Operation};
 use jiff::tz::TimeZone;
-use libosdp::{
-    OsdpCommand, OsdpCommandBuzzer, OsdpCommandLed, OsdpCommandOutput, OsdpLedColor, OsdpLedParams,
-};
+use libosdp::{OsdpCommand, OsdpCommandBuzzer, OsdpCommandLed, OsdpCommandOutput, OsdpLedColor, OsdpLedParams};
 use line::Port;
 use serde_json::{Value, json};
 use tokio::{
@@ -95,6 +93,13 @@ struct Bus {
     judged: Instant,
     /// Commands that wait for their answer: whose, which code, its answers before, until when.
     waiting: Vec<Waiting>,
+}
+
+/// The library never lets go of its channels, and they know the wire: the port must be let go of here.
+impl Drop for Bus {
+    fn drop(&mut self) {
+        *lock(&self.wire) = Wire::default();
+    }
 }
 
 struct Waiting {

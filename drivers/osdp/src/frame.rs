@@ -23,7 +23,10 @@ pub mod code {
     pub const ACK: u8 = 0x40;
     pub const NAK: u8 = 0x41;
     pub const PDCAP: u8 = 0x46;
+    pub const LSTATR: u8 = 0x48;
     pub const OSTATR: u8 = 0x4a;
+    pub const RAW: u8 = 0x50;
+    pub const KEYPAD: u8 = 0x53;
     pub const CCRYPT: u8 = 0x76;
     pub const RMAC_I: u8 = 0x78;
     pub const BUSY: u8 = 0x79;
@@ -176,16 +179,14 @@ mod tests {
 
     #[test]
     fn frames_that_were_recorded_are_read() {
-        let (found, noise) = all(&hex(
-            "FF 53 65 09 00 04 61 00 D9 7A 53 E5 14 00 04 45 BE BA FE 01 01 AF BE AD DE AD DE AD 07 FD \
-             FF 53 65 09 00 05 62 00 BA 18",
-        ));
+        let (found, noise) =
+            all(&hex("FF 53 65 09 00 04 61 00 D9 7A 53 E5 14 00 04 45 BE BA FE 01 01 AF BE AD DE AD DE AD 07 FD \
+             FF 53 65 09 00 05 62 00 BA 18"));
         let frame = |reply, sequence, code, data: &str| {
             Found::Frame(Frame { address: 101, reply, sequence, security: None, code, data: hex(data) })
         };
         let pdid = "BE BA FE 01 01 AF BE AD DE AD DE AD";
-        let expected =
-            [frame(false, 0, code::ID, "00"), frame(true, 0, 0x45, pdid), frame(false, 1, code::CAP, "00")];
+        let expected = [frame(false, 0, code::ID, "00"), frame(true, 0, 0x45, pdid), frame(false, 1, code::CAP, "00")];
         assert_eq!((found, noise), (expected.to_vec(), 0));
     }
 

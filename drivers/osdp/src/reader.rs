@@ -7,8 +7,8 @@ use std::{
 };
 
 use driver_api::{
-    Batch, Clock, ClockSource, Direction, DirectionMark, Mark, Origin, Punch, Raw, Report, SetAside, Store, Terminal, Trouble,
-    VerifyMark,
+    Batch, Clock, ClockSource, Direction, DirectionMark, Mark, Origin, Punch, Raw, Report, SetAside, Store, Terminal,
+    Trouble, VerifyMark,
 };
 use jiff::{Timestamp, tz::TimeZone};
 use libosdp::{
@@ -268,7 +268,8 @@ impl Reader {
         if !matches!(report.type_, OsdpStatusReportType::Local) {
             return;
         }
-        let told = [(Trouble::Tampered, "its tamper switch is open"), (Trouble::PowerFailing, "its power supply fails")];
+        let told =
+            [(Trouble::Tampered, "its tamper switch is open"), (Trouble::PowerFailing, "its power supply fails")];
         for (at, (trouble, cause)) in told.into_iter().enumerate().take(report.nr_entries) {
             match report.report[at] {
                 0 => self.terminal.relief(trouble),
@@ -342,7 +343,8 @@ impl Reader {
             self.broke = (silent < SILENCE).then(Instant::now);
             let secure = self.settings.key.is_some() && silent < SILENCE;
             if secure {
-                let cause = format!("the secure channel broke off, {} times so far: a bad line, or somebody in it", self.drops);
+                let cause =
+                    format!("the secure channel broke off, {} times so far: a bad line, or somebody in it", self.drops);
                 self.terminal.trouble(Trouble::ChannelUnsafe, cause);
             }
             self.offline(why);
@@ -373,9 +375,10 @@ impl Reader {
         let unit = self.settings.unit;
         let secure = self.settings.key.is_some();
         match (answers, security) {
-            (0, _) if broken > 0 => {
-                (format!("nothing at address {unit} can be read: wrong speed, or a bad line ({broken} broken frames)"), false)
-            }
+            (0, _) if broken > 0 => (
+                format!("nothing at address {unit} can be read: wrong speed, or a bad line ({broken} broken frames)"),
+                false,
+            ),
             (0, _) => (format!("nobody answers at address {unit}"), false),
             (_, Security::NotAsked) if secure => {
                 (format!("the reader at address {unit} offers no secure channel, or somebody hides it"), true)
@@ -418,7 +421,10 @@ impl Reader {
         let Some(session) = &self.session else { return };
         let (mut model, mut firmware) = (String::new(), String::new());
         if let Ok(id) = session.panel.get_pd_id(0) {
-            model = format!("vendor {:02X}{:02X}{:02X}, model {}", id.vendor_code.0, id.vendor_code.1, id.vendor_code.2, id.model);
+            model = format!(
+                "vendor {:02X}{:02X}{:02X}, model {}",
+                id.vendor_code.0, id.vendor_code.1, id.vendor_code.2, id.model
+            );
             firmware = format!("{}.{}.{}", id.firmware_version.0, id.firmware_version.1, id.firmware_version.2);
         }
         let platform = match (self.settings.key.is_some(), security) {

@@ -101,7 +101,9 @@ impl Wire {
         // Whoever talks without end is not waited for.
         for _ in 0..64 {
             match self.read(&mut room) {
-                Ok(count) => self.unasked += room[..count].iter().filter(|byte| !matches!(byte, 0 | 0xff)).count() as u64,
+                Ok(count) => {
+                    self.unasked += room[..count].iter().filter(|byte| !matches!(byte, 0 | 0xff)).count() as u64
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) => return self.failed = Some(error),
             }

@@ -57,7 +57,10 @@ async fn cards_of_other_lengths_and_wrong_parity() {
     site.bus.card(0, 37, vec![1, 2, 3, 4, 0x80], true);
     site.bus.card(0, 26, vec![0x3d, 0xd9, 0x37, 0x40], true);
     site.until_stored(0, 3).await;
-    assert_eq!(site.people(0), [(123 * 65536 + 45678).to_string(), "77705923".into(), (0x01_0203_0480_u64 >> 3).to_string()]);
+    assert_eq!(
+        site.people(0),
+        [(123 * 65536 + 45678).to_string(), "77705923".into(), (0x01_0203_0480_u64 >> 3).to_string()]
+    );
     site.until_troubled(0, Trouble::RecordsSetAside).await;
     let kept = site.running.gateway.set_aside("gate-0");
     assert_eq!((kept.len(), kept[0].reason.as_str()), (1, "the parity of its 26 bits is wrong"));
@@ -144,7 +147,9 @@ async fn thirty_two_readers_on_one_bus_are_served_in_time() {
         assert_eq!(site.is_online(reader), Some(true));
         let reports = site.reports(reader);
         // On a busy machine an answer may be late, which is asked again.
-        let bad = |it: &Report| matches!(it, Report::Offline { .. } | Report::Trouble { trouble: Trouble::ChannelUnsafe, .. });
+        let bad = |it: &Report| {
+            matches!(it, Report::Offline { .. } | Report::Trouble { trouble: Trouble::ChannelUnsafe, .. })
+        };
         assert!(!reports.iter().any(bad), "{reader}: {reports:?}");
     }
     println!("32 cards shown at once are stored within {slowest:?}");

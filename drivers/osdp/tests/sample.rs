@@ -29,7 +29,6 @@ fn the_sample_loads_without_a_problem_and_has_every_key() {
     assert_eq!(known, keys);
 }
 
-
 /// Every problem at once, each with its mend.
 #[test]
 fn what_is_wrong_in_a_config_is_told_with_its_mend() {

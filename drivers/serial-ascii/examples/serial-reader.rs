@@ -44,7 +44,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     for text in std::io::stdin().lines() {
         let text = text?;
         let words: Vec<&str> = text.split_whitespace().collect();
-        let unit = words.get(1).and_then(|unit| unit.parse::<usize>().ok()).filter(|unit| (1..=products.len()).contains(unit));
+        let unit =
+            words.get(1).and_then(|unit| unit.parse::<usize>().ok()).filter(|unit| (1..=products.len()).contains(unit));
         let reader = unit.unwrap_or(1) - 1;
         match (words.first().copied(), words.get(1).and_then(|hex| unhex(hex.as_bytes())), words.get(2)) {
             (Some("punch"), _, Some(person)) => line.punch(reader, person),

@@ -24,8 +24,8 @@ use std::{
 };
 
 use driver_api::{
-    Batch, Clock, ClockSource, Direction, Mark, NotStored, Origin, Punch, Raw, Report, SetAside, Store, Terminal, Trouble,
-    Verify,
+    Batch, Clock, ClockSource, Direction, Mark, NotStored, Origin, Punch, Raw, Report, SetAside, Store, Terminal,
+    Trouble, Verify,
 };
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use serde::{Deserialize, Serialize};

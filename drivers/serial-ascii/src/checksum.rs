@@ -174,8 +174,7 @@ mod tests {
 
     #[test]
     fn a_checksum_behind_a_star_leaves_the_dollar_out() {
-        let it =
-            Checksum { kind: Kind::Xor8, over: Over::Ascii, coded: Coded::Hex, separator: Some(b'*'), skip: 1 };
+        let it = Checksum { kind: Kind::Xor8, over: Over::Ascii, coded: Coded::Hex, separator: Some(b'*'), skip: 1 };
         let sum = String::from_utf8(it.of(b"$PUNCH,1001,080105").unwrap()).unwrap();
         assert_eq!(it.strip(format!("$PUNCH,1001,080105*{sum}").as_bytes()), Ok(&b"$PUNCH,1001,080105"[..]));
         assert!(it.strip(format!("$PUNCH,1001,080105{sum}").as_bytes()).is_err());

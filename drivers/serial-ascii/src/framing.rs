@@ -248,7 +248,8 @@ mod tests {
                 }
             }
             frames.extend(framer.expire(now + PATIENCE));
-            let only = |cuts: &[Cut]| cuts.iter().filter(|cut| matches!(cut, Cut::Frame(_))).cloned().collect::<Vec<_>>();
+            let only =
+                |cuts: &[Cut]| cuts.iter().filter(|cut| matches!(cut, Cut::Frame(_))).cloned().collect::<Vec<_>>();
             assert_eq!(only(&frames), only(&all), "in pieces of {size}");
         }
         all

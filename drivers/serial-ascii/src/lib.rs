@@ -72,7 +72,8 @@ fn check(bus: &Bus<(Settings, TimeZone)>, problems: &mut Problems) {
         for other in &bus.members[..index] {
             let theirs = &other.of.0;
             if theirs.named != mine.named {
-                let why = format!("{:?} on the same line is another reader: nobody can tell their frames apart", other.name);
+                let why =
+                    format!("{:?} on the same line is another reader: nobody can tell their frames apart", other.name);
                 wrong("reader", format!("{:?}", mine.named), why, "give each its own line, or both the same reader");
             } else if mine.unit.is_none() || theirs.unit.is_none() || mine.unit == theirs.unit {
                 let why = format!("{:?} is on the same line, and no other unit", other.name);

@@ -164,7 +164,9 @@ impl Reader {
         let pattern = it.take_checked("pattern", example, problems, |text: String| {
             let regex = match regex::RegexBuilder::new(&text).size_limit(1 << 20).build() {
                 Ok(regex) => regex,
-                Err(error) => return wrong(&error.to_string().replace('\n', " "), "correct it; rustexp and the like help"),
+                Err(error) => {
+                    return wrong(&error.to_string().replace('\n', " "), "correct it; rustexp and the like help");
+                }
             };
             if !regex.capture_names().flatten().any(|name| name == "card") {
                 return wrong("it does not say which part is the card", "put the card in (?<card>...)");
@@ -207,7 +209,8 @@ impl Reader {
         let text: Option<String> = it.take("poll", "\"@{unit}R\\r\"", problems);
         let every = it.take_checked("poll_every", "\"200ms\"", problems, period(20, 60_000));
         let poll = text.map(|text| Poll { text, every: every.unwrap_or(Duration::from_millis(200)) });
-        let has = |name| pattern.as_ref().is_some_and(|it: &Pattern| it.0.capture_names().flatten().any(|it| it == name));
+        let has =
+            |name| pattern.as_ref().is_some_and(|it: &Pattern| it.0.capture_names().flatten().any(|it| it == name));
         if time.is_some() != has("time") {
             it.missing(
                 problems,
@@ -265,7 +268,12 @@ fn framing(it: &mut Section, problems: &mut Problems) -> Option<Framing> {
         FramingName::Fixed => match length {
             Some(length) if length >= sync.len() => Some(Framing::Fixed { sync, length }),
             _ => {
-                it.missing(problems, "length", "a fixed frame has a length", "add a line: length = 9 (all of its bytes)");
+                it.missing(
+                    problems,
+                    "length",
+                    "a fixed frame has a length",
+                    "add a line: length = 9 (all of its bytes)",
+                );
                 None
             }
         },

@@ -1,6 +1,12 @@
 //! Serving a line: its bytes cut into frames, each read, stored and answered; opened again whenever it is gone.
 
-use std::{collections::{BTreeMap, VecDeque}, convert::Infallible, io, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    convert::Infallible,
+    io,
+    sync::Arc,
+    time::Duration,
+};
 
 use driver_api::{DriverError, JobFailed, Link, Operation, Report, Stranger, Trouble};
 use line::{Port, Stream};

@@ -95,7 +95,8 @@ fn reader(section: &mut Section, problems: &mut Problems) -> Option<Arc<Reader>>
     const EXAMPLE: &str = "\"rdm6300\"";
     let Some(value) = section.look("reader").cloned() else {
         section.take_value("reader");
-        let mend = format!("write reader = \"FILE.toml\" for a file beside the config, or one of: {}", readers::names());
+        let mend =
+            format!("write reader = \"FILE.toml\" for a file beside the config, or one of: {}", readers::names());
         section.missing(problems, "reader", "it is missing: every reader has its own frames", mend);
         return None;
     };

@@ -314,7 +314,9 @@ impl Shared {
             let question: Vec<u8> = asked.drain(..=end).collect();
             let mut devices = lock(&self.devices);
             let Some(device) = devices.iter_mut().find(|device| {
-                device.product == Product::Polled && question == format!("@{}R\r", device.unit).as_bytes() && !device.off
+                device.product == Product::Polled
+                    && question == format!("@{}R\r", device.unit).as_bytes()
+                    && !device.off
             }) else {
                 continue;
             };

@@ -17,9 +17,7 @@ use tokio::time::Instant;
 
 fn wire(line: &str) -> Vec<u8> {
     match line.split_once(' ') {
-        Some(("bytes", hex)) => {
-            hex.split_whitespace().map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect()
-        }
+        Some(("bytes", hex)) => hex.split_whitespace().map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect(),
         Some(("text", text)) => {
             let text: String = serde_json::from_str(text).unwrap();
             text.into_bytes()
@@ -99,13 +97,25 @@ fn a_wrong_description_is_told_with_its_mend() {
         ("framing = \"line\"\nframe_timout = \"1s\"", "there is no such key", "did you mean frame_timeout?"),
         ("framing = \"fixed\"", "a fixed frame has a length", "add a line: length = 9 (all of its bytes)"),
         ("framing = \"length_prefix\"", "nobody says where the length stands", "add a line: length_at = 1"),
-        ("framing = \"stx_etx\"\nend = \"02\"", "start, end and escape are not all different", "give each its own byte"),
+        (
+            "framing = \"stx_etx\"\nend = \"02\"",
+            "start, end and escape are not all different",
+            "give each its own byte",
+        ),
         ("framing = \"line\"\npattern = '('", "unclosed group", "correct it"),
         ("framing = \"line\"\npattern = 'x'", "which part is the card", "put the card in (?<card>...)"),
-        ("framing = \"line\"\npattern = '(?<card>.)(?<who>.)'", "nobody knows what \"who\" is", "card, unit, dir, time and seq"),
+        (
+            "framing = \"line\"\npattern = '(?<card>.)(?<who>.)'",
+            "nobody knows what \"who\" is",
+            "card, unit, dir, time and seq",
+        ),
         ("framing = \"line\"\nwaits = true", "it waits, and nobody says for what", "add a line: ack = \"06\""),
         ("framing = \"line\"\nack = \"6\"", "not at most 64 bytes as hex digits", "write it like this: \"06\""),
-        ("framing = \"line\"\ntime = \"%H\"", "a time needs both its place and its form", "put (?<time>...) into pattern"),
+        (
+            "framing = \"line\"\ntime = \"%H\"",
+            "a time needs both its place and its form",
+            "put (?<time>...) into pattern",
+        ),
         ("framing = \"line\"\nmax_length = 1000000", "between 4 and 4096", "correct the number"),
         ("framing = ", "the file is no TOML", "correct the place that it tells"),
     ] {

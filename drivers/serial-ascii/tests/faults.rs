@@ -65,7 +65,10 @@ async fn a_reader_without_a_clock_gets_our_time_and_says_so() {
     let at = punch.local.to_zoned(jiff::tz::TimeZone::UTC).unwrap().timestamp(); // the bench runs in UTC
     assert!(at.as_second() >= before.as_second() && at <= jiff::Timestamp::now());
     assert_eq!((punch.clock.how, punch.clock.skew_ms), (ClockSource::Arrival, Some(0)));
-    assert_eq!((punch.person.as_str(), punch.direction.value, punch.direction.raw), ("0010597059", Direction::In, None));
+    assert_eq!(
+        (punch.person.as_str(), punch.direction.value, punch.direction.raw),
+        ("0010597059", Direction::In, None)
+    );
     assert_eq!(driver_serial_ascii::KIND.delivery, Delivery::None);
     assert!(!site.reports(0).iter().any(|it| matches!(it, Report::Delivery(_))), "nothing more is promised");
     site.running.close().await;
@@ -167,7 +170,10 @@ async fn what_reads_and_says_nothing_is_kept_raw_and_once() {
     site.until_stored(0, 1).await;
     let kept = site.running.gateway.set_aside(&name(0));
     assert_eq!(kept.len(), 1);
-    assert_eq!((kept[0].raw.as_slice(), kept[0].reason.as_str()), (&b"CARD ERROR 17"[..], "it is not written as this reader writes"));
+    assert_eq!(
+        (kept[0].raw.as_slice(), kept[0].reason.as_str()),
+        (&b"CARD ERROR 17"[..], "it is not written as this reader writes")
+    );
     site.until_troubled(0, Trouble::RecordsSetAside).await;
     // One that talks rubbish without end does not fill the disk.
     for number in 0..200 {

@@ -39,8 +39,12 @@ fn framing() -> impl Strategy<Value = Framing> {
     let sync = || prop::collection::vec(0_u8..4, 0..4);
     prop_oneof![
         (4_usize..40).prop_map(|most| Framing::Line { most }),
-        (prop::option::of(4_u8..6), 4_usize..40)
-            .prop_map(|(escape, most)| Framing::Enclosed { start: 2, end: 3, escape, most }),
+        (prop::option::of(4_u8..6), 4_usize..40).prop_map(|(escape, most)| Framing::Enclosed {
+            start: 2,
+            end: 3,
+            escape,
+            most
+        }),
         (sync(), 4_usize..20).prop_map(|(sync, length)| Framing::Fixed { sync, length }),
         (4_usize..40).prop_map(|most| Framing::Gap { gap: Duration::from_millis(20), most }),
         (sync(), 0_usize..8, any::<bool>(), 0_usize..10, 4_usize..300)

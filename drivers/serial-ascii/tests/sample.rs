@@ -17,7 +17,11 @@ fn the_sample_loads_without_a_problem_and_has_every_key() {
     let mut problems = Problems::default();
     let section = Section::new("terminal \"canteen-reader\" ", block, Path::new("."));
     let blocks = vec![TerminalBlock { name: "canteen-reader".into(), zone: jiff::tz::TimeZone::UTC, section }];
-    (driver_serial_ascii::KIND.plan)(Section::new("driver.serial-ascii.", toml::Table::new(), Path::new(".")), blocks, &mut problems);
+    (driver_serial_ascii::KIND.plan)(
+        Section::new("driver.serial-ascii.", toml::Table::new(), Path::new(".")),
+        blocks,
+        &mut problems,
+    );
     let [problem] = &problems.errors[..] else { panic!("{:#?}", problems.errors) };
     let mut known: Vec<&str> = problem.mend.strip_prefix("delete it; known here: ").unwrap().split(", ").collect();
     let mut keys: Vec<&str> = keys.iter().map(String::as_str).collect();
