@@ -95,6 +95,13 @@ struct Bus {
     waiting: Vec<Waiting>,
 }
 
+/// The library never lets go of its channels, and they know the wire: the port must be let go of here.
+impl Drop for Bus {
+    fn drop(&mut self) {
+        *lock(&self.wire) = Wire::default();
+    }
+}
+
 struct Waiting {
     reader: usize,
     code: u8,

@@ -23,7 +23,10 @@ pub mod code {
     pub const ACK: u8 = 0x40;
     pub const NAK: u8 = 0x41;
     pub const PDCAP: u8 = 0x46;
+    pub const LSTATR: u8 = 0x48;
     pub const OSTATR: u8 = 0x4a;
+    pub const RAW: u8 = 0x50;
+    pub const KEYPAD: u8 = 0x53;
     pub const CCRYPT: u8 = 0x76;
     pub const RMAC_I: u8 = 0x78;
     pub const BUSY: u8 = 0x79;

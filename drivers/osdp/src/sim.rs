@@ -72,6 +72,8 @@ struct Pd {
     ports: Arc<Mutex<Ports>>,
     off: bool,
     waiting: VecDeque<OsdpEvent>,
+    /// What it tells now, and whether it was said: it is kept until the next command shows that it was heard.
+    telling: Option<(OsdpEvent, bool)>,
     heard: Finder,
     raw: Vec<u8>,
     /// The command before, and what was said to it.
@@ -318,6 +320,7 @@ impl Pd {
             ports,
             off: false,
             waiting: VecDeque::new(),
+            telling: None,
             heard: Finder::default(),
             raw: Vec::new(),
             last: None,
@@ -342,6 +345,11 @@ impl Pd {
                 // told before were gone.
                 Some((last, said)) if *last == frame && frame.sequence != 0 => return said.clone(),
                 _ => {
+                    if let Some((event, true)) = self.telling.take_if(|(_, said)| *said)
+                        && frame.sequence == 0
+                    {
+                        self.waiting.push_front(event);
+                    }
                     self.last = Some((frame, Vec::new()));
                     lock(&self.ports).heard.extend(raw);
                 }
@@ -350,14 +358,23 @@ impl Pd {
         if self.raw.len() > MOST {
             self.raw.clear();
         }
-        if self.device.is_online()
-            && let Some(event) = self.waiting.pop_front()
-            && self.device.notify_event(event.clone()).is_err()
+        if self.telling.is_none()
+            && self.device.is_online()
+            && let Some(event) = self.waiting.front()
+            && self.device.notify_event(event.clone()).is_ok()
         {
-            self.waiting.push_front(event);
+            self.telling = self.waiting.pop_front().map(|event| (event, false));
         }
         self.device.refresh();
         let said = std::mem::take(&mut lock(&self.ports).said);
+        let mut finder = Finder::default();
+        finder.feed(&said);
+        if let Some(Found::Frame(frame)) = finder.next()
+            && matches!(frame.code, code::LSTATR | code::RAW | code::KEYPAD)
+            && let Some((_, told)) = &mut self.telling
+        {
+            *told = true;
+        }
         if let Some((_, last)) = &mut self.last {
             last.extend(&said);
         }

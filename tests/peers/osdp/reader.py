@@ -145,6 +145,8 @@ def main(folder):
     panel.say("unlock 101 1 2")
     check("an output is switched", panel.until(lambda line: "done" in line), panel.seen)
     command = it.get_command(timeout=5)
+    while command and "timer_count" not in command:
+        command = it.get_command(timeout=5)
     check("the reader has the command", command and command.get("timer_count") == 20, command)
 
     # The reader is started anew, then the panel, while five cards wait.
