@@ -89,6 +89,7 @@ impl House {
             gateway: "sz-03".into(),
             retention: Duration::ZERO,
             min_free_bytes: 1 << 20,
+            segment_bytes: SpoolSettings::SEGMENT_BYTES,
         };
         let board = Board::default();
         let parts = Parts {
