@@ -88,7 +88,7 @@ impl Finder {
     }
 
     /// The next frame; `None` when more bytes are needed.
-    pub fn next(&mut self) -> Option<Found> {
+    pub fn next_frame(&mut self) -> Option<Found> {
         loop {
             let start = self.pending.iter().position(|byte| *byte == START).unwrap_or(self.pending.len());
             // FF goes in front of frames, and 00 and FF are an idle line.
@@ -165,7 +165,7 @@ mod tests {
     fn all(bytes: &[u8]) -> (Vec<Found>, u64) {
         let mut finder = Finder::default();
         finder.feed(bytes);
-        (std::iter::from_fn(|| finder.next()).collect(), finder.noise)
+        (std::iter::from_fn(|| finder.next_frame()).collect(), finder.noise)
     }
 
     fn hex(text: &str) -> Vec<u8> {

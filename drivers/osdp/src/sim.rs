@@ -334,7 +334,7 @@ impl Pd {
         }
         self.heard.feed(heard);
         self.raw.extend(heard);
-        while let Some(found) = self.heard.next() {
+        while let Some(found) = self.heard.next_frame() {
             let Found::Frame(frame) = found else { continue };
             let raw = std::mem::take(&mut self.raw);
             if frame.reply || frame.address != self.unit {
@@ -369,7 +369,7 @@ impl Pd {
         let said = std::mem::take(&mut lock(&self.ports).said);
         let mut finder = Finder::default();
         finder.feed(&said);
-        if let Some(Found::Frame(frame)) = finder.next()
+        if let Some(Found::Frame(frame)) = finder.next_frame()
             && matches!(frame.code, code::LSTATR | code::RAW | code::KEYPAD)
             && let Some((_, told)) = &mut self.telling
         {
@@ -449,7 +449,7 @@ impl Shared {
             Some(Fault::Downgraded) => {
                 let mut finder = Finder::default();
                 finder.feed(&answer);
-                if let Some(Found::Frame(frame)) = finder.next()
+                if let Some(Found::Frame(frame)) = finder.next_frame()
                     && frame.code == code::PDCAP
                 {
                     for at in (start + 6..answer.len().saturating_sub(2)).step_by(3) {

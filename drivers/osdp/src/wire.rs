@@ -125,7 +125,7 @@ impl Seen {
         self.replies.begin_anew();
         self.whole.clear();
         self.commands.feed(bytes);
-        while let Some(found) = self.commands.next() {
+        while let Some(found) = self.commands.next_frame() {
             if let Found::Frame(frame) = found {
                 self.last_command = frame.code;
             }
@@ -134,7 +134,7 @@ impl Seen {
 
     fn reply(&mut self, address: u8, bytes: &[u8]) {
         self.replies.feed(bytes);
-        while let Some(found) = self.replies.next() {
+        while let Some(found) = self.replies.next_frame() {
             let frame = match found {
                 Found::Frame(frame) if frame.reply && frame.address == address => frame,
                 // An echo of our own, or another one's answer: not this one's, and no harm.

@@ -127,6 +127,7 @@ async fn a_punch_is_confirmed_at_the_reader_when_it_is_stored() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::print_stdout, reason = "how long it took is worth a look")]
 async fn thirty_two_readers_on_one_bus_are_served_in_time() {
     let site = Site::start(Way::Serial, 32).await;
     site.until_all_online(32).await;

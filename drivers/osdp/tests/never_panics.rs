@@ -12,7 +12,7 @@ fn found(bytes: &[u8], size: usize) -> (Vec<Frame>, u64) {
     let (mut frames, mut steps) = (Vec::new(), 0);
     for piece in bytes.chunks(size) {
         finder.feed(piece);
-        while let Some(found) = finder.next() {
+        while let Some(found) = finder.next_frame() {
             steps += 1;
             assert!(steps <= bytes.len() + 1, "it finds without end");
             if let Found::Frame(frame) = found {

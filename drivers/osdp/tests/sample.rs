@@ -9,7 +9,7 @@ fn the_sample_loads_without_a_problem_and_has_every_key() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("gate-1.key"), "00112233445566778899aabbccddeeff\n").unwrap();
     // With the key that is shown and not set.
-    let sample = include_str!("../sample.toml").replace("#insecure = true", "insecure = false");
+    let sample = include_str!("../sample.toml").replace("#insecure = false", "insecure = false");
     let mut sample: toml::Table = sample.replace("/etc/punchgate/", "").parse().unwrap();
     let mut block = sample.remove("terminal").unwrap().as_array().unwrap()[0].as_table().unwrap().clone();
     for gateways_own in ["name", "driver"] {
@@ -25,7 +25,8 @@ fn the_sample_loads_without_a_problem_and_has_every_key() {
     let [problem] = &problems.errors[..] else { panic!("{:#?}", problems.errors) };
     let mut known: Vec<&str> = problem.mend.strip_prefix("delete it; known here: ").unwrap().split(", ").collect();
     let mut keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-    (known.sort_unstable(), keys.sort_unstable());
+    known.sort_unstable();
+    keys.sort_unstable();
     assert_eq!(known, keys);
 }
 

@@ -84,7 +84,7 @@ impl Framer {
     }
 
     /// The next frame, or something dropped. `None`: more bytes are needed, or [`Framer::expire`].
-    pub fn next(&mut self) -> Option<Cut> {
+    pub fn next_cut(&mut self) -> Option<Cut> {
         while let Some(byte) = self.pending.pop_front() {
             let cut = match self.framing {
                 Framing::Line { most } => self.line(byte, most),
@@ -234,7 +234,7 @@ mod tests {
         // In pieces of each size: where a read ends means nothing.
         let mut all = Vec::new();
         framer.feed(bytes, now);
-        while let Some(cut) = framer.next() {
+        while let Some(cut) = framer.next_cut() {
             all.push(cut);
         }
         all.extend(framer.expire(now + PATIENCE));
@@ -243,7 +243,7 @@ mod tests {
             let mut frames = Vec::new();
             for piece in bytes.chunks(size) {
                 framer.feed(piece, now);
-                while let Some(cut) = framer.next() {
+                while let Some(cut) = framer.next_cut() {
                     frames.push(cut);
                 }
             }
@@ -305,10 +305,10 @@ mod tests {
     fn a_frame_that_was_none_is_searched_for_another() {
         let mut framer = Framer::new(Framing::Fixed { sync: vec![0xaa], length: 3 }, PATIENCE);
         framer.feed(&[0xaa, 1, 0xaa, 2, 3], Instant::now());
-        let Some(Cut::Frame(wrong)) = framer.next() else { panic!() };
+        let Some(Cut::Frame(wrong)) = framer.next_cut() else { panic!() };
         assert_eq!(wrong, [0xaa, 1, 0xaa]);
         framer.rejected(&wrong);
-        assert_eq!(framer.next(), Some(Cut::Frame(vec![0xaa, 2, 3])));
+        assert_eq!(framer.next_cut(), Some(Cut::Frame(vec![0xaa, 2, 3])));
     }
 
     #[test]
@@ -328,13 +328,13 @@ mod tests {
         let gap = Duration::from_millis(20);
         let mut framer = Framer::new(Framing::Gap { gap, most: 8 }, PATIENCE);
         framer.feed(b"abc", now);
-        assert_eq!(framer.next(), None);
+        assert_eq!(framer.next_cut(), None);
         assert_eq!(framer.expire(now + gap / 2), None);
         assert_eq!(framer.expire(now + gap), Some(frame("abc")));
         framer.feed(b"0123456789", now);
-        assert_eq!(framer.next(), Some(Cut::Dropped("a frame over its limit", 9)));
-        assert_eq!((framer.next(), framer.expire(now + gap)), (None, None));
+        assert_eq!(framer.next_cut(), Some(Cut::Dropped("a frame over its limit", 9)));
+        assert_eq!((framer.next_cut(), framer.expire(now + gap)), (None, None));
         framer.feed(b"x", now);
-        assert_eq!((framer.next(), framer.expire(now + gap)), (None, Some(frame("x"))));
+        assert_eq!((framer.next_cut(), framer.expire(now + gap)), (None, Some(frame("x"))));
     }
 }

@@ -152,7 +152,7 @@ impl<'a> Serving<'a> {
                     job.done(outcome);
                 }
             }
-            while let Some(cut) = self.behind.pop_front().or_else(|| self.framer.next()) {
+            while let Some(cut) = self.behind.pop_front().or_else(|| self.framer.next_cut()) {
                 self.cut(cut, stream, link).await?;
             }
             if let Some(cut) = self.framer.expire(Instant::now()) {
@@ -242,7 +242,7 @@ impl<'a> Serving<'a> {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),
             }
-            while let Some(cut) = self.framer.next() {
+            while let Some(cut) = self.framer.next_cut() {
                 if matches!(&cut, Cut::Frame(again) if again == frame) {
                     debug!("sent again while it was stored");
                 } else if self.behind.len() < MOST_BEHIND {

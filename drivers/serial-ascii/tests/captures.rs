@@ -62,7 +62,7 @@ fn every_capture_gives_its_punches() {
         };
         for line in lines.iter().filter(|line| line.starts_with("bytes") || line.starts_with("text")) {
             framer.feed(&wire(line), now);
-            while let Some(cut) = framer.next() {
+            while let Some(cut) = framer.next_cut() {
                 take(cut);
             }
         }

@@ -21,7 +21,7 @@ fn cuts(framing: &Framing, bytes: &[u8], size: usize) -> Vec<Cut> {
     let mut all = Vec::new();
     for piece in bytes.chunks(size.max(1)) {
         framer.feed(piece, now);
-        while let Some(cut) = framer.next() {
+        while let Some(cut) = framer.next_cut() {
             if let Cut::Frame(frame) = &cut
                 && frame.len() % 3 == 0
             {

@@ -25,7 +25,8 @@ fn the_sample_loads_without_a_problem_and_has_every_key() {
     let [problem] = &problems.errors[..] else { panic!("{:#?}", problems.errors) };
     let mut known: Vec<&str> = problem.mend.strip_prefix("delete it; known here: ").unwrap().split(", ").collect();
     let mut keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-    (known.sort_unstable(), keys.sort_unstable());
+    known.sort_unstable();
+    keys.sort_unstable();
     assert_eq!(known, keys);
 }
 
