@@ -68,6 +68,7 @@ impl Store {
             gateway: gateway.into(),
             retention: Duration::from_secs(86_400),
             min_free_bytes: 0,
+            segment_bytes: SpoolSettings::SEGMENT_BYTES,
         }
     }
 
