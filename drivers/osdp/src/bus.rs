@@ -114,8 +114,9 @@ struct Waiting {
 impl Bus {
     fn new(port: Arc<Port>, members: Vec<(Settings, TimeZone)>, link: &Link) -> Self {
         let wire = Arc::<Mutex<Wire>>::default();
+        let neighbours = members.len() as u32;
         let reader = |((settings, zone), terminal): ((Settings, TimeZone), &driver_api::Terminal)| {
-            Reader::new(settings, zone, terminal.clone(), wire.clone())
+            Reader::new(settings, zone, terminal.clone(), wire.clone(), neighbours)
         };
         let readers = members.into_iter().zip(link.terminals()).map(reader).collect();
         Self { port, wire, readers, asked: None, next: 0, judged: Instant::now(), waiting: Vec::new() }

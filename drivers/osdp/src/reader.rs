@@ -20,6 +20,7 @@ use tracing::{info, warn};
 
 use crate::{
     card::{self, Keys},
+    frame::code,
     settings::Settings,
     wire::{Security, Seen, Tap, Wire, lock},
 };
@@ -31,8 +32,10 @@ const AGAIN: (Duration, u32) = (Duration::from_secs(5), 6);
 const BREATH: Duration = Duration::from_millis(500);
 /// A command that was not answered within this will not be.
 const ANSWER: Duration = Duration::from_millis(230);
-/// Without a word for so long, a reader is away.
+/// Without a word for so long, a reader is away; on a full bus a round alone takes a while, and the standard allows eight
+/// seconds.
 const SILENCE: Duration = Duration::from_secs(3);
+const SILENCE_EACH: Duration = Duration::from_millis(250);
 /// Its tamper switch and its power are asked for this often, beside what it tells by itself.
 const STATUS_EVERY: Duration = Duration::from_secs(30);
 /// Signs of life are told this often.
@@ -55,6 +58,7 @@ pub(crate) struct Reader {
     seen: Arc<Mutex<Seen>>,
     session: Option<Session>,
     pairing: bool,
+    silence: Duration,
     failures: u32,
     pub(crate) online: bool,
     why: String,
@@ -86,7 +90,13 @@ fn second(at: Timestamp, zone: &TimeZone) -> jiff::civil::DateTime {
 }
 
 impl Reader {
-    pub(crate) fn new(settings: Settings, zone: TimeZone, terminal: Terminal, wire: Arc<Mutex<Wire>>) -> Self {
+    pub(crate) fn new(
+        settings: Settings,
+        zone: TimeZone,
+        terminal: Terminal,
+        wire: Arc<Mutex<Wire>>,
+        neighbours: u32,
+    ) -> Self {
         let store = terminal.store(settings.serial.as_deref().unwrap_or(terminal.name()));
         let now = Instant::now();
         if settings.key.is_none() {
@@ -102,6 +112,7 @@ impl Reader {
             seen: Arc::default(),
             session: None,
             pairing: false,
+            silence: SILENCE.max(SILENCE_EACH * neighbours),
             failures: 0,
             online: false,
             why: String::new(),
@@ -331,24 +342,24 @@ impl Reader {
             self.settings.pair_until = None;
             return self.begin();
         }
-        if online && silent < SILENCE {
+        if online && silent < self.silence {
             if !self.online {
                 self.up(security);
             }
             self.tell(round_trip);
         } else if self.online {
             self.drops += 1;
-            let why = if silent >= SILENCE { "it does not answer any more" } else { "its session broke off" };
+            let why = if silent >= self.silence { "it does not answer any more" } else { "its session broke off" };
             // One wrong bit ends the library's session; the next one may be well.
-            self.broke = (silent < SILENCE).then(Instant::now);
-            let secure = self.settings.key.is_some() && silent < SILENCE;
+            self.broke = (silent < self.silence).then(Instant::now);
+            let secure = self.settings.key.is_some() && silent < self.silence;
             if secure {
                 let cause =
                     format!("the secure channel broke off, {} times so far: a bad line, or somebody in it", self.drops);
                 self.terminal.trouble(Trouble::ChannelUnsafe, cause);
             }
             self.offline(why);
-        } else if self.began.elapsed() > SILENCE {
+        } else if self.began.elapsed() > self.silence {
             let (why, unsafe_channel) = self.why_not(security, answers, broken);
             if unsafe_channel {
                 self.terminal.trouble(Trouble::ChannelUnsafe, why.clone());
@@ -380,7 +391,8 @@ impl Reader {
                 false,
             ),
             (0, _) => (format!("nobody answers at address {unit}"), false),
-            (_, Security::NotAsked) if secure => {
+            // One that has not told yet what it can is slow, and no more.
+            (_, Security::NotAsked) if secure && self.answer_to(code::CAP, 0) == Some(code::PDCAP) => {
                 (format!("the reader at address {unit} offers no secure channel, or somebody hides it"), true)
             }
             (_, Security::Refused) if secure => (format!("the reader at address {unit} refuses our key"), true),
