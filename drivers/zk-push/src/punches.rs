@@ -141,7 +141,7 @@ impl Taken {
 /// reading that is nearer is meant: otherwise every clock would be an hour off for that hour.
 pub(crate) fn ahead(local: DateTime, zone: &TimeZone, now: Timestamp) -> Option<i64> {
     let reading = zone.to_ambiguous_timestamp(local);
-    let readings = [reading.clone().earlier(), reading.later()].into_iter().flatten();
+    let readings = [reading.earlier(), reading.later()].into_iter().flatten();
     readings.map(|at| at.as_millisecond() - now.as_millisecond()).min_by_key(|ahead| ahead.abs())
 }
 

@@ -190,7 +190,10 @@ async fn receive(
     }
 }
 
-fn publish(kind: u8, body: &[u8]) -> Option<(&str, Option<[u8; 2]>, &[u8])> {
+/// Topic, packet id where there is one, payload.
+type Publish<'a> = (&'a str, Option<[u8; 2]>, &'a [u8]);
+
+fn publish(kind: u8, body: &[u8]) -> Option<Publish<'_>> {
     let long = usize::from(u16::from_be_bytes(body.get(..2)?.try_into().ok()?));
     let topic = str::from_utf8(body.get(2..2 + long)?).ok()?;
     let rest = &body[2 + long..];
