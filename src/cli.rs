@@ -4,14 +4,18 @@
 
 mod args;
 mod ask;
+mod audit;
 mod check;
+mod doctor;
 mod exit;
 mod journal;
 mod out;
 mod papers;
+mod remote;
 mod table;
 #[cfg(test)]
 mod tests;
+mod why;
 mod words;
 
 use std::io::{self, Write};
@@ -19,7 +23,7 @@ use std::io::{self, Write};
 pub use args::{Cli, Command, DemoArgs, LogArgs, LogFormat, RunArgs};
 #[cfg(feature = "demo")]
 pub use args::{DemoPart, DemoPartArgs};
-pub use exit::{CONFIG, FAILED, Failure, OK, UNREACHABLE, USAGE};
+pub use exit::{CONFIG, FAILED, Failure, MENDED, OK, UNREACHABLE, USAGE};
 pub use papers::markdown;
 
 use args::JournalCommand;
@@ -37,9 +41,17 @@ pub fn run(command: Command) -> Result<u8, Failure> {
         Command::Terminals(args) => ask::terminals(&args, &mut out),
         Command::Punches(args) => ask::punches(&args, &mut out),
         Command::Conditions(args) => ask::conditions(&args, &mut out),
+        Command::Doctor(args) => doctor::doctor(&args, &mut out),
+        Command::Why(args) => why::why(&args, &mut out),
         Command::Reconcile(args) => ask::reconcile(&args, &mut out),
         Command::Journal { command: JournalCommand::Verify(args) } => journal::verify_command(&args, &mut out),
         Command::Journal { command: JournalCommand::Export(args) } => journal::export_command(&args, &mut out),
+        Command::Journal { command: JournalCommand::Import(args) } => journal::import_command(&args, &mut out),
+        Command::Journal { command: JournalCommand::Proof(args) } => journal::proof_command(&args, &mut out),
+        Command::Journal { command: JournalCommand::Repair(args) } => journal::repair_command(&args, &mut out),
+        Command::Journal { command: JournalCommand::Acknowledge(args) } => ask::acknowledge(&args, &mut out),
+        Command::Remote(args) => remote::remote(&args, &mut out),
+        Command::Audit { command } => audit::audit(&command, &mut out),
         Command::Completions { shell } => papers::completions(shell, &mut out),
         Command::Man { dir } => papers::man(&dir),
     };

@@ -39,6 +39,11 @@ impl Clock {
         self.known().passed(moment.as_second(), Instant::now());
     }
 
+    /// The latest second that is known to be past.
+    pub fn floor(&self) -> i64 {
+        self.known().floor
+    }
+
     /// Why the clock may not be believed now, if so.
     pub fn doubt(&self) -> Option<String> {
         self.known().doubt(Timestamp::now(), Instant::now())

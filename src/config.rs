@@ -3,11 +3,14 @@
 //! Loading opens and binds nothing; it only reads the files that the config names. Each part declares its own settings
 //! beside itself, and this module puts them together.
 
+mod afar;
 mod certificate;
+mod commands;
 mod gateway;
 mod lines;
 mod mqtt;
 mod places;
+mod profile;
 mod size;
 mod spool;
 
@@ -22,9 +25,13 @@ use driver_api::{Kind, Problem, Problems, Section};
 use jiff::tz::TimeZone;
 use toml::{Table, Value};
 
-use crate::{courier::CourierSettings, drivers::PlannedLine, mqtt::MqttSettings, spool::SpoolSettings};
+use crate::{
+    command::Policy, courier::CourierSettings, drivers::PlannedLine, mqtt::MqttSettings, spool::SpoolSettings,
+};
 
+pub use afar::{Afar, masked};
 pub use places::{Places, SYSTEM_SOCKET, places};
+pub use profile::{Profile, profile};
 pub use size::Size;
 
 /// Where the config lies unless somebody says otherwise.
@@ -36,6 +43,10 @@ pub struct Config {
     pub spool: SpoolSettings,
     pub mqtt: MqttSettings,
     pub courier: CourierSettings,
+    /// Who may order what from afar.
+    pub policy: Policy,
+    /// As it stands in the file, with what was set from afar laid over it.
+    pub table: Table,
     /// In the order of the file.
     pub terminals: Vec<TerminalSettings>,
     pub lines: Vec<PlannedLine>,
@@ -86,9 +97,29 @@ pub fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
-/// Reads a config and checks all of it. Relative paths in it start where the file lies.
+/// Reads a config and checks all of it. Relative paths in it start where the file lies. What was set from afar and confirmed
+/// lies over it.
 pub fn load(path: &Path, drivers: &'static [Kind]) -> Result<Config, Rejected> {
     let table = parse(path)?;
+    let state_dir = table.get("gateway").and_then(|it| it.get("state_dir")).and_then(Value::as_str);
+    let state_dir = folder_of(path).join(state_dir.unwrap_or(gateway::STATE_DIR));
+    let afar = Afar::read(&state_dir).map_err(|why| Rejected {
+        path: path.into(),
+        problems: vec![Problem {
+            key: Afar::path(&state_dir).display().to_string(),
+            value: String::new(),
+            why: format!("what was set from afar cannot be read: {why}"),
+            mend: "delete the file: then the config holds as it stands".into(),
+        }],
+        warnings: vec![],
+    })?;
+    load_with(path, drivers, &afar)
+}
+
+/// The same with something else set from afar.
+pub fn load_with(path: &Path, drivers: &'static [Kind], afar: &Afar) -> Result<Config, Rejected> {
+    let mut table = parse(path)?;
+    afar.over(&mut table);
     let mut problems = Problems::default();
     let config = assemble(table, folder_of(path), drivers, &mut problems);
     match config {
@@ -101,7 +132,7 @@ pub fn load(path: &Path, drivers: &'static [Kind]) -> Result<Config, Rejected> {
 
 /// Goes through the whole file whatever is wrong on the way, so that all problems are found. `None` only beside errors.
 fn assemble(table: Table, folder: Arc<Path>, drivers: &'static [Kind], problems: &mut Problems) -> Option<Config> {
-    let mut file = Section::new("", table, folder.clone());
+    let mut file = Section::new("", table.clone(), folder.clone());
     let gateway = gateway::read(section(&mut file, "gateway", &folder, problems), problems);
     let ids = gateway.as_ref().map(|gateway| (gateway.tenant.clone(), gateway.id.clone()));
     let client_id = ids.as_ref().map_or_else(String::new, |(tenant, id)| format!("punchgate-{tenant}-{id}"));
@@ -109,6 +140,10 @@ fn assemble(table: Table, folder: Arc<Path>, drivers: &'static [Kind], problems:
     let spool = spool::read(section(&mut file, "spool", &folder, problems), problems);
     let zone = gateway.as_ref().map_or(TimeZone::UTC, |gateway| gateway.zone.clone());
     let plan = lines::plan(&mut file, &folder, &zone, drivers, problems);
+    let names = plan.terminals.iter().map(|terminal| terminal.name.clone()).collect();
+    let operators = blocks(&mut file, "operator", problems);
+    let policy = section(&mut file, "commands", &folder, problems);
+    let policy = commands::read(policy, operators, &names, &folder, problems);
     file.finish(problems);
 
     let gateway = gateway?;
@@ -124,7 +159,8 @@ fn assemble(table: Table, folder: Arc<Path>, drivers: &'static [Kind], problems:
         segment_bytes: spool.segment_bytes,
     };
     let (terminals, lines) = (plan.terminals, plan.lines);
-    Some(Config { gateway, spool, mqtt, courier, terminals, lines, warnings: vec![], keys: BTreeSet::new() })
+    let (warnings, keys) = (vec![], BTreeSet::new());
+    Some(Config { gateway, spool, mqtt, courier, policy, table, terminals, lines, warnings, keys })
 }
 
 /// Takes a table of the file; an absent one is empty, so that its missing keys are told one by one.
@@ -139,6 +175,21 @@ fn section(file: &mut Section, name: &'static str, folder: &Arc<Path>, problems:
         }
     };
     Section::new(format!("{name}."), table, folder.clone())
+}
+
+/// Takes a list of blocks, which need not be there.
+fn blocks(file: &mut Section, name: &'static str, problems: &mut Problems) -> Vec<Table> {
+    match file.take_value(name) {
+        None => vec![],
+        Some(Value::Array(blocks)) if blocks.iter().all(Value::is_table) => {
+            blocks.into_iter().filter_map(|block| block.try_into().ok()).collect()
+        }
+        Some(other) => {
+            let mend = format!("write [[{name}]] on a line, and its keys below");
+            file.wrong(problems, name, &other, "it is a list of blocks".into(), mend);
+            vec![]
+        }
+    }
 }
 
 /// Reads the file as TOML; an error names its line.

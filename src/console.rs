@@ -15,8 +15,10 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
+use crate::inquiry::{Question, Silence, Trail};
+
 pub use ask::{Answers, AskError, ask};
-pub use lines::{ConditionLine, Link, PunchLine, Queue, Status, TerminalCount, TerminalLine, headline};
+pub use lines::{ConditionLine, Link, OwnClock, PunchLine, Queue, Status, TerminalCount, TerminalLine, headline};
 pub use server::{Console, OpenError, PATH_LIMIT};
 
 /// What may be asked.
@@ -34,6 +36,21 @@ pub enum Request {
     /// Compare a terminal's log with its ledger now.
     Reconcile {
         terminal: String,
+        /// By the terminal's wall; without them all of it.
+        from: Option<jiff::civil::DateTime>,
+        to: Option<jiff::civil::DateTime>,
+    },
+    /// Where is this punch?
+    Why {
+        question: Question,
+    },
+    /// Is it usual that this terminal is silent?
+    Silence {
+        terminal: String,
+    },
+    /// The losses of this terminal, or of all, are known.
+    Acknowledge {
+        terminal: Option<String>,
     },
 }
 
@@ -72,6 +89,14 @@ pub enum Answer {
     Condition(Box<ConditionLine>),
     /// What came of a reconcile, as the driver tells it.
     Outcome(serde_json::Value),
+    Trail(Box<Trail>),
+    Silence {
+        silence: Box<Silence>,
+        /// How the terminal stands, in words.
+        now: Vec<String>,
+    },
+    /// So many lost numbers are known now.
+    Acknowledged(u64),
     /// So many punches were left out here, because the asker read too slowly. They are not lost, only not shown.
     Missed(u64),
     /// It cannot be answered.
@@ -106,5 +131,18 @@ pub trait Desk: Send + Sync + 'static {
     fn live(&self) -> broadcast::Receiver<PunchLine>;
 
     /// Returns when it is done; dropped when the asker leaves, which does not undo it.
-    async fn reconcile(&self, terminal: &str) -> Result<serde_json::Value, Failed>;
+    async fn reconcile(
+        &self,
+        terminal: &str,
+        from: Option<jiff::civil::DateTime>,
+        to: Option<jiff::civil::DateTime>,
+    ) -> Result<serde_json::Value, Failed>;
+
+    async fn why(&self, question: &Question) -> Result<Trail, Failed>;
+
+    /// And how the terminal stands now, in words.
+    async fn silence(&self, terminal: &str) -> Result<(Silence, Vec<String>), Failed>;
+
+    /// Tells how many lost numbers are known from now on.
+    async fn acknowledge(&self, terminal: Option<&str>) -> Result<u64, Failed>;
 }

@@ -151,7 +151,8 @@ impl Courier {
         let subscribe = self.inbox.filters.iter().map(|filter| self.topics.of(filter)).collect();
         self.note(|status| status.broker = Some(url.clone()));
         let client = self.client.clone();
-        let opened = self.attend(client.connect(url, Hello { will, subscribe }), closing).await?;
+        let hello = Hello { will: Some(will), subscribe };
+        let opened = self.attend(client.connect(url, hello), closing).await?;
         let ends = self.client.certificates_end();
         self.note(|status| {
             status.certificate_ends = ends.ours;

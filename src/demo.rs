@@ -19,6 +19,7 @@ mod part;
 mod scene;
 mod stage;
 mod tally;
+mod terminal;
 mod valve;
 mod verdict;
 mod view;

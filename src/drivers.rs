@@ -3,7 +3,15 @@
 use driver_api::{Kind, Line};
 
 /// Every driver there is. Its name in a config is `Kind::name`.
-pub const DRIVERS: &[Kind] = &[driver_zk::KIND, driver_zk_push::KIND];
+pub const DRIVERS: &[Kind] = &[
+    driver_anviz::KIND,
+    driver_modbus::KIND,
+    driver_osdp::KIND,
+    driver_serial_ascii::KIND,
+    driver_uhppote::KIND,
+    driver_zk::KIND,
+    driver_zk_push::KIND,
+];
 
 /// A line as the config planned it.
 pub struct PlannedLine {

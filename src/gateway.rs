@@ -1,8 +1,10 @@
 //! The gateway: builds the parts, joins them, closes them.
 
+mod acts;
 mod desk;
 mod door;
 mod publisher;
+mod reload;
 
 use std::{
     fs, io,
@@ -21,24 +23,30 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::{
+    audit::Audit,
     clock::Clock,
-    config::{self, Config},
+    command::PrivateKey,
+    config::Config,
     console::Console,
     courier::{Courier, Inbox},
-    drivers::DRIVERS,
-    health::{Code, Health},
+    health::Health,
+    inquiry::Standing,
+    logging::Recent,
     mqtt,
+    remote::{self, Remote},
     spool::{Filter, Spool},
     status::{self, Sources},
     supervisor::Supervisor,
     wire::{self, suffix},
 };
+use acts::Hands;
 use desk::FrontDesk;
 use door::Door;
 use publisher::Publisher;
+use reload::Reloader;
 
 /// The destination that the courier serves.
 const MQTT: &str = "mqtt";
@@ -47,11 +55,12 @@ const DRAIN: Duration = Duration::from_secs(4);
 /// How often the loops are looked at; the publisher turns each 15 s at least, and the unit waits for a minute.
 const WATCHDOG: Duration = Duration::from_secs(5);
 
-/// Runs until SIGTERM or SIGINT.
-pub async fn run(config: Config, path: PathBuf) -> anyhow::Result<()> {
+/// Runs until SIGTERM or SIGINT, or until somebody orders a restart from afar. `recent` are the newest lines of the log.
+pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Result<()> {
     let started = Instant::now();
     let settings = config.spool.clone();
     let spool = tokio::task::spawn_blocking(move || Spool::open(&settings)).await?.context("cannot open the store")?;
+    spool.stands("", Standing::Started);
     let boots = boots(&config.gateway.state_dir);
     let health = Health::default();
     let clock = Arc::new(Clock::default());
@@ -62,10 +71,18 @@ pub async fn run(config: Config, path: PathBuf) -> anyhow::Result<()> {
     door.set_zones(&config.terminals);
     let mut supervisor = Supervisor::new(door.clone(), health.clone());
 
+    let key = Arc::new(
+        PrivateKey::read_or_make(&config.gateway.state_dir.join("gateway-key.jwk"))
+            .context("cannot use the gateway's key")?,
+    );
+    let audit = Audit::open(&config.gateway.state_dir).context("cannot open the audit log")?;
     let client = Arc::new(mqtt::Client::new(config.mqtt.clone()));
     let outbox = Box::new(spool.outbox(MQTT));
-    let (courier, board, link) = Courier::new(config.courier.clone(), outbox, client, Inbox::default());
+    let (requests, inbox) = tokio::sync::mpsc::channel(remote::INBOX);
+    let asked = Inbox { filters: vec![suffix::REQUESTS.into()], messages: Some(requests) };
+    let (courier, board, link) = Courier::new(config.courier.clone(), outbox, client, asked);
     board.state(wire::GatewayState::Starting, None);
+    let (policy_set, policy) = tokio::sync::watch::channel(Arc::new(config.policy.clone()));
     let sources = Sources {
         tenant: config.gateway.tenant.clone(),
         gateway: config.gateway.id.clone(),
@@ -73,7 +90,9 @@ pub async fn run(config: Config, path: PathBuf) -> anyhow::Result<()> {
         health: health.clone(),
         spool: spool.clone(),
         link: link.clone(),
-        clock,
+        clock: clock.clone(),
+        key: key.public(),
+        policy: policy.clone(),
         boots,
         host: Arc::default(),
         state_dir: config.gateway.state_dir.clone(),
@@ -86,7 +105,27 @@ pub async fn run(config: Config, path: PathBuf) -> anyhow::Result<()> {
     let console = Console::open(&config.gateway.socket).await.context("cannot open the local socket")?;
     supervisor.apply(config.lines).await;
     let supervisor = Arc::new(Mutex::new(supervisor));
-    let desk = Arc::new(FrontDesk::new(sources.clone(), supervisor.clone()));
+    let reloader =
+        Arc::new(Reloader::new(&config.gateway, path, door.clone(), supervisor.clone(), policy_set, audit.clone())?);
+    audit.tell("started", serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "boots": boots })).await?;
+    let hands =
+        Arc::new(Hands::new(sources.clone(), supervisor.clone(), reloader.clone(), board.clone(), recent, key.clone()));
+    let parts = remote::Parts {
+        tenant: config.gateway.tenant.clone(),
+        gateway: config.gateway.id.clone(),
+        key,
+        policy,
+        spool: spool.clone(),
+        board: board.clone(),
+        clock,
+        audit: audit.clone(),
+        acts: hands.clone(),
+        inbox,
+        started,
+    };
+    let remote = Remote::open(parts).await.context("cannot read which commands were done")?;
+    let remote = tokio::spawn(remote.run());
+    let desk = Arc::new(FrontDesk::new(sources.clone(), supervisor.clone(), audit.clone()));
     let console_closing = CancellationToken::new();
     tokio::spawn(console.run(desk, console_closing.clone()));
     let published = Arc::<AtomicU64>::default();
@@ -100,7 +139,9 @@ pub async fn run(config: Config, path: PathBuf) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     loop {
         tokio::select! {
-            _ = hangup.recv() => reload(&path, &door, &supervisor, &health).await,
+            // A bad file is a condition, and has been logged.
+            _ = hangup.recv() => drop(reloader.reload("SIGHUP").await),
+            () = hands.restart_ordered() => break,
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         }
@@ -111,37 +152,18 @@ pub async fn run(config: Config, path: PathBuf) -> anyhow::Result<()> {
     let stopped = std::mem::replace(&mut *supervisor.lock().await, Supervisor::new(door, health));
     stopped.stop().await;
     publisher.abort();
+    remote.abort();
+    // The log may be full; what is said there is that nothing more follows.
+    let _ = audit.tell("stopped", serde_json::json!({})).await;
     leaving.cancel();
     if timeout(DRAIN + Duration::from_secs(1), courier).await.is_err() {
         warn!("the broker did not take everything in time; it is sent after the next start");
     }
     watchdog.abort();
     console_closing.cancel();
+    spool.stands("", Standing::Stopped);
     spool.close().await;
     Ok(())
-}
-
-/// Reads the config again: terminals that did not change are not disturbed, a bad file changes nothing.
-async fn reload(path: &Path, door: &Door, supervisor: &Mutex<Supervisor>, health: &Health) {
-    match config::load(path, DRIVERS) {
-        Ok(config) => {
-            door.set_zones(&config.terminals);
-            let applied = supervisor.lock().await.apply(config.lines).await;
-            health.clear(Code::ConfigRejected, None);
-            // Who is known now is no stranger, and who still is one will ask again.
-            health.clear_all(Code::TerminalUnknown);
-            info!(
-                started = applied.started,
-                stopped = applied.stopped,
-                untouched = applied.untouched,
-                "config reloaded"
-            );
-        }
-        Err(rejected) => {
-            error!(problems = %rejected, "new config was not used");
-            health.raise(Code::ConfigRejected, None, rejected.to_string());
-        }
-    }
 }
 
 /// Pings systemd's watchdog only while every vital loop makes progress: store, courier, publisher.

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use driver_api::{Report, Trouble};
+use driver_api::{Clock, Report, Trouble};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
@@ -90,6 +90,16 @@ impl Health {
         });
     }
 
+    /// That is over for everybody who is not one of these.
+    pub fn keep(&self, code: Code, wanted: impl Fn(&str) -> bool) {
+        self.edit(|notes| {
+            let before = notes.conditions.len();
+            let over = |subject: &Option<String>| !subject.as_deref().is_some_and(&wanted);
+            notes.conditions.retain(|(other, subject), _| *other != code || !over(subject));
+            notes.conditions.len() != before
+        });
+    }
+
     /// Raises or clears, as one looks at it.
     pub fn set(&self, code: Code, subject: Option<&str>, cause: Option<String>) {
         match cause {
@@ -150,14 +160,40 @@ impl Health {
         match report {
             Report::Trouble { trouble, cause } => return self.raise(Code::of(trouble), Some(name), cause),
             Report::Relief(trouble) => return self.clear(Code::of(trouble), Some(name)),
+            Report::Offline { why } => {
+                return self.unserved(name, TerminalState::Offline, Code::TerminalOffline, &why);
+            }
             Report::Online => {
                 for code in Code::UNSERVED {
                     self.clear(*code, Some(name));
                 }
             }
+            Report::Clock(clock) => self.judge_jump(name, clock),
             _ => {}
         }
         self.edit(|notes| notes.terminals.get_mut(name).is_some_and(|terminal| terminal.take(report)));
+    }
+
+    /// Whether a terminal's clock moved by itself since it was last looked at.
+    fn judge_jump(&self, name: &str, clock: Clock) {
+        let before = self.notes().terminals.get(name).map(|terminal| terminal.clock);
+        match before.and_then(|before| jumped(before, clock)) {
+            Some(ms) => {
+                let cause = format!("it moved by {} s at {}", ms / 1000, Timestamp::now());
+                self.clear(Code::TerminalClockJumped, Some(name));
+                self.raise(Code::TerminalClockJumped, Some(name), cause);
+            }
+            None => {
+                let key = (Code::TerminalClockJumped, Some(name.to_owned()));
+                let right = clock.skew_ms.is_some_and(|skew| skew.saturating_abs() < JUMP);
+                let steady = self.notes().conditions.get(&key).is_some_and(|raised| raised.started.elapsed() >= STEADY);
+                let set_right =
+                    before.and_then(|it| it.skew_ms).is_some_and(|skew| skew.saturating_abs() >= JUMP) && right;
+                if steady || set_right {
+                    self.clear(Code::TerminalClockJumped, Some(name));
+                }
+            }
+        }
     }
 
     /// A terminal is not served any more, for this reason.
@@ -167,6 +203,15 @@ impl Health {
         }
         self.raise(code, Some(name), cause);
         self.edit(|notes| notes.terminals.get_mut(name).is_some_and(|terminal| terminal.enter(state)));
+    }
+
+    /// Why a terminal is not served, from the first moment on.
+    pub fn unserved_by(&self, name: &str) -> Option<(Code, String)> {
+        let notes = self.notes();
+        let subject = Some(name.to_owned());
+        Code::UNSERVED.iter().find_map(|code| {
+            notes.conditions.get(&(*code, subject.clone())).map(|raised| (*code, raised.cause.clone()))
+        })
     }
 
     /// A punch of this terminal became durable; `local` is what its clock said.
@@ -204,6 +249,19 @@ impl Health {
     fn notes(&self) -> MutexGuard<'_, Notes> {
         self.0.notes.lock().expect("nobody panics while holding the notebook: its edits only assign")
     }
+}
+
+/// A smaller step is no jump, in milliseconds.
+const JUMP: i64 = 60_000;
+/// A clock that jumped has settled after so long.
+const STEADY: Duration = Duration::from_secs(600);
+
+/// By how much a clock certainly moved between two looks, in milliseconds. Who sets it right makes no jump of it.
+fn jumped(before: Clock, now: Clock) -> Option<i64> {
+    let moved = now.skew_ms?.saturating_sub(before.skew_ms?);
+    let doubt = before.err_ms.unwrap_or(0).saturating_add(now.err_ms.unwrap_or(0));
+    let right = now.skew_ms?.saturating_abs() < JUMP;
+    (moved.saturating_abs().saturating_sub(doubt) > JUMP && !right).then_some(moved)
 }
 
 impl Notes {
@@ -288,6 +346,28 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_jumps_is_told_until_it_is_set_right_or_has_been_steady() {
+        let health = Health::default();
+        health.know("front-door", "zk", Delivery::Logged);
+        let look = |skew| {
+            let clock = Clock { skew_ms: Some(skew), err_ms: Some(500), how: driver_api::ClockSource::Probed };
+            health.report("front-door", Report::Clock(clock));
+            health.conditions().iter().any(|it| it.kind.code == "terminal-clock-jumped")
+        };
+        assert!(!look(200) && !look(30_000) && !look(59_000), "a drift is no jump");
+        assert!(look(3_600_000), "an hour at once is one");
+        assert!(look(3_600_100), "and is told for a while");
+        assert!(!look(100), "until somebody sets it right");
+        assert!(look(-86_400_000));
+        let long_ago = Instant::now().checked_sub(STEADY).unwrap();
+        health.edit(|notes| {
+            notes.conditions.values_mut().for_each(|raised| raised.started = long_ago);
+            true
+        });
+        assert!(!look(-86_400_000), "or it has been steady");
+    }
+
+    #[test]
     fn a_terminal_that_comes_back_is_well_again() {
         let health = Health::default();
         health.know("front-door", "zk", Delivery::Logged);
@@ -296,5 +376,20 @@ mod tests {
         health.report("front-door", Report::Online);
         assert_eq!(health.conditions(), []);
         assert_eq!(health.terminals()["front-door"].state, TerminalState::Online);
+    }
+
+    #[test]
+    fn one_terminal_of_a_line_may_be_away() {
+        let health = Health::default();
+        health.know("turnstile-1", "modbus", Delivery::Acked);
+        health.report("turnstile-1", Report::Delivery(Delivery::Link));
+        health.report("turnstile-1", Report::Online);
+        health.report("turnstile-1", Report::Offline { why: "no answer from unit 3".into() });
+        let known = health.terminals()["turnstile-1"].clone();
+        assert_eq!((known.state, known.delivery), (TerminalState::Offline, Delivery::Link));
+        assert!(health.next_to_be_shown().is_some(), "the condition is raised, and young");
+        health.report("turnstile-1", Report::Online);
+        assert!(health.next_to_be_shown().is_none());
+        assert_eq!(health.terminals()["turnstile-1"].state, TerminalState::Online);
     }
 }

@@ -5,7 +5,7 @@ use std::{
     fs,
     path::Path,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 /// How far the pace of punches looks back.
@@ -103,9 +103,25 @@ pub fn temperature_c() -> Option<f64> {
     degrees.map(|thousandths| thousandths / 1000.0).reduce(f64::max)
 }
 
-/// `ntp` when systemd-timesyncd has set the clock since the boot; other services leave no such mark.
+/// The battery clock of this machine.
+const RTC: &str = "/sys/class/rtc/rtc0/since_epoch";
+
+/// `ntp` when systemd-timesyncd has set the clock since the boot (other services leave no such mark), `rtc` when there is
+/// a battery clock from which it was set at the boot.
 pub fn clock_source() -> Option<String> {
-    Path::new("/run/systemd/timesync/synchronized").exists().then(|| "ntp".into())
+    let (ntp, rtc) = (Path::new("/run/systemd/timesync/synchronized").exists(), Path::new(RTC).exists());
+    if ntp { Some("ntp".into()) } else { rtc.then(|| "rtc".into()) }
+}
+
+/// Our clock minus the battery clock, which tells whole seconds: half a second is no difference.
+pub fn clock_offset_ms() -> Option<f64> {
+    let rtc = fs::read_to_string(RTC).ok()?;
+    offset_ms(&rtc, SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?)
+}
+
+fn offset_ms(rtc: &str, now: Duration) -> Option<f64> {
+    let middle = rtc.trim().parse::<f64>().ok()? + 0.5;
+    Some((now.as_secs_f64() - middle) * 1000.0)
 }
 
 /// User and system time, from fields 14 and 15 of the kernel's line; the name before them may hold spaces.
@@ -128,6 +144,12 @@ mod tests {
         assert!(cpu_time().is_some());
         assert!(disk_used_percent(Path::new("/")).is_some_and(|percent| (0.0..=100.0).contains(&percent)));
         assert!(load().is_some());
+    }
+
+    #[test]
+    fn the_battery_clock_is_read_as_the_middle_of_its_second() {
+        assert_eq!(offset_ms("1000\n", Duration::from_millis(1_002_500)), Some(2000.0));
+        assert_eq!(offset_ms("?", Duration::ZERO), None);
     }
 
     #[test]

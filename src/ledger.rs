@@ -9,7 +9,7 @@ use std::{fmt, sync::Arc};
 
 use data_encoding::HEXLOWER;
 use driver_api::{Clock, DirectionMark, Flag, Origin, PunchId, Raw, VerifyMark};
-use jiff::{Timestamp, civil::DateTime};
+use jiff::{SignedDuration, Timestamp, civil::DateTime};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -59,6 +59,11 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// When it was by our clock: what the terminal said, less how far its clock was measured to be ahead.
+    pub fn corrected(&self) -> Option<Timestamp> {
+        self.utc.checked_sub(SignedDuration::from_millis(self.clock.skew_ms?)).ok()
+    }
+
     /// The head after this punch.
     pub fn head(&self) -> Head {
         let link = Link {
@@ -180,6 +185,19 @@ pub(crate) mod tests {
             let expected: [u8; 32] = Sha256::new_with_prefix(punch.prev.0).chain_update(canonical).finalize().into();
             assert_eq!(punch.head(), Head(expected));
         }
+    }
+
+    #[test]
+    fn the_corrected_instant_stands_beside_the_original() {
+        let mut punch = entry(ledger("a").origin(), 1, "7");
+        assert_eq!(punch.corrected(), None);
+        punch.clock.skew_ms = Some(3_600_000);
+        assert_eq!(punch.corrected().unwrap().to_string(), "2026-11-19T23:58:31Z");
+        punch.clock.skew_ms = Some(-840);
+        assert_eq!(punch.corrected().unwrap().to_string(), "2026-11-20T00:58:31.84Z");
+        assert_eq!(punch.utc.to_string(), "2026-11-20T00:58:31Z");
+        punch.clock.skew_ms = Some(i64::MIN);
+        assert_eq!(punch.corrected(), None);
     }
 
     #[test]

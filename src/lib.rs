@@ -4,32 +4,39 @@
 //! further up and are handed each other there. `tests/floors.rs` reads this picture and holds the code to it.
 //!
 //! ```text
-//!  7   main                                          arguments in, exit code out
-//!  6   demo                                          a broker, terminals and the gateway between them
-//!  5   gateway   cli                                 the parts joined; what people ask on the command line
-//!  4   config   status   supervisor                  one file, one view, one task per line of terminals
-//!  3   spool   courier                               the disk; the way to the broker
+//!  8   main                                          arguments in, exit code out
+//!  7   demo                                          a broker, terminals and the gateway between them
+//!  6   gateway   cli                                 the parts joined; what people ask on the command line
+//!  5   doctor                                        what is wrong, from the ground up
+//!  4   config   status   supervisor   remote         one file, one view, one task per line, who is asked from afar
+//!  3   spool   courier   command                     the disk; the way to the broker; what is signed, and who may
 //!  2   outbox   wire   console                       what those two meet at; documents; the local socket
-//!  1   ledger   drivers   health   mqtt   logging    words and tools that know nobody here
+//!  1   ledger   drivers   health   mqtt   audit      words and tools that know nobody here
+//!  1   logging   inquiry                             likewise; what is asked after a punch, and answered
 //!  1   clock   host                                  the machine and its time
 //!  0   driver_api   driver_zk ...                    the door, and what is behind it: no sled, no MQTT, no config file
 //! ```
 
+pub mod audit;
 pub mod cli;
 pub mod clock;
+pub mod command;
 pub mod config;
 pub mod console;
 pub mod courier;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod doctor;
 pub mod drivers;
 pub mod gateway;
 pub mod health;
 pub mod host;
+pub mod inquiry;
 pub mod ledger;
 pub mod logging;
 pub mod mqtt;
 pub mod outbox;
+pub mod remote;
 pub mod spool;
 pub mod status;
 pub mod supervisor;

@@ -2,6 +2,7 @@
 
 mod fields;
 mod journal;
+mod recent;
 
 use std::{
     env,
@@ -14,6 +15,7 @@ use tracing_log::LogTracer;
 use tracing_subscriber::{EnvFilter, Layer, Registry, layer::SubscriberExt};
 
 pub use journal::{Journal, Sink};
+pub use recent::{Line, Recent};
 
 /// Names the filter where no argument does.
 pub const LEVEL_VARIABLE: &str = "PUNCHGATE_LOG";
@@ -40,15 +42,19 @@ pub enum LoggingError {
     Twice,
 }
 
-/// Begins to log. `level` is a level or a filter; without one the environment's holds, else `info`.
-pub fn install(format: Format, level: Option<&str>) -> Result<(), LoggingError> {
+/// Begins to log, and hands out the newest lines. `level` is a level or a filter; without one the environment's holds, else
+/// `info`.
+pub fn install(format: Format, level: Option<&str>) -> Result<Recent, LoggingError> {
     let from_environment = env::var(LEVEL_VARIABLE).ok();
     let filter = filter(level.or(from_environment.as_deref()).unwrap_or("info"))?;
     let most = filter.max_level_hint().unwrap_or(LevelFilter::TRACE);
-    let subscriber = Registry::default().with(output(format).with_filter(filter));
+    let recent = Recent::default();
+    let kept = recent.clone().with_filter(tracing_subscriber::filter::LevelFilter::INFO);
+    let subscriber = Registry::default().with(output(format).with_filter(filter)).with(kept);
     tracing::subscriber::set_global_default(subscriber).map_err(|_| LoggingError::Twice)?;
     // What others say through `log` goes the same way. LogTracer looks no further than this level.
-    LogTracer::builder().with_max_level(level_of_log(most)).init().map_err(|_| LoggingError::Twice)
+    LogTracer::builder().with_max_level(level_of_log(most)).init().map_err(|_| LoggingError::Twice)?;
+    Ok(recent)
 }
 
 /// A plain level is ours; the libraries below stay at WARN, for at DEBUG they print what they carry, and that is personal.

@@ -14,11 +14,11 @@ use punchgate::{
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Run(args) => prepare(&args.log).and_then(|()| {
+        Command::Run(args) => prepare(&args.log).and_then(|recent| {
             let config = config::load(&args.config, DRIVERS)?;
-            serve(gateway::run(config, args.config.clone())).map(|()| cli::OK)
+            serve(gateway::run(config, args.config.clone(), recent)).map(|()| cli::OK)
         }),
-        Command::Demo(args) => prepare(&args.log).and_then(|()| demo(args)),
+        Command::Demo(args) => prepare(&args.log).and_then(|_| demo(args)),
         #[cfg(feature = "demo")]
         Command::DemoPart(args) => demo_part(&args),
         command => cli::run(command),
@@ -27,7 +27,7 @@ fn main() -> ExitCode {
 }
 
 /// What everything that runs for long needs first.
-fn prepare(args: &LogArgs) -> Result<(), Failure> {
+fn prepare(args: &LogArgs) -> Result<logging::Recent, Failure> {
     // Fails only when somebody was faster, and then there is a provider too. Libraries that ask for the process's own
     // would panic without one.
     let _ = rustls::crypto::ring::default_provider().install_default();

@@ -5,6 +5,7 @@
 
 mod failure;
 mod open;
+pub mod probe;
 mod session;
 mod steps;
 mod tls;
@@ -89,7 +90,7 @@ pub struct CertificatesEnd {
 /// What is said at the beginning.
 #[derive(Debug, Clone)]
 pub struct Hello {
-    pub will: Message,
+    pub will: Option<Message>,
     /// Topic filters, QoS 1.
     pub subscribe: Vec<String>,
 }

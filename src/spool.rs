@@ -21,7 +21,7 @@
 //! # What is flushed when
 //! | what | when |
 //! |---|---|
-//! | punches, records set aside, new ledgers | one write and one fdatasync for all who wait, then they are answered |
+//! | punches, records set aside, notes, new ledgers | one write and one fdatasync for all who wait, then they are answered |
 //! | name of a segment | directory synced before its first group counts |
 //! | confirmations | with the next group, or after a second in one of their own |
 //! | index | two seconds or 16,384 ids after what it lacks became durable; synced only on a clean close |
@@ -40,7 +40,8 @@
 //! Bytes that are cut off or that fail their checksum go to `quarantine/` first. A torn last group and a last group that was
 //! damaged later look alike, so its whole records are kept as long as they follow each other: at worst a punch is durable
 //! that nobody was told of, and comes again as a twin. Damage with whole groups behind it costs the records it hit and no
-//! others; the numbers that are missing are told by [`verify`] and in the status, and are never used again.
+//! others; the numbers that are missing are recorded in the journal as lost (losses.rs), told by [`verify`] and in the status,
+//! and never used again. [`repair`] makes such a journal whole again, with the damaged files set aside.
 
 mod board;
 mod catalogue;
@@ -56,12 +57,16 @@ mod index;
 mod intake;
 mod journal;
 mod lock;
+mod losses;
 mod mend;
+mod note;
 mod outbox;
+mod proof;
 mod ranges;
 mod recent;
 mod record;
 mod recovery;
+mod repair;
 mod replay;
 mod retention;
 mod scanner;
@@ -71,6 +76,7 @@ mod segment;
 mod status;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod upkeep;
 mod verify;
 mod walk;
@@ -96,13 +102,20 @@ use self::{
 pub use self::{
     board::Committed,
     export::{Export, Exported, RawRecord, export},
+    note::{Note, NoteKind},
     outbox::SpoolOutbox,
+    proof::{LedgerProof, Proof, prove},
     recent::Filter,
     recovery::OpenError,
-    status::{CommitTimes, Finding, FindingKind, LedgerStatus, Queue, SpoolStatus, SpoolTrouble},
-    verify::{Fault, LedgerReport, VerifyReport, verify},
+    repair::{RepairError, RepairLoss, RepairReport, Rewritten, repair},
+    status::{CommitTimes, Finding, FindingKind, LedgerStatus, OpenLoss, Queue, SpoolStatus, SpoolTrouble},
+    trace::{silence, trace},
+    verify::{Fault, LedgerReport, Missing, Recorded, Verdict, VerifyReport, verify},
 };
-use crate::ledger::{Entry, Ledger};
+use crate::{
+    inquiry::Standing,
+    ledger::{Entry, Ledger},
+};
 
 /// Where punches are kept, and for how long.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -202,6 +215,22 @@ impl Spool {
         Ok(stored)
     }
 
+    /// Makes a note durable, as punches are made durable: `Ok` says that it is on disk. It takes the place of the one before
+    /// it under the same kind and key.
+    pub async fn note(&self, kind: NoteKind, key: &str, body: Vec<u8>) -> Result<(), NotStored> {
+        note::note(&self.open.board, kind, key, body).await
+    }
+
+    /// The newest note under a key. An error says nothing of whether there is one.
+    pub fn noted(&self, kind: NoteKind, key: &str) -> Result<Option<Note>, NotStored> {
+        note::find(&self.open.board, kind, key)
+    }
+
+    /// The newest note under each key.
+    pub async fn notes(&self, kind: NoteKind) -> Result<Vec<Note>, NotStored> {
+        note::all_elsewhere(self.open.board.clone(), kind).await
+    }
+
     /// Returns when the committer has taken this from its queue: it is alive. `false`: it has ended.
     pub async fn is_alive(&self) -> bool {
         let (answer, answered) = oneshot::channel();
@@ -253,6 +282,21 @@ impl Spool {
     /// Punches from now on, as they become durable. Who falls behind misses some, and is told.
     pub fn subscribe(&self) -> broadcast::Receiver<Arc<Committed>> {
         self.open.board.committed.subscribe()
+    }
+
+    /// A person knows of the numbers that this terminal, or any, has lost: nothing is wrong with them any more, and they
+    /// stay missing for ever. Tells how many they were.
+    pub async fn acknowledge(&self, terminal: Option<&str>) -> Result<u64, NotStored> {
+        let (answer, answered) = oneshot::channel();
+        let request = Request::Acknowledge(terminal.map(str::to_owned), answer);
+        self.open.board.requests.send(request).map_err(|_| NotStored::Closed)?;
+        answered.await.map_err(|_| NotStored::Closed)?
+    }
+
+    /// A terminal, or without a name the gateway, came into this state: for whoever asks later why a punch is not here.
+    pub fn stands(&self, terminal: &str, standing: Standing) {
+        // A committer that has ended notes nothing any more.
+        let _ = self.open.board.requests.send(Request::Standing(terminal.to_owned(), standing));
     }
 
     /// Looks at the disk: not for the hot path.

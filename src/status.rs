@@ -2,24 +2,28 @@
 
 pub mod lines;
 
-use std::{path::PathBuf, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Instant};
 
 use jiff::Timestamp;
 use tokio::sync::watch;
 
 use crate::{
     clock::Clock,
+    command::{COMMANDS, Class, Policy, PublicKey},
     courier::{LinkState, LinkStatus},
     drivers::{DRIVERS, find},
     health::{Code, Condition, Health, Severity, TerminalState},
     host::{self, Host},
-    spool::{FindingKind, Spool, SpoolStatus, SpoolTrouble},
+    spool::{FindingKind, OpenLoss, Spool, SpoolStatus, SpoolTrouble},
     wire::{
         Birth, GatewayState,
         birth::{Driver, LedgerHead, Terminal},
         health as doc,
     },
 };
+
+/// Lost ranges of a ledger that are told in `birth`.
+const LOST_TOLD: usize = 16;
 
 /// Everything that is looked at.
 #[derive(Clone)]
@@ -31,6 +35,10 @@ pub struct Sources {
     pub spool: Spool,
     pub link: watch::Receiver<LinkStatus>,
     pub clock: Arc<Clock>,
+    /// With which this gateway's answers are signed.
+    pub key: PublicKey,
+    /// Who may order what.
+    pub policy: watch::Receiver<Arc<Policy>>,
     /// Starts on this store, this one included.
     pub boots: Option<u64>,
     pub host: Arc<Host>,
@@ -62,6 +70,7 @@ pub fn judge(sources: &Sources) {
     let findings = spool.findings();
     let last = |kind| findings.iter().rev().find(|finding| finding.kind == kind).map(|finding| finding.text.clone());
     health.set(Code::JournalDamaged, None, last(FindingKind::Damage));
+    judge_losses(health, &status);
     health.set(Code::IndexRebuilt, None, last(FindingKind::IndexRebuilt));
     health.set(Code::StoreRestored, None, last(FindingKind::Restored));
     let link = link.borrow().clone();
@@ -76,6 +85,27 @@ pub fn judge(sources: &Sources) {
     let days = link.certificate_days().filter(|days| *days <= 30);
     health.set(Code::ClockNotTrusted, None, sources.clock.doubt());
     health.set(Code::CertificateExpires, None, days.map(|days| format!("{days} days left")));
+}
+
+/// Numbers that the journal lost, for each terminal: until somebody has taken note, or as many punches came again.
+fn judge_losses(health: &Health, status: &SpoolStatus) {
+    let mut told: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for ledger in &status.ledgers {
+        for loss in ledger.open_losses.iter().filter(|loss| loss.first <= loss.last) {
+            let OpenLoss { first, last, at, back } = loss;
+            let numbers = if first == last { first.to_string() } else { format!("{first} to {last}") };
+            let words = format!(
+                "punches {numbers} of ledger {} were found lost at {at}; {back} of {} have come again since",
+                ledger.ledger.begun,
+                last - first + 1
+            );
+            told.entry(&ledger.ledger.terminal).or_default().push(words);
+        }
+    }
+    health.keep(Code::PunchesLost, |terminal| told.contains_key(terminal));
+    for (terminal, words) in told {
+        health.raise(Code::PunchesLost, Some(terminal), words.join("; "));
+    }
 }
 
 /// Online, or degraded by what is wrong with the gateway itself.
@@ -106,14 +136,19 @@ pub fn birth(sources: &Sources) -> Birth {
         ledger: status.ledger.begun,
         last: status.next - 1,
         head: status.head,
+        lost: status.lost[status.lost.len().saturating_sub(LOST_TOLD)..].to_vec(),
     });
+    let policy = sources.policy.borrow().clone();
+    let may = COMMANDS.iter().filter(|spec| spec.class != Class::Dangerous || policy.allow.contains(spec.name));
     Birth {
         version: env!("CARGO_PKG_VERSION").into(),
         epoch: Timestamp::now().as_millisecond().unsigned_abs(),
         drivers: DRIVERS.iter().map(|kind| Driver { name: kind.name.into(), delivery: kind.delivery }).collect(),
         terminals: terminals.collect(),
         ledgers: ledgers.collect(),
-        key_ids: Vec::new(),
+        key_ids: policy.operators.iter().map(|operator| operator.key.id().to_string()).collect(),
+        gateway_key: sources.key.to_string(),
+        commands: may.map(|spec| spec.name.to_owned()).collect(),
     }
 }
 
@@ -197,6 +232,8 @@ pub fn terminals(sources: &Sources) -> Vec<(String, doc::TerminalHealth)> {
             twins_dropped: Some(mine().map(|status| status.twins_dropped).sum()),
             quarantined: Some(mine().map(|status| status.set_aside).sum()),
             gaps_open: it.gaps_open,
+            passages: it.passages,
+            biometrics_dropped: it.biometrics_dropped,
             conditions: conditions(sources, |condition| condition.subject.as_deref() == Some(&name)),
             conditions_left_out: 0,
         };
@@ -205,7 +242,8 @@ pub fn terminals(sources: &Sources) -> Vec<(String, doc::TerminalHealth)> {
     sources.health.terminals().into_iter().map(one).collect()
 }
 
-fn conditions(sources: &Sources, wanted: impl Fn(&Condition) -> bool) -> Vec<doc::Condition> {
+/// What is wrong, as far as it is wanted; worst first.
+pub fn conditions(sources: &Sources, wanted: impl Fn(&Condition) -> bool) -> Vec<doc::Condition> {
     let words = |words: crate::health::Words| doc::Words { en: words.en.into(), zh: words.zh.into() };
     let shown = sources.health.conditions().into_iter().filter(|condition| wanted(condition));
     let one = |condition: Condition| doc::Condition {
@@ -237,7 +275,7 @@ fn process(sources: &Sources) -> doc::Process {
 fn machine(sources: &Sources) -> doc::Host {
     doc::Host {
         clock_source: host::clock_source(),
-        clock_offset_ms: None,
+        clock_offset_ms: host::clock_offset_ms(),
         load: host::load(),
         disk_used_percent: host::disk_used_percent(&sources.state_dir),
         temperature_c: host::temperature_c(),

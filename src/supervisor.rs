@@ -2,19 +2,19 @@
 //! concern it.
 
 mod backoff;
+mod end;
 
 use std::{
-    any::Any,
     collections::HashMap,
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use driver_api::{DriverError, Gateway, Job, JobFailed, Kind, Link, Operation};
+use driver_api::{Gateway, Job, JobFailed, Kind, Link, Operation};
 use futures_util::FutureExt;
 use tokio::{
-    sync::mpsc,
+    sync::{Notify, mpsc},
     task::JoinHandle,
     time::{Instant, sleep, timeout},
 };
@@ -23,9 +23,10 @@ use tracing::{Instrument, info, info_span, warn};
 
 use crate::{
     drivers::PlannedLine,
-    health::{Code, Health, TerminalState},
+    health::{Code, Health},
 };
 use backoff::Backoff;
+pub use end::End;
 
 /// How long a line may take to leave when told to.
 const LEAVING: Duration = Duration::from_secs(3);
@@ -46,6 +47,8 @@ struct Running {
     operations: &'static [&'static str],
     /// Where the present run takes jobs; none between two runs.
     jobs: Arc<Mutex<Option<mpsc::Sender<Job>>>>,
+    /// Ends the present run; the next one begins at once.
+    again: Arc<Notify>,
     closing: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -120,6 +123,12 @@ impl Supervisor {
         Ok(async move { outcome.await.unwrap_or_else(|_| Err(JobFailed::NoAnswer("the connection ended".into()))) })
     }
 
+    /// Ends the connection of a terminal's line and begins it anew. Whether there is such a terminal.
+    pub fn restart(&self, terminal: &str) -> bool {
+        let line = self.running.values().find(|running| running.terminals.iter().any(|name| name == terminal));
+        line.map(|line| line.again.notify_one()).is_some()
+    }
+
     fn serves(&self, terminal: &str) -> bool {
         self.running.values().any(|running| running.terminals.iter().any(|name| name == terminal))
     }
@@ -131,14 +140,16 @@ impl Supervisor {
         }
         let closing = CancellationToken::new();
         let jobs = Arc::new(Mutex::new(None));
+        let again = Arc::new(Notify::new());
         let terminals = line.terminals.clone();
         let span = match &terminals[..] {
             [terminal] => info_span!("line", driver = driver.name, terminal),
             _ => info_span!("line", driver = driver.name, line = line.key),
         };
         let keeper = Keeper { kind: driver, line, gateway: self.gateway.clone(), health: self.health.clone() };
-        let task = tokio::spawn(keeper.keep_running(jobs.clone(), closing.clone()).instrument(span));
-        Running { fingerprint, terminals, operations: driver.operations, jobs, closing, task }
+        let task = keeper.keep_running(jobs.clone(), again.clone(), closing.clone());
+        let task = tokio::spawn(task.instrument(span));
+        Running { fingerprint, terminals, operations: driver.operations, jobs, again, closing, task }
     }
 }
 
@@ -162,7 +173,12 @@ struct Keeper {
 }
 
 impl Keeper {
-    async fn keep_running(self, jobs: Arc<Mutex<Option<mpsc::Sender<Job>>>>, closing: CancellationToken) {
+    async fn keep_running(
+        self,
+        jobs: Arc<Mutex<Option<mpsc::Sender<Job>>>>,
+        again: Arc<Notify>,
+        closing: CancellationToken,
+    ) {
         let mut backoff = Backoff::default();
         let mut told: Option<Code> = None;
         loop {
@@ -173,6 +189,16 @@ impl Keeper {
             tokio::pin!(run);
             let outcome = tokio::select! {
                 outcome = &mut run => outcome,
+                () = again.notified() => {
+                    // The driver may be gone already.
+                    let _ = parts.closing.send(true);
+                    if timeout(LEAVING, &mut run).await.is_err() {
+                        warn!("the driver did not leave in time, and is abandoned");
+                    }
+                    *jobs.lock().expect("nobody panics while holding it") = None;
+                    info!("line begun anew, as it was ordered");
+                    continue;
+                }
                 () = closing.cancelled() => {
                     // The driver may be gone already.
                     let _ = parts.closing.send(true);
@@ -208,51 +234,6 @@ impl Keeper {
             info!(delivery = ?self.kind.delivery, "line started again");
         }
     }
-}
-
-/// How a run of a line ended.
-struct End {
-    state: TerminalState,
-    code: Code,
-    cause: String,
-}
-
-impl End {
-    fn of(outcome: Result<Result<(), DriverError>, Box<dyn Any + Send>>) -> Self {
-        let (state, code, cause) = match outcome {
-            Ok(Ok(())) => {
-                (TerminalState::Offline, Code::DriverFailed, "the driver left without being told to".to_owned())
-            }
-            Ok(Err(error)) => {
-                let (state, code) = match &error {
-                    DriverError::Unreachable { .. } => (TerminalState::Offline, Code::TerminalOffline),
-                    DriverError::Busy { .. } => (TerminalState::Offline, Code::TerminalBusy),
-                    DriverError::Refused { .. } => (TerminalState::Refused, Code::TerminalRefuses),
-                    DriverError::Garbled { .. } => (TerminalState::Offline, Code::TerminalGarbled),
-                    DriverError::NotStored(_) => (TerminalState::Offline, Code::TerminalOffline),
-                };
-                (state, code, chain(&error))
-            }
-            Err(panic) => {
-                let words = panic.downcast_ref::<&str>().map(|words| (*words).to_owned());
-                let words = words.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-                (TerminalState::Offline, Code::DriverFailed, format!("it panicked: {words}"))
-            }
-        };
-        Self { state, code, cause }
-    }
-}
-
-/// An error with all its sources in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        words.push_str(": ");
-        words.push_str(&error.to_string());
-        source = error.source();
-    }
-    words
 }
 
 #[cfg(test)]

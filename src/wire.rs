@@ -61,6 +61,22 @@ pub mod suffix {
     pub const STATE: &str = "state";
     pub const BIRTH: &str = "birth";
     pub const HEALTH: &str = "health";
+    pub const AUDIT: &str = "audit";
+    /// Filter of all requests.
+    pub const REQUESTS: &str = "request/+";
+
+    pub fn request(id: &str) -> String {
+        format!("request/{id}")
+    }
+
+    pub fn response(id: &str) -> String {
+        format!("response/{id}")
+    }
+
+    /// Where a command waits for its second signature; the gateway itself does not look at it.
+    pub fn approval(id: &str) -> String {
+        format!("approval/{id}")
+    }
 
     pub fn punch(terminal: &str) -> String {
         format!("punch/{terminal}")

@@ -27,7 +27,9 @@ canteen: Terminal offline (no route to host). Check its cable.
 gateway    acme/sz-03, degraded, up for 3 h 12 min, version 0.1.0
 queue      12,480 punches to be delivered (3.1 MiB), the oldest for 2 h 5 min; the disk takes 33 d 20 h more of this
 broker     down for 2 h 5 min, broker.example:8883, connection refused
+key        ed25519:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo
 terminals  1 of 2 online
+clock      kept by ntp, -840 ms from the battery clock; believed
 
 medium  canteen: Terminal offline (terminal-offline), since 2026-11-20 08:58:31
         cause  no route to host
@@ -84,6 +86,13 @@ fn json_is_one_object_a_line_for_every_question() {
 fn a_reconcile_tells_what_came_of_it() {
     let office = Office::open();
     assert_eq!(office.ask(&["reconcile", "front-door"]), "front-door: compared\n  new punches 2\n  read 4000\n");
+    let ranged = ["reconcile", "front-door", "--from", "2026-11-01", "--to", "2026-11-20"];
+    assert_eq!(
+        office.ask(&ranged),
+        "front-door: compared\n  from \"2026-11-01T00:00:00\"\n  to \"2026-11-20T23:59:59\"\n"
+    );
+    let turned = run(&mut program(&["reconcile", "front-door", "--from", "2026-11-20", "--to", "2026-11-01T08:00"]));
+    assert_eq!((turned.status.code(), printed(&turned).1.contains("ends before it begins")), (Some(2), true));
     let output = run(program(&["reconcile", "cellar", "--socket"]).arg(office.socket()));
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(printed(&output).1, "punchgate: there is no terminal \"cellar\"\n    mend: see punchgate terminals\n");

@@ -306,8 +306,8 @@ async fn the_will_has_the_epoch_of_its_connection_and_epochs_rise() {
     let mut last = 0;
     for _ in 0..5 {
         let attempt = brokers.attempt().await;
-        let will: serde_json::Value = serde_json::from_slice(&attempt.hello.will.payload).unwrap();
-        assert_eq!((&will["state"], attempt.hello.will.retain), (&"lost".into(), true));
+        let will: serde_json::Value = serde_json::from_slice(&attempt.hello.will.as_ref().unwrap().payload).unwrap();
+        assert_eq!((&will["state"], attempt.hello.will.as_ref().unwrap().retain), (&"lost".into(), true));
         let mut peer = attempt.welcome(LIMITS);
         let (_, suffix, state) = peer.published().await.unwrap();
         assert_eq!((suffix.as_str(), &state["epoch"]), ("state", &will["epoch"]));

@@ -121,9 +121,17 @@ fn every_import_goes_to_a_floor_below() {
 /// Who may one day be replaced is named in one place.
 #[test]
 fn sled_the_mqtt_client_and_each_driver_are_named_in_one_place() {
-    let homes: [(&str, &[&str]); 3] =
-        [("sled::", &["spool"]), ("rumqttc::", &["mqtt"]), ("driver_zk", &["drivers", "demo"])];
-    for (guest, homes) in homes {
+    let homes: &[(&str, &[&str])] = &[
+        ("sled::", &["spool"]),
+        ("rumqttc::", &["mqtt"]),
+        ("driver_anviz", &["drivers", "demo"]),
+        ("driver_modbus", &["drivers", "demo"]),
+        ("driver_osdp", &["drivers", "demo"]),
+        ("driver_serial_ascii", &["drivers", "demo"]),
+        ("driver_uhppote", &["drivers", "demo"]),
+        ("driver_zk", &["drivers", "demo"]),
+    ];
+    for &(guest, homes) in homes {
         let naming: Vec<_> = sources(Path::new("src")).into_iter().filter(|it| code_of(it).contains(guest)).collect();
         assert!(!naming.is_empty(), "{guest} is not found any more: correct this test");
         let strangers: Vec<_> = naming.iter().filter(|it| !homes.contains(&module_of(it).as_str())).collect();

@@ -124,7 +124,7 @@ fn settings(broker: &Mosquitto, name: &str, pair: &Pair) -> MqttSettings {
 async fn taken(settings: MqttSettings, topics: &[&str]) -> Vec<bool> {
     let client = Client::new(settings);
     let will = Message { topic: topics[0].into(), payload: vec![], retain: false };
-    let hello = Hello { will, subscribe: vec![] };
+    let hello = Hello { will: Some(will), subscribe: vec![] };
     let mut connection = soon("it is connected", client.connect(&client.brokers()[0], hello)).await.unwrap();
     for (ticket, topic) in topics.iter().enumerate() {
         let message = Message { topic: (*topic).into(), payload: b"{}".to_vec(), retain: false };
@@ -157,6 +157,21 @@ async fn a_gateway_writes_below_its_own_name_only() {
     assert_eq!(answers, [true, true, false, false, false, false, false]);
     let topics = ["punchgate/1/acme/sz-03/receipt/front-door", "punchgate/1/acme/sz-03/punch/front-door"];
     assert_eq!(taken(settings(&broker, "payroll", &payroll), &topics).await, [true, false]);
+}
+
+#[tokio::test]
+async fn support_sends_requests_and_nothing_in_a_gateways_name() {
+    let Some((broker, [support])) = guarded(["support"]) else { return };
+    let topics = [
+        "punchgate/1/acme/sz-03/request/1",
+        "punchgate/1/acme/sz-03/approval/1",
+        "punchgate/1/acme/sz-03/response/1",
+        "punchgate/1/acme/sz-03/audit",
+        "punchgate/1/acme/sz-03/punch/front-door",
+        "punchgate/1/other/sz-03/request/1",
+    ];
+    let answers = taken(settings(&broker, "support", &support), &topics).await;
+    assert_eq!(answers, [true, true, false, false, false, false]);
 }
 
 #[tokio::test]

@@ -70,7 +70,7 @@ pub(crate) async fn measure(plan: &Plan, report: &mut Report) {
 }
 
 /// What one small write and fdatasync takes in a file with its room reserved.
-fn disk_alone(path: std::path::PathBuf) -> Vec<f64> {
+pub(crate) fn disk_alone(path: std::path::PathBuf) -> Vec<f64> {
     let mut file = fs::File::create(path).expect("a file");
     rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, 1 << 20).expect("room");
     file.sync_all().expect("a disk that syncs");

@@ -1,9 +1,9 @@
 //! Measures the whole gateway: the real program, simulated terminals, a real broker with TLS. `tests/bench/run` starts it.
 //!
-//!     gateway [--quick] [--runs N] [--terminal ZK_TERMINAL] [--pyzk PYTHON SCRIPT] [--spool FILE] [--json FILE]
-//!             [--only PART,PART]
+//!     gateway [--quick] [--runs N] [--terminal ZK_TERMINAL] [--load ZK_PUSH_LOAD] [--modbus MODBUS_TERMINAL]
+//!             [--pyzk PYTHON SCRIPT] [--spool FILE] [--json FILE] [--only PART,PART]
 //!
-//! Parts: `read commits latency rest start backlog`. Machines are noisy: what is compared takes turns within one run, and
+//! Parts: `read commits latency push rest modbus start backlog`. Machines are noisy: what is compared takes turns within one run, and
 //! medians of some runs are told. The table goes to standard output, the figures behind it as JSON into FILE.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a table on standard output is what it is for")]
 
@@ -11,7 +11,9 @@ mod backlog;
 mod commits;
 mod latency;
 mod log_read;
+mod modbus;
 mod process;
+mod push;
 mod reader;
 mod report;
 mod rest;
@@ -26,6 +28,7 @@ use report::Report;
 
 /// What is measured, and how much of it.
 pub(crate) struct Plan {
+    pub(crate) quick: bool,
     pub(crate) runs: usize,
     /// Records of the log that is read.
     pub(crate) records: usize,
@@ -35,6 +38,10 @@ pub(crate) struct Plan {
     pub(crate) live: usize,
     /// The simulated terminal as a program, so that its work is not ours.
     pub(crate) terminal: Option<PathBuf>,
+    /// Terminals that push, as a program.
+    pub(crate) load: Option<PathBuf>,
+    /// The same for Modbus.
+    pub(crate) modbus: Option<PathBuf>,
     /// Python that has pyzk, and the script that reads with it.
     pub(crate) pyzk: Option<(PathBuf, PathBuf)>,
     /// What `cargo bench --bench spool -- --commits --json` said.
@@ -48,11 +55,14 @@ fn main() {
     let path = |flag: &str| after(flag, 1).map(PathBuf::from);
     let quick = at("--quick").is_some();
     let plan = Plan {
+        quick,
         runs: after("--runs", 1).map_or(if quick { 1 } else { 3 }, |text| text.parse().expect("--runs is a number")),
         records: if quick { 10_000 } else { 100_000 },
         backlog: if quick { 100_000 } else { 1_000_000 },
         live: if quick { 1_000 } else { 4_000 },
         terminal: path("--terminal"),
+        load: path("--load"),
+        modbus: path("--modbus"),
         pyzk: path("--pyzk").zip(after("--pyzk", 2).map(PathBuf::from)),
         spool: path("--spool"),
     };
@@ -73,8 +83,14 @@ fn main() {
         if wanted("latency") {
             latency::measure(&plan, &mut report).await;
         }
+        if wanted("push") {
+            push::measure(&plan, &mut report).await;
+        }
         if wanted("rest") {
             rest::measure(&plan, &mut report).await;
+        }
+        if wanted("modbus") {
+            modbus::measure(&plan, &mut report).await;
         }
         if wanted("start") {
             start::measure(&plan, &mut report).await;

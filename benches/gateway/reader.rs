@@ -47,7 +47,7 @@ impl Reader {
             let broker = client.brokers()[0].clone();
             loop {
                 let will = Message { topic: "bench/will".into(), payload: vec![], retain: false };
-                let hello = Hello { will, subscribe: vec!["punchgate/1/+/+/punch/+".into()] };
+                let hello = Hello { will: Some(will), subscribe: vec!["punchgate/1/+/+/punch/+".into()] };
                 let Ok(mut connection) = client.connect(&broker, hello).await else {
                     tokio::time::sleep(std::time::Duration::from_millis(1)).await;
                     continue;

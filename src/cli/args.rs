@@ -14,6 +14,7 @@ Exit codes:
   0   done
   1   it failed, or what was looked at is not in order
   2   the arguments make no sense
+  3   journal verify: nothing is damaged any more, and what is missing is recorded as lost
   69  the daemon does not answer
   78  the config has problems
 
@@ -79,16 +80,46 @@ pub enum Command {
         after_long_help = "Examples:\n  punchgate conditions\n  punchgate conditions --json | jq -r 'select(.severity == \"high\") | .mend'"
     )]
     Conditions(AskArgs),
+    /// Look for what is wrong, from the ground up, and say what to mend first
+    ///
+    /// Config, disk, journal, memory, clock, the daemon, then each broker (name, route, port, TLS, login, acknowledgement) and
+    /// each terminal. What a lower layer explains is not tried. It changes nothing, disturbs no connection of a running
+    /// daemon, and works when the daemon does not. Exit code 1 when something is wrong.
+    #[command(after_long_help = "Examples:\n  punchgate doctor\n  punchgate doctor front-door --lang zh")]
+    Doctor(DoctorArgs),
     /// Compare a terminal's log with the ledger now, and read what is missing
     ///
     /// This happens by itself after each connect and at intervals; ask for it when you do not want to wait. It changes
     /// nothing on the terminal, and a punch that is here already is not added twice.
-    #[command(after_long_help = "Example:\n  punchgate reconcile front-door")]
+    #[command(
+        after_long_help = "Examples:\n  punchgate reconcile front-door\n  punchgate reconcile front-door --from 2026-11-01 --to 2026-11-20"
+    )]
     Reconcile(ReconcileArgs),
-    /// Check or copy out the punches on this disk; the daemon may run or not
+    /// Follow a punch from the terminal to the broker, or say where it is missing
+    ///
+    /// TIME is what the terminal's clock showed. With the daemon it also tells how things stand now; without it, what the disk
+    /// knows. With --silent it says whether it is usual that nobody punches at a terminal in these hours.
+    #[command(
+        after_long_help = "Examples:\n  punchgate why 007 2026-11-20T08:58\n  punchgate why 007 08:58 --terminal front-door --within 2h\n  punchgate why --silent front-door"
+    )]
+    Why(WhyArgs),
+    /// Check, copy out, repair and prove the punches on this disk
     Journal {
         #[command(subcommand)]
         command: JournalCommand,
+    },
+    /// Support a gateway from afar: sign an order, send it over the broker, follow it to its end
+    ///
+    /// Your own key signs, the broker only carries, and the gateway judges. See docs/remote-support.md for the keys and
+    /// docs/commands.md for what can be ordered.
+    #[command(
+        after_long_help = "Examples:\n  punchgate remote sz-03 health\n  punchgate remote sz-03 reconcile front-door --reason \"TICKET-12: punches of Monday\"\n  punchgate remote sz-03 terminal.unlock front-door seconds=5 --reason \"fire drill\""
+    )]
+    Remote(super::remote::RemoteArgs),
+    /// What was asked of this gateway from afar and on site, chained by hashes; the daemon may run or not
+    Audit {
+        #[command(subcommand)]
+        command: super::audit::AuditCommand,
     },
     /// Print what a shell needs to complete punchgate's arguments
     #[command(after_long_help = "Example:\n  punchgate completions bash > /etc/bash_completion.d/punchgate")]
@@ -152,8 +183,9 @@ pub struct DemoArgs {
     /// End by itself after so long, as in 30s or 5m; without it Ctrl-C ends it
     #[arg(long = "for", value_name = "TIME", value_parser = period)]
     pub duration: Option<Duration>,
-    /// So many simulated terminals, 1 to 200, of different forms in turn
-    #[arg(long, value_name = "COUNT", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=200))]
+    /// So many simulated terminals, 1 to 200. They take turns in five kinds: three that the gateway dials, of different
+    /// forms, then two that push over HTTP, one for attendance and one for access control
+    #[arg(long, value_name = "COUNT", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=200))]
     pub terminals: u16,
     /// Take the broker away in the middle, and show the backlog grow and drain
     #[arg(long)]
@@ -235,10 +267,62 @@ pub struct PunchesArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Of the terminals only this one, as in the config
+    #[arg(value_name = "TERMINAL")]
+    pub terminal: Option<String>,
+    /// The config
+    #[arg(long, value_name = "FILE", default_value = crate::config::DEFAULT_PATH)]
+    pub config: PathBuf,
+    /// Language of the words [default: as LANG says]
+    #[arg(long, value_name = "LANGUAGE", value_enum)]
+    pub lang: Option<Language>,
+    /// Print the report as one JSON object, in both languages
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Language {
+    En,
+    Zh,
+}
+
+#[derive(Debug, Args)]
 pub struct ReconcileArgs {
     /// As in the config
     #[arg(value_name = "TERMINAL")]
     pub terminal: String,
+    /// Only punches from then on, by the terminal's clock: 2026-11-20 or 2026-11-20T08:00
+    #[arg(long, value_name = "TIME", value_parser = words::from_wall)]
+    pub from: Option<jiff::civil::DateTime>,
+    /// Only punches up to then; a date alone means to its end
+    #[arg(long, value_name = "TIME", value_parser = words::to_wall)]
+    pub to: Option<jiff::civil::DateTime>,
+    #[command(flatten)]
+    pub ask: AskArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct WhyArgs {
+    /// Letter by letter: 007 is not 7
+    #[arg(value_name = "PERSON", required_unless_present = "silent", conflicts_with = "silent")]
+    pub person: Option<String>,
+    /// By the terminal's own clock: 2026-11-20T08:58, or 08:58 of today
+    #[arg(value_name = "TIME", value_parser = super::why::wall_time, required_unless_present = "silent")]
+    pub time: Option<jiff::civil::DateTime>,
+    /// Only at this terminal
+    #[arg(long, value_name = "NAME")]
+    pub terminal: Option<String>,
+    /// How far from TIME the punch may be
+    #[arg(long, value_name = "TIME", value_parser = period, default_value = "30m")]
+    pub within: Duration,
+    /// Instead of a punch: is it usual that this terminal is silent now?
+    #[arg(long, value_name = "TERMINAL")]
+    pub silent: Option<String>,
+    /// Read this folder instead of asking the daemon
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
     #[command(flatten)]
     pub ask: AskArgs,
 }
@@ -260,6 +344,38 @@ pub enum JournalCommand {
         after_long_help = "Examples:\n  punchgate journal export --format csv --out punches.csv\n  punchgate journal export | jq -r .person | sort | uniq -c\n  punchgate journal export --set-aside"
     )]
     Export(ExportArgs),
+    /// Bring punches out of another gateway's export into this one
+    ///
+    /// The daemon must be stopped. The punches get numbers in ledgers of this gateway and keep their ids, so that what is here
+    /// already is dropped as a twin, and the same file can be imported twice. Every line is looked at before the first punch
+    /// is stored; when one is bad, nothing is imported.
+    #[command(
+        after_long_help = "Examples:\n  punchgate journal import punches.jsonl --dry-run\n  punchgate journal import punches.csv"
+    )]
+    Import(ImportArgs),
+    /// Say in a few lines what this disk has of a terminal's day, to compare it with the other side
+    ///
+    /// Reads only. Whoever receives the punches computes the same lines: docs/proof.md says how, tests/peers/proof.py does it.
+    #[command(
+        after_long_help = "Examples:\n  punchgate journal proof front-door 2026-11-20\n  punchgate journal proof front-door yesterday --json"
+    )]
+    Proof(ProofArgs),
+    /// Make a damaged journal whole again, with every good record that is in it
+    ///
+    /// The daemon must be stopped. Only damaged files are written anew; what they were before is set aside in quarantine/,
+    /// in a folder of its own, and nothing is ever deleted. Numbers that are lost are recorded as lost and stay missing for
+    /// ever; terminals that still have a log bring those punches again, under new numbers.
+    #[command(
+        after_long_help = "Examples:\n  punchgate journal repair --dry-run\n  systemctl stop punchgate && punchgate journal repair && systemctl start punchgate"
+    )]
+    Repair(RepairArgs),
+    /// Say that lost punches are known, so that nobody is told of them any more
+    ///
+    /// Ends the condition punches-lost. The numbers stay missing, and journal verify goes on telling of them.
+    #[command(
+        after_long_help = "Examples:\n  punchgate journal acknowledge front-door\n  punchgate journal acknowledge --all"
+    )]
+    Acknowledge(AcknowledgeArgs),
 }
 
 /// Which disk.
@@ -280,6 +396,66 @@ pub struct VerifyArgs {
     /// Print the report as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// What `journal export` has written, JSON lines or CSV
+    pub file: PathBuf,
+    /// The config of the gateway that takes the punches
+    #[arg(long, value_name = "FILE", default_value = crate::config::DEFAULT_PATH)]
+    pub config: PathBuf,
+    /// What is in the file [default: by its name, csv or else jsonl]
+    #[arg(long, value_enum)]
+    pub format: Option<ExportFormat>,
+    /// Leave bad lines out and import the others
+    #[arg(long)]
+    pub skip_bad: bool,
+    /// Only look at every line; the daemon may run
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print the counts as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ProofArgs {
+    /// As in the config
+    #[arg(value_name = "TERMINAL")]
+    pub terminal: String,
+    /// A date by the terminal's own clock, or today or yesterday
+    #[arg(value_name = "DAY", value_parser = super::journal::day)]
+    pub day: jiff::civil::Date,
+    #[command(flatten)]
+    pub disk: DiskArgs,
+    /// Print it as one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct RepairArgs {
+    #[command(flatten)]
+    pub disk: DiskArgs,
+    /// Only say what would be done; the daemon may run
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print what was done as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct AcknowledgeArgs {
+    /// The terminal whose losses are known
+    #[arg(value_name = "TERMINAL", required_unless_present = "all", conflicts_with = "all")]
+    pub terminal: Option<String>,
+    /// The losses of every terminal
+    #[arg(long)]
+    pub all: bool,
+    #[command(flatten)]
+    pub ask: AskArgs,
 }
 
 #[derive(Debug, Args)]

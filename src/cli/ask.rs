@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{
     Failure, OK,
-    args::{AskArgs, PunchesArgs, ReconcileArgs},
+    args::{AcknowledgeArgs, AskArgs, PunchesArgs, ReconcileArgs},
     out::{Out, Tone, harmless},
     table::{Cell, Table},
     words,
@@ -67,7 +67,13 @@ pub(super) fn conditions(args: &AskArgs, out: &mut Out) -> Result<u8, Failure> {
 }
 
 pub(super) fn reconcile(args: &ReconcileArgs, out: &mut Out) -> Result<u8, Failure> {
-    let request = Request::Reconcile { terminal: args.terminal.clone() };
+    if args.from.is_some_and(|from| args.to.is_some_and(|to| to < from)) {
+        return Err(Failure::Usage {
+            why: "the time ends before it begins".into(),
+            mend: "swap --from and --to".into(),
+        });
+    }
+    let request = Request::Reconcile { terminal: args.terminal.clone(), from: args.from, to: args.to };
     for answer in all(&args.ask, &request)? {
         let Answer::Outcome(outcome) = answer else { return Err(unexpected(&answer)) };
         match outcome.as_object().filter(|_| !args.ask.json) {
@@ -78,6 +84,21 @@ pub(super) fn reconcile(args: &ReconcileArgs, out: &mut Out) -> Result<u8, Failu
                     writeln!(out, "  {} {}", harmless(&name.replace('_', " ")), harmless(&value.to_string()))?;
                 }
             }
+        }
+    }
+    Ok(OK)
+}
+
+pub(super) fn acknowledge(args: &AcknowledgeArgs, out: &mut Out) -> Result<u8, Failure> {
+    let request = Request::Acknowledge { terminal: args.terminal.clone() };
+    for answer in all(&args.ask, &request)? {
+        match answer {
+            answer if args.ask.json => out.json(&answer)?,
+            Answer::Acknowledged(0) => writeln!(out, "no loss was open")?,
+            Answer::Acknowledged(count) => {
+                writeln!(out, "{} lost are known now; their numbers stay missing", counted_punches(count))?
+            }
+            answer => return Err(unexpected(&answer)),
         }
     }
     Ok(OK)
@@ -131,19 +152,37 @@ fn all(args: &AskArgs, request: &Request) -> Result<Vec<Answer>, Failure> {
     block_on(async { Ok(open(args, request).await?.all().await?) })
 }
 
+/// Asks what has one answer.
+pub(super) fn one(args: &AskArgs, request: &Request) -> Result<Answer, AskError> {
+    let sockets = sockets(args).map_err(|_| nowhere())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| AskError::Broken(error.to_string()))?;
+    runtime.block_on(async {
+        let answers = first(&sockets, request).await?.all().await?;
+        answers.into_iter().next().ok_or_else(|| AskError::Broken("it said nothing".into()))
+    })
+}
+
 /// Asks at the first place where somebody answers.
 async fn open(args: &AskArgs, request: &Request) -> Result<Answers, Failure> {
+    Ok(first(&sockets(args)?, request).await?)
+}
+
+async fn first(sockets: &[PathBuf], request: &Request) -> Result<Answers, AskError> {
     let mut telling: Option<AskError> = None;
-    for socket in sockets(args)? {
-        match console::ask(&socket, request).await {
+    for socket in sockets {
+        match console::ask(socket, request).await {
             Ok(answers) => return Ok(answers),
             // A socket that is there tells more than one that is not.
             Err(error) if telling.is_none() || !is_absent(&error) => telling = Some(error),
             Err(_) => {}
         }
     }
-    Err(telling
-        .map_or_else(|| Failure::failed("there is no socket to ask at", "give one with --socket"), Failure::from))
+    Err(telling.unwrap_or_else(nowhere))
+}
+
+fn nowhere() -> AskError {
+    AskError::Unreachable { socket: config::SYSTEM_SOCKET.into(), source: std::io::ErrorKind::NotFound.into() }
 }
 
 fn is_absent(error: &AskError) -> bool {
@@ -160,12 +199,12 @@ fn sockets(args: &AskArgs) -> Result<Vec<PathBuf>, Failure> {
     }
 }
 
-fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+pub(super) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| Failure::failed(format!("cannot start: {error}"), "close other programs"))?.block_on(work)
 }
 
-fn unexpected(answer: &Answer) -> Failure {
+pub(super) fn unexpected(answer: &Answer) -> Failure {
     let name = serde_json::to_value(answer).ok().and_then(|value| Some(value.get("answer")?.to_string()));
     Failure::failed(
         format!("the daemon answered something else: {}", name.unwrap_or_default()),
@@ -182,7 +221,7 @@ fn show_status(status: &Status, out: &mut Out) -> Result<(), Failure> {
     };
     let headline = out.toned(tone, &harmless(&status.headline));
     writeln!(out, "{headline}\n")?;
-    let Status { tenant, gateway, version, state, queue, link, terminals, .. } = status;
+    let Status { tenant, gateway, version, key, state, queue, link, terminals, clock, .. } = status;
     let up = words::lasting(status.uptime_s);
     writeln!(out, "gateway    {tenant}/{gateway}, {state}, up for {up}, version {version}")?;
     let mut waits = format!("{} to be delivered", counted_punches(queue.undelivered));
@@ -201,7 +240,13 @@ fn show_status(status: &Status, out: &mut Out) -> Result<(), Failure> {
         broker += &format!(", {more}");
     }
     writeln!(out, "broker     {}", harmless(&broker))?;
+    writeln!(out, "key        {}", harmless(key))?;
     writeln!(out, "terminals  {} of {} online", terminals.online, terminals.total)?;
+    let kept = clock.source.as_deref().map_or("nobody says what keeps it".into(), |source| format!("kept by {source}"));
+    let offset =
+        clock.offset_ms.map_or_else(String::new, |ms| format!(", {} from the battery clock", words::skew(ms as i64)));
+    let doubt = clock.doubt.as_ref().map_or("believed".into(), |doubt| format!("not believed: {}", harmless(doubt)));
+    writeln!(out, "clock      {}{offset}; {doubt}", harmless(&kept))?;
     if !status.conditions.is_empty() {
         writeln!(out)?;
     }

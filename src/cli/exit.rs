@@ -9,6 +9,8 @@ pub const OK: u8 = 0;
 pub const FAILED: u8 = 1;
 /// The arguments make no sense.
 pub const USAGE: u8 = 2;
+/// Nothing is wrong any more, and what is missing is recorded as lost.
+pub const MENDED: u8 = 3;
 /// EX_UNAVAILABLE: the daemon does not answer.
 pub const UNREACHABLE: u8 = 69;
 /// EX_CONFIG: the config has problems. The unit does not restart after it.

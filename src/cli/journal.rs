@@ -1,6 +1,9 @@
 //! `punchgate journal`: check and copy out what lies on this disk, whether the daemon runs or not.
 
 mod export;
+mod import;
+mod proof;
+mod repair;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -14,14 +17,14 @@ use std::{
 };
 
 use super::{
-    FAILED, Failure, OK,
+    FAILED, Failure, MENDED, OK,
     args::{DiskArgs, ExportArgs, ExportFormat, VerifyArgs},
     out::Out,
 };
 use crate::{
     config,
     ledger::{Entry, Ledger},
-    spool::{self, Exported, RawRecord},
+    spool::{self, Exported, RawRecord, Verdict},
 };
 
 /// A place in the journal that cannot be read: where, and what is wrong. Reading goes on behind it.
@@ -76,6 +79,12 @@ impl From<io::Error> for Damage {
     }
 }
 
+pub(super) use self::{
+    import::import_command,
+    proof::{day, proof_command},
+    repair::repair_command,
+};
+
 pub(super) fn verify_command(args: &VerifyArgs, out: &mut Out) -> Result<u8, Failure> {
     let state_dir = state_dir(&args.disk)?;
     let report = spool::verify(&state_dir).map_err(|error| unreadable(&state_dir, &error))?;
@@ -84,7 +93,11 @@ pub(super) fn verify_command(args: &VerifyArgs, out: &mut Out) -> Result<u8, Fai
     } else {
         verify::show(&report, out)?
     }
-    Ok(if report.is_whole() { OK } else { FAILED })
+    Ok(match report.verdict() {
+        Verdict::Whole => OK,
+        Verdict::Mended => MENDED,
+        Verdict::Damaged => FAILED,
+    })
 }
 
 pub(super) fn export_command(args: &ExportArgs, out: &mut Out) -> Result<u8, Failure> {
@@ -107,7 +120,7 @@ pub(super) fn export_command(args: &ExportArgs, out: &mut Out) -> Result<u8, Fai
     Ok(if exported.damages.is_empty() { OK } else { FAILED })
 }
 
-fn state_dir(args: &DiskArgs) -> Result<PathBuf, Failure> {
+pub(super) fn state_dir(args: &DiskArgs) -> Result<PathBuf, Failure> {
     let folder = match &args.state_dir {
         Some(folder) => folder.clone(),
         None => config::places(&args.config)?.state_dir,

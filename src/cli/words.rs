@@ -3,7 +3,7 @@
 use driver_api::Period;
 use jiff::{
     Timestamp,
-    civil::{Date, DateTime},
+    civil::{Date, DateTime, Time},
     tz::TimeZone,
 };
 
@@ -76,6 +76,32 @@ pub(super) fn instant(text: &str) -> Result<Timestamp, String> {
         text.parse::<DateTime>().or_else(|_| text.parse::<Date>().map(|date| date.to_datetime(Default::default())));
     let wall = wall.map_err(|_| mend())?;
     wall.to_zoned(TimeZone::system()).map(|zoned| zoned.timestamp()).map_err(|_| mend())
+}
+
+/// The beginning of a time by a terminal's clock.
+pub(super) fn from_wall(text: &str) -> Result<DateTime, String> {
+    wall_or(text, Time::midnight())
+}
+
+/// The end of one.
+pub(super) fn to_wall(text: &str) -> Result<DateTime, String> {
+    wall_or(text, Time::constant(23, 59, 59, 0))
+}
+
+fn wall_or(text: &str, time: Time) -> Result<DateTime, String> {
+    if !text.contains([':', 'T', ' '])
+        && let Ok(date) = text.parse::<Date>()
+    {
+        return Ok(date.to_datetime(time));
+    }
+    text.replacen(' ', "T", 1)
+        .parse()
+        .map_err(|_| "write 2026-11-20 or 2026-11-20T08:00, as the terminal's clock shows it".into())
+}
+
+/// Today, as this machine's wall has it: for what a person here means by a bare time.
+pub(super) fn today() -> Date {
+    Timestamp::now().to_zoned(TimeZone::system()).date()
 }
 
 /// An instant as this machine's wall shows it.

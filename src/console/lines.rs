@@ -14,12 +14,16 @@ pub struct Status {
     pub tenant: String,
     pub gateway: String,
     pub version: String,
+    /// With which its answers to remote support are signed.
+    #[serde(default)]
+    pub key: String,
     /// As on the topic `state`.
     pub state: String,
     pub uptime_s: u64,
     pub queue: Queue,
     pub link: Link,
     pub terminals: TerminalCount,
+    pub clock: OwnClock,
     /// Worst first.
     pub conditions: Vec<ConditionLine>,
 }
@@ -48,6 +52,17 @@ pub struct Link {
     pub cause: Option<String>,
 }
 
+/// The gateway's own clock.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct OwnClock {
+    /// `ntp`, `rtc`; absent: nobody knows.
+    pub source: Option<String>,
+    /// Minus the battery clock.
+    pub offset_ms: Option<f64>,
+    /// Why it is not believed; absent: it is.
+    pub doubt: Option<String>,
+}
+
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TerminalCount {
     pub online: usize,
@@ -62,6 +77,10 @@ pub struct TerminalLine {
     pub delivery: Delivery,
     /// `connecting`, `online`, `offline`, `refused`
     pub state: String,
+    /// Code of the condition that keeps it from being served, however young; absent while it is served.
+    pub unserved: Option<String>,
+    /// What happened, where it is not served.
+    pub cause: Option<String>,
     pub since: Timestamp,
     pub last_seen: Option<Timestamp>,
     pub last_punch: Option<Timestamp>,

@@ -198,8 +198,16 @@ impl Client {
                 desk.punches(&bounded(filter)).await.map(|punches| boxed(punches, Answer::Punch))
             }
             Request::Punches { filter, follow: true } => return self.follow(bounded(filter)).await,
-            Request::Reconcile { terminal } => tokio::select! {
-                outcome = desk.reconcile(&terminal) => outcome.map(|outcome| vec![Answer::Outcome(outcome)]),
+            Request::Acknowledge { terminal } => {
+                desk.acknowledge(terminal.as_deref()).await.map(|count| vec![Answer::Acknowledged(count)])
+            }
+            Request::Why { question } => desk.why(&question).await.map(|trail| vec![Answer::Trail(Box::new(trail))]),
+            Request::Silence { terminal } => {
+                let silence = desk.silence(&terminal).await;
+                silence.map(|(silence, now)| vec![Answer::Silence { silence: Box::new(silence), now }])
+            }
+            Request::Reconcile { terminal, from, to } => tokio::select! {
+                outcome = desk.reconcile(&terminal, from, to) => outcome.map(|outcome| vec![Answer::Outcome(outcome)]),
                 gone = left(&mut self.from) => return gone,
             },
         };

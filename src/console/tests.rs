@@ -10,6 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use driver_api::{Delivery, Mark, Origin, PunchId};
+use jiff::civil::DateTime;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -84,11 +85,13 @@ impl Desk for Double {
             tenant: "acme".into(),
             gateway: "sz-03".into(),
             version: "0".into(),
+            key: String::new(),
             state: "online".into(),
             uptime_s: 5,
             queue: Queue::default(),
             link: Link { state: "up".into(), since: None, broker: None, cause: None },
             terminals: TerminalCount { online: 1, total: 1 },
+            clock: OwnClock::default(),
             conditions: vec![],
         }
     }
@@ -99,6 +102,8 @@ impl Desk for Double {
             driver: "zk".into(),
             delivery: Delivery::Logged,
             state: "online".into(),
+            unserved: None,
+            cause: None,
             since: "2026-11-20T00:58:31Z".parse().unwrap(),
             last_seen: None,
             last_punch: None,
@@ -127,7 +132,12 @@ impl Desk for Double {
         self.live.subscribe()
     }
 
-    async fn reconcile(&self, terminal: &str) -> Result<serde_json::Value, Failed> {
+    async fn reconcile(
+        &self,
+        terminal: &str,
+        _: Option<DateTime>,
+        _: Option<DateTime>,
+    ) -> Result<serde_json::Value, Failed> {
         match terminal {
             "front-door" => Ok(serde_json::json!({"new": 2})),
             "slow" => {
@@ -137,6 +147,18 @@ impl Desk for Double {
             }
             other => Err(Failed { why: format!("there is no terminal {other:?}"), mend: "punchgate terminals".into() }),
         }
+    }
+
+    async fn why(&self, _: &Question) -> Result<Trail, Failed> {
+        Ok(Trail::default())
+    }
+
+    async fn silence(&self, _: &str) -> Result<(Silence, Vec<String>), Failed> {
+        Err(Failed { why: "nobody knows".into(), mend: String::new() })
+    }
+
+    async fn acknowledge(&self, _: Option<&str>) -> Result<u64, Failed> {
+        Ok(0)
     }
 }
 
@@ -186,7 +208,7 @@ async fn every_question_is_answered_to_its_end() {
         if first.name == "canteen" && first.skew_ms == Some(-3))
     );
     assert!(matches!(&office.ask(Request::Conditions).await.unwrap()[..], [Answer::Condition(_)]));
-    let reconcile = |terminal: &str| Request::Reconcile { terminal: terminal.into() };
+    let reconcile = |terminal: &str| Request::Reconcile { terminal: terminal.into(), from: None, to: None };
     assert_eq!(office.ask(reconcile("front-door")).await.unwrap(), [Answer::Outcome(serde_json::json!({"new": 2}))]);
     let error = office.ask(reconcile("cellar")).await.unwrap_err();
     assert_eq!(error.to_string(), "there is no terminal \"cellar\"");
@@ -285,7 +307,8 @@ async fn who_comes_when_all_places_are_taken_is_told_so() {
 #[tokio::test]
 async fn who_leaves_is_not_waited_for() {
     let office = Office::open().await;
-    let answers = ask(&office.path(), &Request::Reconcile { terminal: "slow".into() }).await.unwrap();
+    let answers =
+        ask(&office.path(), &Request::Reconcile { terminal: "slow".into(), from: None, to: None }).await.unwrap();
     timeout(LIMIT, office.desk.reconciling.notified()).await.unwrap();
     drop(answers);
     timeout(LIMIT, office.desk.left.notified()).await.unwrap();

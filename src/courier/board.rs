@@ -1,4 +1,5 @@
-//! The board: retained documents, the latest of each topic, pinned up again on each connection.
+//! The board: retained documents, the latest of each topic, pinned up again on each connection; and letters, which are
+//! sent once each, in order, and kept until the broker has them.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -26,7 +27,20 @@ struct Notes {
     /// Suffixes to be published, each once.
     due: VecDeque<String>,
     versions: u64,
+    letters: VecDeque<Letter>,
 }
+
+/// Something that is said once, and not retained.
+struct Letter {
+    number: u64,
+    suffix: String,
+    payload: Vec<u8>,
+    /// Not on its way.
+    due: bool,
+}
+
+/// Letters that wait at most; the oldest give way.
+const LETTERS: usize = 512;
 
 struct Document {
     version: u64,
@@ -51,12 +65,38 @@ pub(super) struct Sheet {
     pub(super) version: u64,
     /// Empty takes it off the broker.
     pub(super) payload: Vec<u8>,
+    /// A letter: `version` is its number.
+    pub(super) letter: bool,
 }
 
 impl Board {
     /// Puts a document under a topic suffix, in place of the former one.
     pub fn set(&self, suffix: &str, payload: Vec<u8>) {
         self.put(suffix, Content::Payload(payload));
+    }
+
+    /// Sends something once, as soon as there is a broker; never retained.
+    pub fn send(&self, suffix: String, payload: Vec<u8>) {
+        let mut notes = self.notes();
+        notes.versions += 1;
+        let number = notes.versions;
+        if notes.letters.len() >= LETTERS {
+            notes.letters.pop_front();
+        }
+        notes.letters.push_back(Letter { number, suffix, payload, due: true });
+        drop(notes);
+        self.0.changed.notify_one();
+    }
+
+    /// All letters, as a broker would take them.
+    #[cfg(test)]
+    pub(crate) fn take_letters(&self) -> Vec<(String, Vec<u8>)> {
+        self.notes().letters.drain(..).map(|letter| (letter.suffix, letter.payload)).collect()
+    }
+
+    /// Letters that no broker has yet.
+    pub fn letters(&self) -> usize {
+        self.notes().letters.len()
     }
 
     /// Takes the document off the broker.
@@ -95,6 +135,11 @@ impl Board {
 
     fn take(&self, epoch: u64) -> Option<Sheet> {
         let mut notes = self.notes();
+        if let Some(letter) = notes.letters.iter_mut().find(|letter| letter.due) {
+            letter.due = false;
+            let (suffix, payload) = (letter.suffix.clone(), letter.payload.clone());
+            return Some(Sheet { suffix, version: letter.number, payload, letter: true });
+        }
         let suffix = notes.due.pop_front()?;
         let document = notes.documents.get(&suffix)?;
         let payload = match &document.content {
@@ -106,11 +151,17 @@ impl Board {
             Content::Cleared => Vec::new(),
         };
         let version = document.version;
-        Some(Sheet { suffix, version, payload })
+        Some(Sheet { suffix, version, payload, letter: false })
     }
 
     pub(super) fn is_due(&self) -> bool {
-        !self.notes().due.is_empty()
+        let notes = self.notes();
+        !notes.due.is_empty() || notes.letters.iter().any(|letter| letter.due)
+    }
+
+    /// The broker has this letter, or will never take it.
+    pub(super) fn sent(&self, number: u64) {
+        self.notes().letters.retain(|letter| letter.number != number);
     }
 
     /// The broker has it; what was cleared can be forgotten.
@@ -138,6 +189,7 @@ impl Board {
             _ => 2,
         });
         notes.due = all.into();
+        notes.letters.iter_mut().for_each(|letter| letter.due = true);
         drop(notes);
         self.0.changed.notify_one();
     }
@@ -176,6 +228,22 @@ mod tests {
         assert_eq!(all.iter().map(|(suffix, _)| suffix.as_str()).collect::<Vec<_>>(), ["birth", "state", "health"]);
         assert_eq!(all[2].1, b"2");
         assert!(String::from_utf8_lossy(&all[1].1).contains("\"epoch\":7"));
+    }
+
+    #[test]
+    fn a_letter_is_sent_in_its_order_until_the_broker_has_it() {
+        let board = Board::default();
+        for word in ["1", "2", "3"] {
+            board.send("response/x".into(), word.into());
+        }
+        let first = board.take(7).unwrap();
+        assert!(first.letter && first.payload == b"1");
+        board.sent(first.version);
+        assert_eq!(due(&board).len(), 2);
+        board.publish_all_again();
+        assert_eq!(due(&board).into_iter().map(|(_, payload)| payload).collect::<Vec<_>>(), [b"2", b"3"]);
+        (0..10_000).for_each(|_| board.send("response/x".into(), vec![]));
+        assert_eq!(board.letters(), LETTERS);
     }
 
     #[test]

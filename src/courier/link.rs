@@ -60,6 +60,8 @@ pub struct Counters {
     pub punches_acked: u64,
     /// Connections that came up; one less is the number of reconnects.
     pub connects: u64,
+    /// Incoming messages that nobody had time for.
+    pub dropped: u64,
     /// Now.
     pub in_flight: usize,
 }

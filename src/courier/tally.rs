@@ -11,6 +11,7 @@ pub(super) struct Tally {
     pub(super) refused: u64,
     pub(super) punches_acked: u64,
     pub(super) unsendable: u64,
+    pub(super) dropped: u64,
     pub(super) round_trip: Option<Duration>,
 }
 
@@ -26,6 +27,7 @@ impl Tally {
         status.counters.refused += self.refused;
         status.counters.punches_acked += self.punches_acked;
         status.unsendable += self.unsendable;
+        status.counters.dropped += self.dropped;
         status.round_trip = self.round_trip.or(status.round_trip);
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     fmt::Write as _,
     fs::{self, DirBuilder},
+    net::SocketAddr,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     time::Duration,
@@ -12,8 +13,8 @@ use anyhow::{Context, bail};
 use jiff::tz::TimeZone;
 
 use super::{
-    crowd::Terminal,
     keys::{Holder, Keys, write_private},
+    terminal::{Terminal, Way},
     witness::TOPICS,
 };
 use crate::mqtt::{BrokerUrl, MqttSettings, MqttVersion};
@@ -64,8 +65,15 @@ impl Scene {
         self.kept.then_some(self.folder.as_path())
     }
 
-    /// Writes the gateway's config: what an installer would write, with shorter times.
-    pub(super) fn write_config(&self, port: u16, zone: &TimeZone, terminals: &[Terminal]) -> anyhow::Result<()> {
+    /// Writes the gateway's config: what an installer would write, with shorter times. `port` is the broker's, `push` where
+    /// the gateway listens for terminals.
+    pub(super) fn write_config(
+        &self,
+        port: u16,
+        push: SocketAddr,
+        zone: &TimeZone,
+        terminals: &[Terminal],
+    ) -> anyhow::Result<()> {
         let zone = zone.iana_name().unwrap_or("UTC");
         let mut text = format!(
             "# Written by punchgate demo.\n\
@@ -75,16 +83,25 @@ impl Scene {
              [spool]\nmin_free = \"1MiB\"\n\n\
              [driver.zk]\nreconcile = \"5s\"\n"
         );
-        for Terminal { name, udp, comm_key, simulator, .. } in terminals {
-            let (scheme, address) = (if *udp { "udp" } else { "tcp" }, simulator.address());
-            let key_file = format!("keys/{name}.comm");
-            write_private(&self.path(&key_file), &comm_key.to_string())?;
-            // The time-out is short so that those who watch see soon that a line is dead.
-            write!(
-                text,
-                "\n[[terminal]]\nname = \"{name}\"\ndriver = \"zk\"\naddress = \"{scheme}://{address}\"\n\
-                 comm_key_file = \"{key_file}\"\ntimeout = \"2s\"\n"
-            )?;
+        if terminals.iter().any(|terminal| matches!(terminal.way, Way::Pushes { .. })) {
+            write!(text, "\n[driver.zk-push]\nlisten = \"{push}\"\npoll = \"2s\"\nerror_delay = \"1s\"\n")?;
+        }
+        for Terminal { name, way, .. } in terminals {
+            write!(text, "\n[[terminal]]\nname = \"{name}\"\n")?;
+            match way {
+                Way::Dialled { udp, comm_key, simulator, .. } => {
+                    let (scheme, address) = (if *udp { "udp" } else { "tcp" }, simulator.address());
+                    let key_file = format!("keys/{name}.comm");
+                    write_private(&self.path(&key_file), &comm_key.to_string())?;
+                    // The time-out is short so that those who watch see soon that a line is dead.
+                    write!(
+                        text,
+                        "driver = \"zk\"\naddress = \"{scheme}://{address}\"\ncomm_key_file = \"{key_file}\"\n\
+                         timeout = \"2s\"\n"
+                    )?;
+                }
+                Way::Pushes { serial, .. } => write!(text, "driver = \"zk-push\"\nserial = \"{serial}\"\n")?,
+            }
         }
         write_private(&self.config(), &text)
     }

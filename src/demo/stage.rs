@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsString,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -40,6 +41,8 @@ pub(super) struct Stage {
 
 #[derive(Debug, Clone, Copy)]
 struct Ports {
+    /// Where terminals that push find the gateway.
+    push: u16,
     valve: u16,
     v5: u16,
     v311: u16,
@@ -67,15 +70,16 @@ impl Stage {
     /// Starts everything. Nobody punches yet.
     pub(super) async fn set(terminals: u16, keep: Option<&Path>) -> anyhow::Result<Self> {
         let scene = Scene::set(keep)?;
-        let ports = Ports { valve: free_port()?, v5: free_port()?, v311: free_port()? };
+        let ports = Ports { push: free_port()?, valve: free_port()?, v5: free_port()?, v311: free_port()? };
         let mut broker = start_broker(&scene, ports)?;
         let witness = Witness::begin(scene.onlooker(ports.v5));
         subscribed(&witness, &mut broker).await?;
         let mut valve = Valve::new(ports.valve, ports.v5);
         valve.open().await.context("cannot listen on loopback")?;
         let zone = zone();
-        let crowd = Crowd::gather(terminals, &zone).await?;
-        scene.write_config(ports.valve, &zone, &crowd.terminals)?;
+        let push = SocketAddr::from((Ipv4Addr::LOCALHOST, ports.push));
+        let crowd = Crowd::gather(terminals, push, &zone).await?;
+        scene.write_config(ports.valve, push, &zone, &crowd.terminals)?;
         let words = ["gateway".into(), "--config".into(), scene.config().into_os_string()];
         let gateway = Part::start("gateway", &words, scene.path("gateway.log"))?;
         let mut stage = Self { crowd, gateway, valve, witness, broker: Some(broker), ports, scene };

@@ -76,7 +76,7 @@ async fn watch(
     let broker = client.brokers()[0].clone();
     loop {
         let will = Message { topic: "punchgate/1/demo/witness/will".into(), payload: b"gone".to_vec(), retain: false };
-        let hello = Hello { will, subscribe: vec![TOPICS.into()] };
+        let hello = Hello { will: Some(will), subscribe: vec![TOPICS.into()] };
         if let Ok(connection) = client.connect(&broker, hello).await {
             subscribed.send_replace(true);
             listen(connection, &arrivals, &mut marks).await;

@@ -1,16 +1,23 @@
 //! Answers the local command line.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use driver_api::{Operation, async_trait};
+use jiff::{Timestamp, civil::DateTime};
 use tokio::sync::{Mutex, broadcast};
 
 use crate::{
+    audit::Audit,
     console::{ConditionLine, Desk, Failed, PunchFilter, PunchLine, Status, TerminalLine},
-    spool::Filter,
+    inquiry::{Question, Silence, Trail},
+    spool::{self, Filter},
     status::{self, Sources},
     supervisor::Supervisor,
 };
+
+fn unreadable(error: io::Error) -> Failed {
+    Failed { why: format!("the journal cannot be read: {error}"), mend: "look at punchgate conditions".into() }
+}
 
 /// Lines that a slow asker may be behind.
 const BEHIND: usize = 1024;
@@ -18,11 +25,12 @@ const BEHIND: usize = 1024;
 pub(super) struct FrontDesk {
     sources: Sources,
     supervisor: Arc<Mutex<Supervisor>>,
+    audit: Audit,
 }
 
 impl FrontDesk {
-    pub(super) fn new(sources: Sources, supervisor: Arc<Mutex<Supervisor>>) -> Self {
-        Self { sources, supervisor }
+    pub(super) fn new(sources: Sources, supervisor: Arc<Mutex<Supervisor>>, audit: Audit) -> Self {
+        Self { sources, supervisor, audit }
     }
 }
 
@@ -43,10 +51,7 @@ impl Desk for FrontDesk {
     async fn punches(&self, filter: &PunchFilter) -> Result<Vec<PunchLine>, Failed> {
         let PunchFilter { terminal, person, since, limit } = filter.clone();
         let found = self.sources.spool.recent(Filter { terminal, person, since, limit }).await;
-        let found = found.map_err(|error| Failed {
-            why: format!("the journal cannot be read: {error}"),
-            mend: "look at punchgate conditions".into(),
-        })?;
+        let found = found.map_err(unreadable)?;
         let ledgers = self.sources.spool.status().ledgers;
         let through = |ledger: &crate::ledger::Ledger| {
             let known = ledgers.iter().find(|status| *status.ledger == *ledger);
@@ -80,13 +85,50 @@ impl Desk for FrontDesk {
         live
     }
 
-    async fn reconcile(&self, terminal: &str) -> Result<serde_json::Value, Failed> {
+    async fn why(&self, question: &Question) -> Result<Trail, Failed> {
+        let (state_dir, asked) = (self.sources.state_dir.clone(), question.clone());
+        let trail = tokio::task::spawn_blocking(move || spool::trace(&state_dir, &asked)).await;
+        let mut trail = trail.map_err(io::Error::other).and_then(|trail| trail).map_err(unreadable)?;
+        trail.now = status::lines::standing(&self.sources, |name| question.asks_of(name));
+        Ok(trail)
+    }
+
+    async fn silence(&self, terminal: &str) -> Result<(Silence, Vec<String>), Failed> {
+        let (state_dir, name) = (self.sources.state_dir.clone(), terminal.to_owned());
+        let silence = tokio::task::spawn_blocking(move || spool::silence(&state_dir, &name, Timestamp::now())).await;
+        let silence = silence.map_err(io::Error::other).and_then(|silence| silence).map_err(unreadable)?;
+        Ok((silence, status::lines::standing(&self.sources, |name| name == terminal)))
+    }
+
+    async fn reconcile(
+        &self,
+        terminal: &str,
+        from: Option<DateTime>,
+        to: Option<DateTime>,
+    ) -> Result<serde_json::Value, Failed> {
         let failed = |error: driver_api::JobFailed| Failed {
             why: error.to_string(),
             mend: format!("see punchgate terminals, and its driver's page for what {terminal} can do"),
         };
-        let operation = Operation::Reconcile { from: None, to: None };
+        let told = serde_json::json!({ "act": "reconcile", "terminal": terminal, "from": from, "to": to });
+        if let Err(error) = self.audit.tell("console", told).await {
+            // It only reads, and is asked for most when something is wrong with the disk.
+            tracing::warn!(%error, "the audit log cannot be written");
+        }
+        let operation = Operation::Reconcile { from, to };
         let asked = self.supervisor.lock().await.ask(terminal, operation).map_err(failed)?;
         asked.await.map_err(failed)
+    }
+
+    async fn acknowledge(&self, terminal: Option<&str>) -> Result<u64, Failed> {
+        if let Some(terminal) = terminal
+            && !self.sources.spool.status().ledgers.iter().any(|status| status.ledger.terminal == terminal)
+        {
+            let (why, mend) =
+                (format!("there is no punch of a terminal {terminal:?} here"), "see punchgate terminals".into());
+            return Err(Failed { why, mend });
+        }
+        let count = self.sources.spool.acknowledge(terminal).await;
+        count.map_err(|error| Failed { why: error.to_string(), mend: "see punchgate conditions".into() })
     }
 }

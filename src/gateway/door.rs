@@ -27,6 +27,10 @@ impl Door {
         Self { spool, health, clock, zones: Mutex::default() }
     }
 
+    pub(super) fn health(&self) -> &Health {
+        &self.health
+    }
+
     pub(super) fn set_zones(&self, terminals: &[TerminalSettings]) {
         let zones = terminals.iter().map(|terminal| (terminal.name.clone(), terminal.zone.clone())).collect();
         *self.zones.lock().unwrap_or_else(PoisonError::into_inner) = zones;

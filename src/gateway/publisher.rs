@@ -12,8 +12,10 @@ use std::{
 
 use crate::{
     courier::Board,
+    health::TerminalState,
+    inquiry::Standing,
     status::{self, Sources},
-    wire::{self, health, suffix},
+    wire::{self, health as doc, suffix},
 };
 
 /// Nothing that is known is older on the broker.
@@ -26,11 +28,13 @@ pub(super) struct Publisher {
     board: Board,
     /// Of each document: what it said that matters at once, and when it was last published.
     published: HashMap<String, (u64, Instant)>,
+    /// How each terminal stood when it was last noted.
+    noted: HashMap<String, Standing>,
 }
 
 impl Publisher {
     pub(super) fn new(sources: Sources, board: Board) -> Self {
-        Self { sources, board, published: HashMap::new() }
+        Self { sources, board, published: HashMap::new(), noted: HashMap::new() }
     }
 
     /// Counts its turns in `turns`.
@@ -40,6 +44,7 @@ impl Publisher {
         let mut link = self.sources.link.clone();
         loop {
             status::judge(&self.sources);
+            self.note();
             self.publish();
             turns.fetch_add(1, Ordering::Relaxed);
             let headline = status::headline(&self.sources);
@@ -64,6 +69,22 @@ impl Publisher {
         }
     }
 
+    /// Keeps in the journal how terminals stood when, for whoever asks later where a punch was.
+    fn note(&mut self) {
+        for (name, terminal) in self.sources.health.terminals() {
+            let standing = match terminal.state {
+                TerminalState::Connecting => Standing::Connecting,
+                TerminalState::Online => Standing::Online,
+                TerminalState::Offline => Standing::Offline,
+                TerminalState::Refused => Standing::Refused,
+            };
+            if self.noted.get(&name) != Some(&standing) {
+                self.sources.spool.stands(&name, standing);
+                self.noted.insert(name, standing);
+            }
+        }
+    }
+
     fn publish(&mut self) {
         let (state, reason) = status::state(&self.sources);
         self.board.state(state, reason);
@@ -71,7 +92,7 @@ impl Publisher {
         let birth = status::birth(&self.sources);
         let ledgers: Vec<_> = birth.ledgers.iter().map(|it| (&it.terminal, &it.serial, it.ledger)).collect();
         let terminals: Vec<_> = birth.terminals.iter().map(|it| (&it.name, &it.driver)).collect();
-        let mark = mark(&(ledgers, terminals));
+        let mark = mark(&(ledgers, terminals, &birth.key_ids, &birth.commands));
         self.set(suffix::BIRTH.into(), mark, || wire::json(&birth));
 
         let gateway = status::gateway(&self.sources);
@@ -94,7 +115,7 @@ impl Publisher {
         }
         for (name, terminal) in terminals {
             let mark = self::mark(&(
-                (terminal.since, terminal.failed_reads, terminal.gaps_open),
+                (terminal.since, terminal.delivery, terminal.failed_reads, terminal.gaps_open),
                 (&terminal.serial, &terminal.firmware),
                 wrong(&terminal.conditions),
             ));
@@ -115,7 +136,7 @@ impl Publisher {
     }
 }
 
-fn wrong(conditions: &[health::Condition]) -> Vec<(&str, Option<&str>, &str)> {
+fn wrong(conditions: &[doc::Condition]) -> Vec<(&str, Option<&str>, &str)> {
     conditions.iter().map(|it| (it.code.as_str(), it.subject.as_deref(), it.cause.as_str())).collect()
 }
 

@@ -116,6 +116,13 @@ conditions! {
         mend: "Run punchgate journal verify to see what is missing; terminals with a log bring it again: punchgate reconcile."
             / "运行 punchgate journal verify 查看缺失内容；有记录功能的考勤机可重新读取：punchgate reconcile。",
     }
+    PunchesLost = "punches-lost", High, after 0 s, explained by [] {
+        title: "Punches lost from the journal" / "日志中有打卡丢失",
+        text: "Damage took punches from this gateway's disk. Their numbers stay missing; whoever has received them already has them."
+            / "损坏导致网关磁盘上的打卡丢失，其编号将一直空缺；已接收过的一方不受影响。",
+        mend: "Terminals with a log bring them again under new numbers: punchgate reconcile. If they are gone, look with punchgate journal verify and say so with punchgate journal acknowledge."
+            / "有记录功能的考勤机会以新编号补传：punchgate reconcile。若确已丢失，请用 punchgate journal verify 查看，并用 punchgate journal acknowledge 确认知悉。",
+    }
     IndexRebuilt = "index-rebuilt", Low, after 0 s, explained by [] {
         title: "Index rebuilt" / "索引已重建",
         text: "The index did not match the journal and was made anew from it. No punch is lost; some may be sent twice."
@@ -215,6 +222,13 @@ conditions! {
             / "其日期为出厂值或电池耗尽：打卡时间无效。",
         mend: "Set its clock; replace its battery." / "请设置其时钟并更换电池。",
     }
+    TerminalClockJumped = "terminal-clock-jumped", Medium, after 0 s, explained by [TerminalClockUnset] {
+        title: "Terminal clock jumped" / "考勤机时钟跳变",
+        text: "Its clock moved by more than a minute between two looks, and nobody set it right: punches on both sides of the jump carry times that do not fit together."
+            / "两次核对之间其时钟跳变超过一分钟，且并非校准：跳变前后的打卡时间互不一致。",
+        mend: "Ask who set its clock, or replace its battery; it ends when the clock has been steady for ten minutes."
+            / "请确认是谁修改了时钟，或更换电池；时钟稳定十分钟后自动解除。",
+    }
     TerminalLogNearlyFull = "terminal-log-nearly-full", Medium, after 0 s, explained by [] {
         title: "Terminal log nearly full" / "考勤机记录即将存满",
         text: "When it is full, it stops recording or overwrites its oldest punches."
@@ -222,11 +236,26 @@ conditions! {
         mend: "Make sure that everything is delivered, then clear its log at the terminal."
             / "确认全部打卡已送达后，在考勤机上清除记录。",
     }
-    TerminalLogShrank = "terminal-log-shrank", Medium, after 0 s, explained by [] {
+    TerminalLogShrank = "terminal-log-shrank", Medium, after 0 s, explained by [TerminalLogCleared] {
         title: "Terminal log shrank" / "考勤机记录减少",
-        text: "It holds fewer records than before: somebody cleared it, it was reset, or it wrapped."
-            / "其记录比之前少：可能被清除、复位或循环覆盖。",
-        mend: "Ask who cleared it; punches that were read before are safe here." / "请确认是谁清除的；此前已读取的打卡在此安全保存。",
+        text: "Some of the records that were read before are gone from it; what was read is safe here."
+            / "此前读取过的部分记录已不在考勤机中；已读取的打卡在此安全保存。",
+        mend: "Ask who deleted records at the terminal; it ends with the next comparison that finds its log grown."
+            / "请确认是谁在考勤机上删除了记录；下次核对发现记录正常增长后自动解除。",
+    }
+    TerminalLogCleared = "terminal-log-cleared", Medium, after 0 s, explained by [] {
+        title: "Terminal log cleared" / "考勤机记录被清空",
+        text: "None of the records that were read before is in it: it was cleared, reset or replaced. What was read is safe here; what was not read before is lost."
+            / "此前读取过的记录均已不在考勤机中：可能被清空、复位或更换。已读取的打卡在此安全保存；清空前未读取的打卡已丢失。",
+        mend: "Ask who cleared it and when; compare with its last punch here: punchgate punches --terminal."
+            / "请确认何人何时清空，并与此处最后一条打卡核对：punchgate punches --terminal。",
+    }
+    TerminalLogOverrun = "terminal-log-overrun", High, after 0 s, explained by [] {
+        title: "Terminal log overran" / "考勤机记录被覆盖",
+        text: "Its log is full and overwrote its oldest records before they were read: punches are lost."
+            / "其记录已满，最旧的记录在读取前被覆盖：部分打卡已丢失。",
+        mend: "Keep it connected more often than its log fills; clear its log when everything is delivered."
+            / "请保证其连接间隔短于记录存满的时间；确认全部送达后清除其记录。",
     }
     TerminalLogUnreadable = "terminal-log-unreadable", High, after 0 s, explained by [] {
         title: "Terminal log cannot be read" / "无法读取考勤机记录",
@@ -243,11 +272,13 @@ conditions! {
     TerminalUnsafeKey = "terminal-unsafe-key", Low, after 0 s, explained by [] {
         title: "Terminal has no key" / "考勤机未设密码",
         text: "Anybody on its network can read and change it." / "同一网络中的任何人都可读取和修改它。",
-        mend: "Set a communication key at the terminal and in comm_key_file." / "请在考勤机上设置通讯密码并写入 comm_key_file。",
+        mend: "Set a key at the terminal and in its block: comm_key_file, key_file."
+            / "请在考勤机上设置密钥，并在其配置中填写 comm_key_file 或 key_file。",
     }
     TerminalLineNoisy = "terminal-line-noisy", Low, after 0 s, explained by [] {
         title: "Bad line to the terminal" / "考勤机线路不良",
-        text: "Checksums fail; what fails is not used and is asked again." / "校验失败的数据不予采用并重新读取。",
+        text: "Checksums fail; what fails is not used, and is asked again where the terminal keeps it."
+            / "校验失败的数据不予采用；若考勤机保留数据则重新读取。",
         mend: "Check cable, plugs and termination." / "请检查线缆、接头和终端电阻。",
     }
     TerminalNoLiveEvents = "terminal-no-live-events", Low, after 0 s, explained by [] {
@@ -260,10 +291,50 @@ conditions! {
         text: "Its serial number is not in the config: its punches stay in its log." / "其序列号不在配置中：打卡保留在其记录中。",
         mend: "If it is yours, add the block given in the cause and reload." / "若属于您，请添加原因中给出的配置并重新加载。",
     }
+    TerminalEventsLost = "terminal-events-lost", High, after 0 s, explained by [] {
+        title: "Terminal lost events" / "考勤机丢失事件",
+        text: "Its memory was full, or its numbers jumped, before the gateway could read: those punches are gone for ever."
+            / "网关读取之前，其内存已满或事件编号出现跳跃：这些打卡已永久丢失。",
+        mend: "Find out why it was not read in time (the cause says when); ask the people of that time, and enter what is missing by hand."
+            / "请查明未能及时读取的原因（原因中有时间）；向当时的员工核实，并手工补录缺失的打卡。",
+    }
     TerminalAddressChanged = "terminal-address-changed", Medium, after 0 s, explained by [] {
         title: "Terminal speaks from another address" / "考勤机地址变化",
         text: "The same serial number comes from a new address: a moved terminal, or a false one."
             / "同一序列号来自新地址：可能已移动，也可能是冒充。",
         mend: "Find out which; then change its address in the config." / "请核实后修改配置中的地址。",
+    }
+    TerminalOtherReader = "terminal-other-reader", Medium, after 0 s, explained by [] {
+        title: "Another program reads the terminal" / "有其他程序在读取考勤机",
+        text: "Something else marks its punches as read. The whole log is read for that, so nothing is lost, but late."
+            / "有其他程序将其打卡标记为已读。为此会读取全部记录，打卡不会丢失，但会延迟。",
+        mend: "Close the vendor's software (CrossChex and the like) that is connected to it."
+            / "请关闭连接该考勤机的厂商软件（如 CrossChex）。",
+    }
+    TerminalEpochSuspect = "terminal-epoch-suspect", High, after 0 s, explained by [] {
+        title: "Dates of the terminal do not fit" / "考勤机日期不符",
+        text: "A punch that just happened lies about a day from the terminal's own clock: it counts dates from another day."
+            / "刚发生的打卡与考勤机自身时钟相差约一天：其日期起算日与设置不同。",
+        mend: "Compare a punch with the terminal's display and correct epoch in its block."
+            / "请将一条打卡与考勤机显示的时间核对，并修改其配置中的 epoch。",
+    }
+    TerminalTampered = "terminal-tampered", High, after 0 s, explained by [] {
+        title: "Reader tampered with" / "读卡器被拆动",
+        text: "The reader says that its housing is open or that it was taken off the wall: somebody may be at its wires."
+            / "读卡器报告外壳被打开或已从墙上拆下：可能有人正在接触其线路。",
+        mend: "Send somebody to look; it goes when the reader is closed." / "请派人查看；读卡器复位后此状态自动消除。",
+    }
+    TerminalPowerFailing = "terminal-power-failing", Medium, after 5 s, explained by [] {
+        title: "Power of the reader fails" / "读卡器供电异常",
+        text: "The reader says that its power supply fails; without power nobody can punch there."
+            / "读卡器报告供电异常；断电后将无法在此打卡。",
+        mend: "Check its power supply and battery." / "请检查其电源和电池。",
+    }
+    TerminalChannelUnsafe = "terminal-channel-unsafe", High, after 10 s, explained by [] {
+        title: "No secure channel to the reader" / "无法与读卡器建立安全通道",
+        text: "The reader answers, but does not prove that it has our key: nothing that it tells is taken for a punch."
+            / "读卡器有应答，但无法证明持有我们的密钥：其上报的内容一概不作为打卡。",
+        mend: "Compare its key with key_file; a new reader is given the key with pair_until. If it worked before, look at the wires."
+            / "请核对其密钥与 key_file；新读卡器可用 pair_until 写入密钥。若此前正常，请检查线路。",
     }
 }

@@ -48,6 +48,9 @@ pub struct TerminalHealth {
     pub round_trip_ms: Option<u64>,
     pub failed_reads: u64,
     pub gaps_open: u64,
+    /// Of a counter without names.
+    pub passages: Option<u64>,
+    pub biometrics_dropped: Option<u64>,
 }
 
 impl TerminalHealth {
@@ -70,6 +73,8 @@ impl TerminalHealth {
             round_trip_ms: None,
             failed_reads: 0,
             gaps_open: 0,
+            passages: None,
+            biometrics_dropped: None,
         }
     }
 
@@ -86,7 +91,7 @@ impl TerminalHealth {
     /// Takes a report; whether it is news that cannot wait for the minute.
     pub(super) fn take(&mut self, report: Report) -> bool {
         self.last_seen = match report {
-            Report::FailedRead { .. } => self.last_seen,
+            Report::FailedRead { .. } | Report::Offline { .. } | Report::Delivery(_) => self.last_seen,
             _ => Some(Timestamp::now()),
         };
         match report {
@@ -116,8 +121,15 @@ impl TerminalHealth {
                 self.gaps_open = missing;
                 return news;
             }
+            Report::Delivery(delivery) => {
+                let news = self.delivery != delivery;
+                self.delivery = delivery;
+                return news;
+            }
+            Report::Passages { total } => self.passages = Some(total),
+            Report::BiometricsDropped { total } => self.biometrics_dropped = Some(total),
             // Conditions are kept beside the terminals.
-            Report::Seen | Report::Trouble { .. } | Report::Relief(_) => {}
+            Report::Seen | Report::Offline { .. } | Report::Trouble { .. } | Report::Relief(_) => {}
         }
         false
     }

@@ -111,6 +111,31 @@ impl FailureKind {
             Self::Refused => "look at the broker's log",
         }
     }
+
+    /// The same in Chinese.
+    pub fn mend_zh(self) -> &'static str {
+        match self {
+            Self::NoSuchHost => "请检查 mqtt.url 中的主机名及本机的域名服务器",
+            Self::ConnectionRefused => "请确认消息服务器正在运行，并检查 mqtt.url 中的端口",
+            Self::NoRoute => "请检查本机的网线、地址、网关和防火墙",
+            Self::Silent => "请检查沿途防火墙，以及服务器是否已停止响应",
+            Self::NotAcknowledging => "请检查服务器：它接受连接但不确认消息",
+            Self::Closed => "请查看服务器日志：可能限制了报文大小、每个客户端只许一个连接，或正在重启",
+            Self::TakenOver => "请找出使用相同 gateway.id 和 tenant 的另一台网关，并为其另取编号",
+            Self::Busy => "请检查服务器的负载和限制",
+            Self::Garbled => "请确认该端口上是 MQTT 服务器，且 TLS 与 mqtt.url 的写法一致",
+            Self::Files => "请检查 mqtt.ca_file、mqtt.cert_file、mqtt.key_file 及其读取权限",
+            Self::UnknownCa => "请把签发服务器证书的 CA 放入 mqtt.ca_file",
+            Self::Expired => "请更换服务器证书，并检查本机时钟",
+            Self::WrongName => "请在 mqtt.url 中写服务器证书里的名称",
+            Self::OurCertificate => "请检查 mqtt.cert_file 和 mqtt.key_file：服务器须信任其 CA，且证书未过期",
+            Self::Tls => "请确认服务器在此端口上使用 TLS 1.2 或 1.3",
+            Self::BadPassword => "请检查 mqtt.username 和 mqtt.password_file",
+            Self::NotAuthorised => "请检查 mqtt.username、mqtt.password_file 以及服务器对该客户端的访问规则",
+            Self::Version => "请把 mqtt.version 设为服务器支持的版本；服务器须支持 QoS 1",
+            Self::Refused => "请查看服务器日志",
+        }
+    }
 }
 
 /// Why a connection did not come about, or ended.

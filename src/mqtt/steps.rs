@@ -98,7 +98,11 @@ impl Sender {
         use rumqttc::v5::mqttbytes::{QoS, v5::Filter};
         match self {
             Self::V5(client) => client
-                .try_subscribe_many(filters.iter().map(|filter| Filter::new(filter, QoS::AtLeastOnce)))
+                .try_subscribe_many(filters.iter().map(|filter| Filter {
+                    // So that what was published retained can be told at once, and not only at the next connection.
+                    preserve_retain: true,
+                    ..Filter::new(filter, QoS::AtLeastOnce)
+                }))
                 .map_err(|error| queue_full(&error)),
             Self::V311(client) => {
                 let filter = |filter: &String| SubscribeFilter::new(filter.clone(), rumqttc::QoS::AtLeastOnce);

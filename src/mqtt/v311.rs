@@ -17,7 +17,7 @@ pub(super) fn open(
     settings: &MqttSettings,
     broker: &BrokerUrl,
     tls: Option<Arc<rustls::ClientConfig>>,
-    will: Message,
+    will: Option<Message>,
 ) -> (Sender, Steps) {
     let mut options = MqttOptions::new(&settings.client_id, address(broker), broker.port);
     if let Some(config) = tls {
@@ -31,8 +31,10 @@ pub(super) fn open(
         .set_keep_alive(settings.keep_alive.max(std::time::Duration::from_secs(5)))
         .set_clean_session(true)
         .set_max_packet_size(MAX_PACKET, MAX_PACKET)
-        .set_inflight(QUEUE as u16)
-        .set_last_will(LastWill::new(will.topic, will.payload, QoS::AtLeastOnce, will.retain));
+        .set_inflight(QUEUE as u16);
+    if let Some(will) = will {
+        options.set_last_will(LastWill::new(will.topic, will.payload, QoS::AtLeastOnce, will.retain));
+    }
     let (client, mut events) = AsyncClient::new(options, QUEUE);
     let mut network = NetworkOptions::new();
     network.set_tcp_nodelay(true);

@@ -26,7 +26,7 @@ pub(super) fn open(
     settings: &MqttSettings,
     broker: &BrokerUrl,
     tls: Option<Arc<rustls::ClientConfig>>,
-    will: Message,
+    will: Option<Message>,
 ) -> (Sender, Steps) {
     let mut options = MqttOptions::new(&settings.client_id, address(broker), broker.port);
     if let Some(config) = tls {
@@ -44,8 +44,10 @@ pub(super) fn open(
         .set_keep_alive(settings.keep_alive.max(std::time::Duration::from_secs(5)))
         .set_clean_start(true)
         .set_max_packet_size(Some(MAX_PACKET as u32))
-        .set_outgoing_inflight_upper_limit(QUEUE as u16)
-        .set_last_will(LastWill::new(will.topic, will.payload, QoS::AtLeastOnce, will.retain, None));
+        .set_outgoing_inflight_upper_limit(QUEUE as u16);
+    if let Some(will) = will {
+        options.set_last_will(LastWill::new(will.topic, will.payload, QoS::AtLeastOnce, will.retain, None));
+    }
     let (client, events) = AsyncClient::new(options, QUEUE);
     (Sender::V5(client), steps(events))
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ranges::Ranges,
-    record::{LedgerRecord, PunchRecord, RetiredRecord},
+    record::{LedgerRecord, LostRecord, PunchRecord, RetiredRecord, SettledRecord},
 };
 use crate::ledger::{Head, Ledger};
 
@@ -29,12 +29,40 @@ pub(super) struct LedgerState {
     pub(super) latest: Option<i64>,
     /// Numbers that damage took from the journal.
     pub(super) lost: Ranges,
+    /// What of them is recorded as lost, by the first number.
+    pub(super) losses: BTreeMap<u64, Loss>,
+    /// The instant at which the punch behind the latest hole was stored, where it was read since the start.
+    pub(super) hole_until: Option<i64>,
     /// Punches up to here were delivered everywhere, and only their ids are left.
     pub(super) retired: u64,
     /// The journal lost its end and somebody may know numbers that we do not: never used again.
     pub(super) closed: bool,
     /// The segment that names this ledger last, and how often it does.
     pub(super) named: (u64, u8),
+}
+
+/// Numbers of a ledger that are gone, as the journal has recorded it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Loss {
+    pub(super) first: u64,
+    pub(super) last: u64,
+    /// They were punched before it; and when the loss was recorded. Both in milliseconds since 1970.
+    pub(super) until: i64,
+    pub(super) at: i64,
+    /// Punches that were added since and were punched before `until`: so many of the lost ones may have come again.
+    pub(super) back: u64,
+    /// A person has taken note of it, or all of it was made good.
+    pub(super) settled: bool,
+}
+
+impl Loss {
+    pub(super) fn count(&self) -> u64 {
+        (self.last + 1).saturating_sub(self.first)
+    }
+
+    pub(super) fn is_made_good(&self) -> bool {
+        self.back >= self.count()
+    }
 }
 
 /// What of a [`LedgerState`] is kept in the index.
@@ -50,8 +78,18 @@ pub(super) struct KeptLedger {
     set_aside: u64,
     latest: Option<i64>,
     lost: Vec<(u64, u64)>,
+    losses: Vec<Loss>,
     retired: u64,
     closed: bool,
+}
+
+impl KeptLedger {
+    /// Whose it is, and the number of its next punch.
+    pub(super) fn stand(&self) -> (Ledger, u64) {
+        let Self { tenant, gateway, terminal, serial, begun, next, .. } = self;
+        let [tenant, gateway, terminal, serial] = [tenant, gateway, terminal, serial].map(Clone::clone);
+        (Ledger { tenant, gateway, terminal, serial, begun: *begun }, *next)
+    }
 }
 
 impl LedgerState {
@@ -66,6 +104,8 @@ impl LedgerState {
             set_aside: 0,
             latest: None,
             lost: Ranges::default(),
+            losses: BTreeMap::new(),
+            hole_until: None,
             retired: 0,
             closed: false,
             named: (0, 0),
@@ -81,6 +121,7 @@ impl LedgerState {
         let Ledger { tenant, gateway, terminal, serial, begun } = (*self.ledger).clone();
         let Self { next, head, set_aside, latest, retired, closed, .. } = *self;
         let lost = self.lost.iter().collect();
+        let losses = self.losses.values().cloned().collect();
         KeptLedger {
             tenant,
             gateway,
@@ -92,6 +133,7 @@ impl LedgerState {
             set_aside,
             latest,
             lost,
+            losses,
             retired,
             closed,
         }
@@ -114,6 +156,8 @@ pub(super) struct Catalogue {
     /// By terminal and serial: the source's number and the ledger in use.
     names: HashMap<String, (u32, Option<u32>)>,
     changed: BTreeSet<u32>,
+    /// Whether any loss may be open: most stores have none, and then nobody looks for them.
+    open_losses: bool,
 }
 
 fn name(tenant: &str, gateway: &str, terminal: &str, serial: &str) -> String {
@@ -197,6 +241,8 @@ impl Catalogue {
         (state.set_aside, state.latest, state.retired, state.closed) =
             (kept.set_aside, kept.latest, kept.retired, kept.closed);
         state.lost = kept.lost.into_iter().collect();
+        state.losses = kept.losses.into_iter().map(|loss| (loss.first, loss)).collect();
+        self.open_losses |= state.losses.values().any(|loss| !loss.settled);
         self.add(state);
         self.changed.remove(&number);
     }
@@ -247,11 +293,82 @@ impl Catalogue {
         if record.seq < state.next {
             return true;
         }
-        state.lost.insert(state.next, record.seq - 1);
+        if record.seq > state.next {
+            state.lost.insert(state.next, record.seq - 1);
+            state.hole_until = Some(record.stored());
+        }
         state.next = record.seq + 1;
         state.latest = state.latest.max(Some(record.local));
         self.changed.insert(record.ledger);
+        self.came_back(record.ledger, record.utc_ms());
         true
+    }
+
+    /// Takes a recorded loss out of the journal, or as it is recorded now.
+    pub(super) fn apply_lost(&mut self, record: &LostRecord<'_>) -> bool {
+        let &LostRecord { ledger, first, last, until, at, closes, .. } = record;
+        let Some(state) = self.ledgers.get_mut(&ledger) else { return false };
+        if first <= last {
+            state.lost.insert(first, last);
+            let new = Loss { first, last, until, at, back: 0, settled: false };
+            state.losses.entry(first).or_insert(new);
+        }
+        if closes {
+            state.next = state.next.max(last.saturating_add(1));
+        }
+        self.open_losses = true;
+        self.changed.insert(ledger);
+        if closes {
+            self.close(ledger);
+        }
+        true
+    }
+
+    pub(super) fn apply_settled(&mut self, record: &SettledRecord) -> bool {
+        let Some(state) = self.change(record.ledger) else { return false };
+        let told = |loss: &&mut Loss| record.first <= loss.first && loss.last <= record.last;
+        state.losses.values_mut().filter(told).for_each(|loss| loss.settled = true);
+        true
+    }
+
+    /// A punch was added to a ledger. One that was punched before a loss of its terminal may be one of the lost ones.
+    pub(super) fn came_back(&mut self, number: u32, utc_ms: i64) {
+        if !self.open_losses {
+            return;
+        }
+        let Some(source) = self.ledgers.get(&number).map(|state| state.source) else { return };
+        let open = |loss: &&mut Loss| !loss.settled && !loss.is_made_good() && utc_ms <= loss.until;
+        for state in self.ledgers.values_mut().filter(|state| state.source == source) {
+            if let Some(loss) = state.losses.values_mut().find(open) {
+                loss.back += 1;
+                self.changed.insert(state.number);
+                return;
+            }
+        }
+    }
+
+    /// Whether a punch that is added may be one that was lost.
+    pub(super) fn has_open_losses(&self) -> bool {
+        self.open_losses
+    }
+
+    /// Losses that nobody has settled, each with its ledger's number.
+    pub(super) fn open_losses(&self) -> impl Iterator<Item = (u32, &Loss)> {
+        let open = self.ledgers.values().flat_map(|it| it.losses.values().map(move |loss| (it.number, loss)));
+        open.filter(|(_, loss)| !loss.settled)
+    }
+
+    /// Numbers that are lost and that the journal does not say so of, yet.
+    pub(super) fn unrecorded(&self) -> Vec<(u32, u64, u64, Option<i64>)> {
+        let mut found = Vec::new();
+        for state in self.ledgers.values() {
+            let told: Ranges = state.losses.values().map(|loss| (loss.first, loss.last)).collect();
+            for (first, last) in state.lost.iter() {
+                let holes = told.missing(first, last).into_iter();
+                found.extend(holes.map(|(first, last)| (state.number, first, last, state.hole_until)));
+            }
+        }
+        found
     }
 
     /// The head after the last punch of a ledger.

@@ -8,6 +8,7 @@ use std::{
 };
 
 use driver_api::{NotStored, Origin, Stored};
+use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use super::{
@@ -19,18 +20,25 @@ use super::{
     intake,
     journal::{Journal, JournalError},
     lock::Lock,
+    note::NewNote,
     ranges::Ranges,
-    record::{ConfirmedRecord, LedgerRecord, Record, ZoneNames},
+    record::{ConfirmedAtRecord, LedgerRecord, NoteRecord, Record, StandingRecord, ZoneNames},
     seen::Seen,
     status::{FindingKind, SpoolTrouble},
 };
+use crate::inquiry::Standing;
 
 pub(super) enum Request {
     Commit(Box<Commit>),
+    Note(Box<NewNote>),
     /// Something was confirmed, and nothing had been before.
     Confirmed,
     /// Ledgers or destinations changed in memory.
     Changed,
+    /// A person knows of the losses of this terminal, or of all.
+    Acknowledge(Option<String>, oneshot::Sender<Result<u64, NotStored>>),
+    /// A terminal, or without a name the gateway, came into this state.
+    Standing(String, Standing),
     /// Say that you are alive.
     Ping(oneshot::Sender<()>),
     /// Write everything down and end.
@@ -49,6 +57,8 @@ pub(super) struct Committer {
     zones: ZoneNames,
     /// Since when something waits to be told to the journal, and to the index.
     confirmed_since: Option<Instant>,
+    /// What is to be noted, with when it was so, in milliseconds since 1970.
+    standings: Vec<(String, Standing, i64)>,
     pub(super) unindexed_since: Option<Instant>,
     /// A trouble of the disk that may be over any moment.
     retry: bool,
@@ -63,6 +73,8 @@ const CONFIRM_DELAY: Duration = Duration::from_secs(1);
 /// The index is written after so long, or so many ids: what a kill -9 costs at the next start is reading those again.
 const INDEX_DELAY: Duration = Duration::from_secs(2);
 const INDEX_IDS: usize = 16_384;
+/// Notes that wait for the disk at most.
+const STANDINGS: usize = 1000;
 const RETRY: Duration = Duration::from_secs(1);
 
 enum Ending {
@@ -88,6 +100,7 @@ impl Committer {
             group,
             zones: ZoneNames::default(),
             confirmed_since: None,
+            standings: Vec::new(),
             unindexed_since: Some(Instant::now()),
             retry: false,
             rebuild_at: None,
@@ -96,9 +109,9 @@ impl Committer {
 
     pub(super) fn run(mut self) {
         loop {
-            let (commits, ending) = self.wait();
-            if !commits.is_empty() || due(self.confirmed_since, CONFIRM_DELAY) {
-                self.write(commits);
+            let (commits, notes, ending) = self.wait();
+            if !commits.is_empty() || !notes.is_empty() || due(self.confirmed_since, CONFIRM_DELAY) {
+                self.write(commits, notes);
             } else if self.retry {
                 self.try_again();
             }
@@ -122,7 +135,7 @@ impl Committer {
     }
 
     /// All that waits now, as far as one group takes it; or nothing, when something else is due.
-    fn wait(&mut self) -> (Vec<Commit>, Option<Ending>) {
+    fn wait(&mut self) -> (Vec<Commit>, Vec<NewNote>, Option<Ending>) {
         let due = |since: Option<Instant>, delay: Duration| {
             since.map(|since| (since + delay).saturating_duration_since(Instant::now()))
         };
@@ -133,12 +146,16 @@ impl Committer {
             None => self.requests.recv().ok(),
             Some(limit) => self.requests.recv_timeout(limit).ok(),
         };
-        let (mut commits, mut bytes) = (Vec::new(), 0);
+        let (mut commits, mut notes, mut bytes) = (Vec::new(), Vec::new(), 0);
         while let Some(request) = next {
             match request {
                 Request::Commit(commit) => {
                     bytes += weight(&commit);
                     commits.push(*commit);
+                }
+                Request::Note(note) => {
+                    bytes += note.body.len() + 256;
+                    notes.push(*note);
                 }
                 Request::Confirmed => {
                     self.confirmed_since.get_or_insert_with(Instant::now);
@@ -147,37 +164,58 @@ impl Committer {
                 Request::Changed => {
                     self.unindexed_since.get_or_insert_with(Instant::now);
                 }
+                Request::Standing(terminal, standing) => {
+                    // A disk that takes nothing must not make a heap of them.
+                    if self.standings.len() < STANDINGS {
+                        self.standings.push((terminal, standing, Timestamp::now().as_millisecond()));
+                    }
+                    self.confirmed_since.get_or_insert_with(Instant::now);
+                }
+                Request::Acknowledge(terminal, answer) => {
+                    let done = self.acknowledge(terminal.as_deref()).map_err(not_stored);
+                    // Who asked may have stopped waiting; it is recorded.
+                    _ = answer.send(done);
+                }
                 // Who asked may have stopped waiting.
                 Request::Ping(answer) => _ = answer.send(()),
-                Request::Close(answer) => return (commits, Some(Ending::Closed(answer))),
-                Request::Abandon => return (Vec::new(), Some(Ending::Abandoned)),
+                Request::Close(answer) => return (commits, notes, Some(Ending::Closed(answer))),
+                Request::Abandon => return (Vec::new(), Vec::new(), Some(Ending::Abandoned)),
             }
             next = if bytes < GROUP_BYTES { self.requests.try_recv().ok() } else { None };
         }
-        (commits, None)
+        (commits, notes, None)
     }
 
-    /// One group: these commits, and what else waits for the journal.
-    fn write(&mut self, commits: Vec<Commit>) {
+    /// One group: these commits and notes, and what else waits for the journal.
+    fn write(&mut self, commits: Vec<Commit>, notes: Vec<NewNote>) {
         let mut draft = match self.draft(commits) {
             Ok(draft) => draft,
-            Err(error) => return self.index_failed(&error),
+            Err(error) => {
+                answer_notes(notes, &Err(NotStored::DiskFailed(error.to_string())));
+                return self.index_failed(&error);
+            }
         };
+        for NewNote { kind, key, body, stored, .. } in &notes {
+            draft.group.push(&Record::Note(NoteRecord { kind: *kind, key, body, stored: *stored }));
+        }
         let confirmed = self.take_confirmed();
-        if draft.group.is_empty() && confirmed.is_empty() {
+        if draft.group.is_empty() && confirmed.is_empty() && self.standings.is_empty() {
             return self.answer(draft.waiters, Ok(()));
         }
         match self.append(&draft, &confirmed) {
             Ok(()) => {
+                self.standings.clear();
                 self.works_again();
                 let entries = std::mem::take(&mut draft.entries);
                 let waiters = std::mem::take(&mut draft.waiters);
-                let indexed = self.settle(draft);
+                let indexed = self.remember(draft, &notes);
                 self.hand_on(entries);
+                self.settle_made_good();
                 self.answer(waiters, Ok(()));
                 if let Err(error) = indexed {
                     self.index_failed(&error);
                 }
+                answer_notes(notes, &Ok(()));
             }
             Err(error) => {
                 for (destination, pending) in confirmed {
@@ -185,7 +223,9 @@ impl Committer {
                 }
                 self.confirmed_since.get_or_insert_with(Instant::now);
                 self.fails(&error);
-                self.answer(draft.waiters, Err(not_stored(error)));
+                let failed = not_stored(error);
+                answer_notes(notes, &Err(failed.clone()));
+                self.answer(draft.waiters, Err(failed));
             }
         }
     }
@@ -238,8 +278,9 @@ impl Committer {
         let names: usize =
             draft.ledgers.values().map(|it| 160 + it.ledger.terminal.len() + it.ledger.serial.len()).sum();
         let ranges = confirmed.iter().flat_map(|(name, all)| all.values().map(move |ranges| (name, ranges)));
-        let told: usize = ranges.map(|(name, ranges)| (name.len() + 48) * ranges.iter().count()).sum();
-        let segment = self.journal.prepare(draft.group.bytes() + names + told)?;
+        let told: usize = ranges.map(|(name, ranges)| (name.len() + 56) * ranges.iter().count()).sum();
+        let noted: usize = self.standings.iter().map(|(terminal, ..)| terminal.len() + 24).sum();
+        let segment = self.journal.prepare(draft.group.bytes() + names + told + noted)?;
         self.group.clear();
         for (number, addition) in &draft.ledgers {
             if addition.named.0 != segment || addition.named.1 < 2 {
@@ -248,12 +289,22 @@ impl Committer {
             }
         }
         self.group.append(&draft.group);
+        let now = Timestamp::now().as_millisecond();
         for (destination, pending) in confirmed {
             for (&ledger, ranges) in pending {
                 for (first, last) in ranges.iter() {
-                    self.group.push(&Record::Confirmed(ConfirmedRecord { destination, ledger, first, last }));
+                    self.group.push(&Record::ConfirmedAt(ConfirmedAtRecord {
+                        destination,
+                        ledger,
+                        first,
+                        last,
+                        at: now,
+                    }));
                 }
             }
+        }
+        for (terminal, standing, at) in &self.standings {
+            self.group.push(&Record::Standing(StandingRecord::new(terminal, *standing, *at)));
         }
         let at = self.journal.append(&mut self.group)?;
         let mut catalogue = self.board.catalogue();
@@ -264,16 +315,20 @@ impl Committer {
             catalogue.advance(*number, &addition.advance);
             catalogue.name(*number, at.segment);
         }
+        draft.late.iter().for_each(|(number, utc_ms)| catalogue.came_back(*number, *utc_ms));
         Ok(())
     }
 
-    /// The group is durable: remembers its ids.
-    fn settle(&mut self, draft: Draft) -> Result<(), IndexError> {
+    /// The group is durable: remembers its ids and notes.
+    fn remember(&mut self, draft: Draft, notes: &[NewNote]) -> Result<(), IndexError> {
         self.unindexed_since.get_or_insert_with(Instant::now);
         let index = self.board.index.read().unwrap_or_else(PoisonError::into_inner);
         let index = index.as_ref().ok_or_else(IndexError::missing)?;
         for (key, id) in draft.ids {
             self.seen.insert(index, key, id)?;
+        }
+        for NewNote { kind, key, body, stored, .. } in notes {
+            index.put_note(*kind, key, *stored, body)?;
         }
         Ok(())
     }
@@ -357,16 +412,23 @@ impl Committer {
     }
 
     fn close(&mut self) {
-        if self.board.destinations().iter().any(|it| it.state().is_pending()) {
-            self.write(Vec::new());
+        if !self.standings.is_empty() || self.board.destinations().iter().any(|it| it.state().is_pending()) {
+            self.write(Vec::new(), Vec::new());
         }
         self.write_index();
         let index = self.board.index.write().unwrap_or_else(PoisonError::into_inner).take();
         let closed = index.is_some_and(|index| index.close().is_ok());
         // Otherwise the next start reads the journal's end again, or all of it.
-        if closed && let Err(error) = self.lock.closed(&self.board.store) {
+        if closed && let Err(error) = self.lock.closed(&self.board.store, self.journal.last_group()) {
             tracing::warn!(%error, "the store could not be marked as closed");
         }
+    }
+}
+
+fn answer_notes(notes: Vec<NewNote>, done: &Result<(), NotStored>) {
+    for note in notes {
+        // Whoever asked may have stopped waiting; what is written is written.
+        let _ = note.answer.send(done.clone());
     }
 }
 

@@ -43,7 +43,8 @@ fn read(record: &Record<'_>, zones: &mut ZoneNames) {
             }
         }
         Record::Retired(retired) => assert!(retired.ids().count() <= 1 << 16),
-        Record::SetAside(_) | Record::Confirmed(_) => {}
+        Record::SetAside(_) | Record::Confirmed(_) | Record::ConfirmedAt(_) | Record::Note(_) => {}
+        Record::Lost(_) | Record::Settled(_) | Record::Repaired(_) | Record::Standing(_) => {}
     }
 }
 

@@ -58,6 +58,8 @@ pub(super) struct Draft {
     pub(super) ledgers: BTreeMap<u32, Addition>,
     /// Ids that are new with this group.
     pub(super) ids: Vec<(BucketKey, PunchId)>,
+    /// Ledger and instant of each punch, while any are known to be lost: it may be one of those.
+    pub(super) late: Vec<(u32, i64)>,
     taken: HashSet<(u32, PunchId)>,
     /// The entries, if anybody is to have them when they are durable.
     pub(super) entries: Vec<(u32, Entry)>,
@@ -85,6 +87,7 @@ impl Draft {
             group: Group::new(seed),
             ledgers: BTreeMap::new(),
             ids: Vec::new(),
+            late: Vec::new(),
             taken: HashSet::new(),
             entries: Vec::new(),
             keep_entries,
@@ -187,6 +190,9 @@ impl Draft {
         advance.latest = advance.latest.max(Some(local));
         self.group.push(&Record::Punch(PunchRecord::of(number, &entry)));
         self.ids.push((key, id));
+        if look.catalogue.has_open_losses() {
+            self.late.push((number, entry.utc.as_millisecond()));
+        }
         if self.keep_entries || entry.origin == driver_api::Origin::Live {
             self.entries.push((number, entry));
         }

@@ -13,7 +13,7 @@ use super::{
     group::salvage,
     record::{Record, ZoneNames},
     segment::{Position, seed},
-    verify::Fault,
+    verify::{Fault, REPAIR},
     walk::{Step, Walk, store_id},
 };
 use crate::ledger::{Entry, Ledger};
@@ -59,7 +59,8 @@ impl Export {
     /// Reads the next group; whether there may be more.
     fn read(&mut self) -> io::Result<bool> {
         let Some(walk) = &mut self.walk else { return Ok(false) };
-        let damage = |at: Position, what| Exported::Damage(Fault { segment: at.segment, offset: at.offset, what });
+        let damage =
+            |at: Position, what| Exported::Damage(Fault { segment: at.segment, offset: at.offset, what, mend: REPAIR });
         match walk.next(None)? {
             // A tail is what the daemon is writing, or will deal with at its start.
             Step::End { .. } | Step::Tail { .. } => return Ok(false),
@@ -80,7 +81,9 @@ impl Export {
                     self.ledgers.entry(it.number).or_insert_with(|| Arc::new(it.ledger()));
                     continue;
                 }
-                Some(Record::Confirmed(_) | Record::Retired(_)) => continue,
+                Some(Record::Confirmed(_) | Record::Retired(_) | Record::Note(_)) => continue,
+                Some(Record::Lost(_) | Record::Settled(_) | Record::Repaired(_)) => continue,
+                Some(Record::ConfirmedAt(_) | Record::Standing(_)) => continue,
                 Some(Record::Punch(punch)) => match (self.ledgers.get(&punch.ledger), punch.entry(&mut self.zones)) {
                     (Some(ledger), Ok(entry)) => Exported::Punch(ledger.clone(), entry),
                     _ => damage(at, format!("punch {} before here cannot be read", punch.seq)),

@@ -62,7 +62,7 @@ pub(super) struct Applied {
 }
 
 impl Applied {
-    const LAYOUT: u32 = 1;
+    const LAYOUT: u32 = 2;
 
     pub(super) fn new(store: StoreId, last: Position, group: u64, end: Position) -> Self {
         Self { layout: Self::LAYOUT, store, last, group, end }
@@ -96,6 +96,7 @@ const LEDGER: u8 = b'l';
 const DESTINATION: u8 = b'd';
 const CONFIRMED: u8 = b'f';
 const CURSOR: u8 = b'c';
+const NOTE: u8 = b'n';
 const APPLIED: &[u8] = b"applied";
 
 impl Index {
@@ -151,6 +152,25 @@ impl Index {
 
     pub(super) fn set_cursor(&self, source: &str, cursor: &[u8]) -> Result<(), IndexError> {
         guarded(|| self.db.insert([&[CURSOR], source.as_bytes()].concat(), cursor)).map(drop)
+    }
+
+    /// Milliseconds since 1970, and what it says.
+    pub(super) fn note(&self, kind: u8, key: &str) -> Result<Option<(i64, Vec<u8>)>, IndexError> {
+        self.get(&note_key(kind, key))?.map(|value| parse_note(&value)).transpose()
+    }
+
+    pub(super) fn notes(&self, kind: u8) -> Result<Vec<(String, i64, Vec<u8>)>, IndexError> {
+        let found = guarded(|| self.db.scan_prefix([NOTE, kind]).collect::<sled::Result<Vec<_>>>())?;
+        let read = |(key, value): (sled::IVec, sled::IVec)| {
+            let (stored, body) = parse_note(&value)?;
+            Ok((text(&key[2..])?, stored, body))
+        };
+        found.into_iter().map(read).collect()
+    }
+
+    pub(super) fn put_note(&self, kind: u8, key: &str, stored: i64, body: &[u8]) -> Result<(), IndexError> {
+        let value = [&stored.to_le_bytes()[..], body].concat();
+        guarded(|| self.db.insert(note_key(kind, key), value)).map(drop)
     }
 
     /// Writes all of it or nothing.
@@ -222,6 +242,15 @@ impl Writes {
         let value = postcard::to_allocvec(value).expect("plain structs of numbers and texts, into memory");
         self.0.insert(key, value);
     }
+}
+
+fn note_key(kind: u8, key: &str) -> Vec<u8> {
+    [&[NOTE, kind], key.as_bytes()].concat()
+}
+
+fn parse_note(value: &[u8]) -> Result<(i64, Vec<u8>), IndexError> {
+    let (stored, body) = value.split_at_checked(8).ok_or_else(odd)?;
+    Ok((i64::from_le_bytes(stored.try_into().map_err(|_| odd())?), body.to_vec()))
 }
 
 fn seen_key(key: BucketKey, part: u32) -> [u8; 17] {

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io,
-    os::unix::fs::{FileExt, OpenOptionsExt},
+    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     path::Path,
     time::SystemTime,
 };
@@ -36,14 +36,56 @@ pub(super) enum LeftAs {
     Cut(StoreId),
 }
 
+/// What the lock file says.
 #[derive(Serialize, Deserialize)]
-struct Content {
+pub(super) struct Content {
     store: String,
     /// The kernel's boot id while the store is open, or empty.
     open_in_boot: String,
+    /// Number of the last group, when it was closed: so that a journal which lost its end since can be told.
+    #[serde(default)]
+    last_group: Option<u64>,
     /// When the file was made that this was written to, in nanoseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     born: Option<u128>,
+}
+
+impl Content {
+    pub(super) fn store(&self) -> Option<StoreId> {
+        parse(&self.store)
+    }
+
+    /// Number of the last group, where the store was closed in order.
+    pub(super) fn closed_at(&self) -> Option<u64> {
+        self.last_group.filter(|_| self.open_in_boot.is_empty())
+    }
+
+    /// Whether nothing can have been lost of what was written: it was closed, or the kernel that held it still runs.
+    pub(super) fn is_of_this_boot(&self) -> bool {
+        self.open_in_boot.is_empty() || self.open_in_boot == boot_id()
+    }
+
+    /// Whether the store was closed in order.
+    pub(super) fn is_closed(&self) -> bool {
+        self.open_in_boot.is_empty()
+    }
+}
+
+/// What the lock file of a journal says, without taking it; `None` where there is none that can be read.
+pub(super) fn peek(journal: &Path) -> Option<Content> {
+    let bytes = fs::read(journal.join("lock")).ok()?;
+    serde_json::from_slice(bytes.get(..bytes.len().min(512))?.trim_ascii()).ok()
+}
+
+/// Whether somebody holds the lock, as the kernel lists it: trying it out could get in the way of a daemon that starts.
+pub(super) fn is_held(journal: &Path) -> bool {
+    let Ok(inode) = fs::metadata(journal.join("lock")).map(|meta| meta.ino()) else { return false };
+    let Ok(locks) = fs::read_to_string("/proc/locks") else { return false };
+    let held = |line: &str| {
+        let mut words = line.split_whitespace();
+        words.any(|word| word == "FLOCK") && words.any(|word| word.rsplit(':').next() == Some(&inode.to_string()))
+    };
+    locks.lines().any(held)
 }
 
 impl Lock {
@@ -76,16 +118,17 @@ impl Lock {
 
     /// From now on the index may be written: durable before it is.
     pub(super) fn opened(&self, store: &StoreId) -> io::Result<()> {
-        self.write(store, boot_id())
+        self.write(store, boot_id(), None)
     }
 
-    /// Everything is synced, the index too.
-    pub(super) fn closed(&self, store: &StoreId) -> io::Result<()> {
-        self.write(store, String::new())
+    /// Everything is synced, the index too; this is the last group.
+    pub(super) fn closed(&self, store: &StoreId, last_group: u64) -> io::Result<()> {
+        self.write(store, String::new(), Some(last_group))
     }
 
-    fn write(&self, store: &StoreId, open_in_boot: String) -> io::Result<()> {
-        let content = Content { store: data_encoding::HEXLOWER.encode(store), open_in_boot, born: self.born };
+    fn write(&self, store: &StoreId, open_in_boot: String, last_group: Option<u64>) -> io::Result<()> {
+        let store = data_encoding::HEXLOWER.encode(store);
+        let content = Content { store, open_in_boot, last_group, born: self.born };
         let mut text = serde_json::to_string(&content)?;
         // Always of one length and in one sector: torn or not, it is one of the two, or is not read at all.
         text.push_str(&" ".repeat(255usize.saturating_sub(text.len())));
@@ -140,11 +183,14 @@ mod tests {
         assert_eq!(left, LeftAs::Unknown);
         lock.opened(&store).unwrap();
         assert_eq!(Lock::take(dir.path()).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert!(is_held(dir.path()));
         drop(lock);
         let (lock, left) = Lock::take(dir.path()).unwrap();
         assert_eq!(left, LeftAs::Died(store));
-        lock.closed(&store).unwrap();
+        lock.closed(&store, 7).unwrap();
         drop(lock);
+        assert_eq!(peek(dir.path()).unwrap().closed_at(), Some(7));
+        assert!(!is_held(dir.path()));
         assert_eq!(Lock::take(dir.path()).unwrap().1, LeftAs::Closed(store));
         let path = dir.path().join("lock");
         let other = format!("{{\"store\":\"{}\",\"open_in_boot\":\"an earlier one\"}}", "07".repeat(16));

@@ -80,7 +80,15 @@ pub(super) fn mend_tail(board: &Board, journal: &mut Journal, at: Position, byte
             Record::Ledger(ledger) => {
                 heads.entry(ledger.number).or_insert((ledger.next, Head(ledger.head)));
             }
-            Record::SetAside(_) | Record::Confirmed(_) | Record::Retired(_) => {}
+            Record::SetAside(_)
+            | Record::Confirmed(_)
+            | Record::Retired(_)
+            | Record::Lost(_)
+            | Record::Settled(_)
+            | Record::Repaired(_)
+            | Record::ConfirmedAt(_)
+            | Record::Standing(_)
+            | Record::Note(_) => {}
         }
         group.push(&record);
     }

@@ -10,7 +10,10 @@ use driver_api::{Clock, ClockSource, Direction, Flag, Mark, Origin, PunchId, Raw
 use jiff::{Timestamp, civil::DateTime, tz::Offset};
 use serde::{Deserialize, Serialize};
 
-use crate::ledger::{Entry, Head, Ledger};
+use crate::{
+    inquiry::Standing,
+    ledger::{Entry, Head, Ledger},
+};
 
 /// One record, borrowed from the group that holds it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,6 +30,22 @@ pub(super) enum Record<'a> {
     /// What is left of punches whose segment was retired.
     #[serde(borrow)]
     Retired(RetiredRecord<'a>),
+    /// Numbers of a ledger that are gone for good: written where the loss was found, behind everything that was there then.
+    #[serde(borrow)]
+    Lost(LostRecord<'a>),
+    /// A loss that a person has taken note of, or that was made good.
+    Settled(SettledRecord),
+    /// First in a group that a repair put in place of lost ones.
+    Repaired(RepairedRecord),
+    /// As `Confirmed`, with its time.
+    #[serde(borrow)]
+    ConfirmedAt(ConfirmedAtRecord<'a>),
+    /// A terminal came into another state; without a name it is the gateway itself.
+    #[serde(borrow)]
+    Standing(StandingRecord<'a>),
+    /// Something that does not follow from punches. The newest one of a kind and key holds.
+    #[serde(borrow)]
+    Note(NoteRecord<'a>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -90,6 +109,35 @@ pub(super) struct ConfirmedRecord<'a> {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct ConfirmedAtRecord<'a> {
+    pub(super) destination: &'a str,
+    pub(super) ledger: u32,
+    pub(super) first: u64,
+    pub(super) last: u64,
+    /// Milliseconds since 1970.
+    pub(super) at: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct StandingRecord<'a> {
+    pub(super) terminal: &'a str,
+    standing: u8,
+    /// Milliseconds since 1970.
+    pub(super) at: i64,
+}
+
+impl<'a> StandingRecord<'a> {
+    pub(super) fn new(terminal: &'a str, standing: Standing, at: i64) -> Self {
+        Self { terminal, standing: standing.code(), at }
+    }
+
+    /// `None` for one of a newer version.
+    pub(super) fn standing(&self) -> Option<Standing> {
+        Standing::of_code(self.standing).ok()
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct RetiredRecord<'a> {
     pub(super) ledger: u32,
     /// The punches that stood here; `first` is 0 where these are records set aside.
@@ -99,6 +147,51 @@ pub(super) struct RetiredRecord<'a> {
     pub(super) head: [u8; 32],
     /// For each: `local` as a little-endian i64, and the id.
     pub(super) ids: &'a [u8],
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct LostRecord<'a> {
+    pub(super) ledger: u32,
+    /// The numbers; none where `first` is greater than `last`.
+    pub(super) first: u64,
+    pub(super) last: u64,
+    /// They became durable before this, in milliseconds since 1970: so what comes again of them was punched before it.
+    pub(super) until: i64,
+    /// When the loss was recorded, in milliseconds since 1970.
+    pub(super) at: i64,
+    /// The journal lost its end, so that nobody knows the last number of this ledger: it is never used again.
+    pub(super) closes: bool,
+    pub(super) why: &'a str,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct SettledRecord {
+    pub(super) ledger: u32,
+    pub(super) first: u64,
+    pub(super) last: u64,
+    /// Milliseconds since 1970.
+    pub(super) at: i64,
+    /// As many punches as were lost came again; otherwise a person said that it is known.
+    pub(super) made_good: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct RepairedRecord {
+    /// Numbers of the groups that were lost. The group that holds this has the last of them.
+    pub(super) first_group: u64,
+    pub(super) last_group: u64,
+    /// Milliseconds since 1970.
+    pub(super) at: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct NoteRecord<'a> {
+    /// As in `NoteKind`; those of a newer version are kept unread.
+    pub(super) kind: u8,
+    pub(super) key: &'a str,
+    pub(super) body: &'a [u8],
+    /// Milliseconds since 1970.
+    pub(super) stored: i64,
 }
 
 impl RetiredRecord<'_> {
@@ -149,6 +242,7 @@ codes!(Direction: Unknown = 0, In = 1, Out = 2, BreakOut = 3, BreakIn = 4, Overt
 codes!(Verify: Unknown = 0, Password = 1, Finger = 2, Card = 3, Face = 4, Palm = 5);
 codes!(Origin: Live = 0, Backfill = 1, Reread = 2, Manual = 3, Import = 4);
 codes!(ClockSource: Unknown = 0, Probed = 1, Arrival = 2);
+codes!(Standing: Connecting = 0, Online = 1, Offline = 2, Refused = 3, Started = 4, Stopped = 5);
 // The number of a bit.
 codes!(Flag: ClockUnset = 0, Future = 1, DuplicateSecond = 2, UnknownTerminal = 3, UnknownPerson = 4, Denied = 5,
     AmbiguousTime = 6, NonexistentTime = 7);
@@ -236,6 +330,11 @@ impl<'a> PunchRecord<'a> {
     /// Milliseconds since 1970.
     pub(super) fn stored(&self) -> i64 {
         self.stored
+    }
+
+    /// The normalised instant, in milliseconds since 1970.
+    pub(super) fn utc_ms(&self) -> i64 {
+        self.local.saturating_add(self.shift).saturating_mul(1000)
     }
 }
 

@@ -17,6 +17,7 @@ use super::{
     index::{Applied, Index, IndexError, Kept},
     journal::Journal,
     lock::{LeftAs, Lock},
+    losses::{self, Behind},
     mend::{mend_tail, report_damage},
     record::ZoneNames,
     replay::{Replay, set_aside},
@@ -114,9 +115,8 @@ pub(super) fn open(
         board.trouble(SpoolTrouble::IndexFailed, Some(error.to_string()));
         committer_waits = Some(Instant::now() + INDEX_RETRY);
     }
-    for (number, next) in ahead {
-        close_if_behind(&board, number, next);
-    }
+    let behind: Vec<_> = ahead.into_iter().map(|(ledger, next)| Behind { ledger, last: next - 1 }).collect();
+    losses::record(&board, &mut journal, &behind);
     if lock.is_copied() {
         begin_anew(&board);
     }
@@ -291,18 +291,6 @@ fn is_of(dir: &Path, applied: &Applied, store: &StoreId) -> Result<(), String> {
 /// Keeps how far an index that is not used knew each ledger.
 fn remember(catalogue: &mut Catalogue, ledgers: Vec<(u32, KeptLedger)>) {
     ledgers.into_iter().for_each(|(number, ledger)| catalogue.restore(number, ledger));
-}
-
-/// A ledger that somebody may know to a higher number than we do is not used again.
-fn close_if_behind(board: &Board, number: u32, next: u64) {
-    let mut catalogue = board.catalogue();
-    let Some(state) = catalogue.get(number).filter(|state| state.next < next) else { return };
-    let (terminal, ours) = (state.ledger.terminal.clone(), state.next);
-    catalogue.close(number);
-    drop(catalogue);
-    let text =
-        format!("the journal lost punches {ours} to {} of {terminal}: its next punch begins a new ledger", next - 1);
-    board.find(FindingKind::Damage, text);
 }
 
 fn restore(board: &Board, kept: Kept) {

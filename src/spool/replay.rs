@@ -72,6 +72,17 @@ impl Replay<'_> {
                 Some(Record::Confirmed(it)) => {
                     (self.destinations)(it.destination).state().apply(it.ledger, it.first, it.last);
                 }
+                Some(Record::Lost(lost)) => self.orphans += u64::from(!self.catalogue.apply_lost(&lost)),
+                Some(Record::Settled(settled)) => self.orphans += u64::from(!self.catalogue.apply_settled(&settled)),
+                Some(Record::Repaired(_) | Record::Standing(_)) => {}
+                Some(Record::ConfirmedAt(it)) => {
+                    (self.destinations)(it.destination).state().apply(it.ledger, it.first, it.last);
+                }
+                Some(Record::Note(it)) => {
+                    if let Some(index) = self.index {
+                        index.put_note(it.kind, it.key, it.stored, it.body)?;
+                    }
+                }
                 Some(Record::Retired(retired)) => {
                     self.catalogue.apply_retired(&retired);
                     match self.catalogue.get(retired.ledger).map(|state| state.source) {

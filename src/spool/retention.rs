@@ -13,6 +13,7 @@ use super::{
     board::Board,
     committer::Request,
     group::Group,
+    note::NoteKind,
     record::{PunchRecord, Record, RetiredRecord, ZoneNames},
     segment::{Position, SEGMENT_HEADER, SegmentFile, SegmentHeader, list, segment_path, stub_path},
     walk::{Step, Walk},
@@ -46,6 +47,9 @@ fn is_old(file: &SegmentFile, retention: Duration) -> io::Result<bool> {
     let changed = fs::metadata(&file.path)?.modified()?;
     Ok(SystemTime::now().duration_since(changed).is_ok_and(|age| age >= retention))
 }
+
+/// A segment full of notes has no stub that is worth it, in bytes.
+const STUB_LIMIT: usize = 2 << 20;
 
 struct Stub {
     group: Group,
@@ -83,9 +87,18 @@ fn stub(board: &Board, file: &SegmentFile, retention: Duration) -> io::Result<Op
                     stub.last.insert(punch.ledger, punch.seq);
                 }
                 Record::SetAside(aside) => runs.set_aside(&mut stub.group, aside.ledger, aside.id),
-                Record::Retired(_) | Record::Confirmed(_) => {}
+                // What is lost stays lost, whatever becomes of its neighbours.
+                Record::Lost(_) | Record::Settled(_) => stub.group.push(&record),
+                // An old time says nothing beside a newer one.
+                Record::Note(ref note) if note.kind == NoteKind::Time as u8 => {}
+                Record::Note(_) => stub.group.push(&record),
+                Record::Retired(_) | Record::Confirmed(_) | Record::ConfirmedAt(_) => {}
+                Record::Repaired(_) | Record::Standing(_) => {}
             }
         }
+    }
+    if stub.group.bytes() > STUB_LIMIT {
+        return Ok(None);
     }
     runs.finish(&mut stub.group);
     Ok(Some(stub))

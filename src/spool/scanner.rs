@@ -36,6 +36,8 @@ pub(super) struct Scanner {
     last: HashMap<u32, u64>,
     zones: ZoneNames,
     at_end: bool,
+    /// The end up to which there was no segment to walk over: an empty journal has an end too, which no walk ever reaches.
+    nothing_to: Option<Position>,
 }
 
 /// Punches in runs that are not full; with hundreds of ledgers mixed, segments get shorter instead of memory longer.
@@ -53,6 +55,7 @@ impl Scanner {
             last: HashMap::new(),
             zones: ZoneNames::default(),
             at_end: false,
+            nothing_to: None,
         }
     }
 
@@ -64,7 +67,7 @@ impl Scanner {
 
     /// Whether nothing is left to read before `end`. (A fill may stop there with its hands full and not know it.)
     pub(super) fn has_read_to(&self, end: Position) -> bool {
-        self.at_end && self.walk.position() >= end
+        self.at_end && (self.walk.position() >= end || self.nothing_to == Some(end))
     }
 
     /// Reads some more, up to `end`; blocks on the disk, for some hundred kilobytes at most.
@@ -74,6 +77,7 @@ impl Scanner {
             let at = match self.walk.next(Some(end))? {
                 Step::End { .. } => {
                     self.at_end = true;
+                    self.nothing_to = self.walk.is_nowhere().then_some(end);
                     break;
                 }
                 Step::Missing { at, first, last } => {

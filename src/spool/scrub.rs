@@ -27,11 +27,16 @@ fn look(state_dir: &Path) -> Option<String> {
     };
     let faults = report.faults.iter().map(|it| format!("segment {} byte {}: {}", it.segment, it.offset, it.what));
     let missing = report.ledgers.iter().flat_map(|ledger| {
-        ledger.missing.iter().map(move |(first, last)| {
+        // What the journal itself says to be lost is told by a condition of its own.
+        ledger.missing.iter().filter(|it| it.recorded.is_none()).map(move |it| {
+            let (first, last) = (it.first, it.last);
             format!("punches {first} to {last} of {} ledger {} are missing", ledger.terminal, ledger.ledger)
         })
     });
     let all: Vec<String> = faults.chain(missing).collect();
+    if all.is_empty() {
+        return None;
+    }
     let more = all.len().saturating_sub(TOLD);
     let told = all[..all.len() - more].join("; ");
     Some(if more > 0 { format!("{told}; and {more} more") } else { told })

@@ -9,7 +9,12 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
-    board::Board, catalogue::LedgerState, delivery::Destination, outbox::oldest, ranges::Ranges, segment::list,
+    board::Board,
+    catalogue::{LedgerState, Loss},
+    delivery::Destination,
+    outbox::oldest,
+    ranges::Ranges,
+    segment::list,
 };
 use crate::ledger::{Head, Ledger};
 
@@ -58,10 +63,23 @@ pub struct LedgerStatus {
     pub set_aside: u64,
     /// Numbers that damage took from the journal.
     pub lost: Vec<(u64, u64)>,
+    /// Those of them that nobody has taken note of and that were not made good, with how many may have come again since.
+    pub open_losses: Vec<OpenLoss>,
     /// Twins dropped since the start.
     pub twins_dropped: u64,
     /// Per destination: all punches up to here are confirmed.
     pub confirmed_through: Vec<(String, u64)>,
+}
+
+/// Numbers of a ledger that are lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenLoss {
+    pub first: u64,
+    pub last: u64,
+    /// When it was found.
+    pub at: Timestamp,
+    /// Punches from before the loss that were added since.
+    pub back: u64,
 }
 
 /// How long commits took, from the call to the answer, among the last [`CommitTimes::KEPT`].
@@ -169,6 +187,13 @@ pub(super) fn of(board: &Board) -> SpoolStatus {
     }
 }
 
+impl OpenLoss {
+    fn of(loss: &Loss) -> Self {
+        let at = Timestamp::from_millisecond(loss.at).unwrap_or(Timestamp::UNIX_EPOCH);
+        Self { first: loss.first, last: loss.last, at, back: loss.back }
+    }
+}
+
 fn ledger(state: &LedgerState, twins: &HashMap<u32, u64>, destinations: &[Arc<Destination>]) -> LedgerStatus {
     let through = |it: &Arc<Destination>| it.state().confirmed(state.number).map_or(0, Ranges::through);
     LedgerStatus {
@@ -178,6 +203,7 @@ fn ledger(state: &LedgerState, twins: &HashMap<u32, u64>, destinations: &[Arc<De
         punches: state.punches(),
         set_aside: state.set_aside,
         lost: state.lost.iter().collect(),
+        open_losses: state.losses.values().filter(|loss| !loss.settled).map(OpenLoss::of).collect(),
         twins_dropped: twins.get(&state.number).copied().unwrap_or(0),
         confirmed_through: destinations.iter().map(|it| (it.name.clone(), through(it))).collect(),
     }

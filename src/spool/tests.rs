@@ -4,6 +4,8 @@ mod damage;
 mod delivery;
 mod faults;
 mod model;
+mod notes;
+mod repair;
 
 use std::{future::Future, path::Path, sync::Arc, time::Duration};
 

@@ -7,6 +7,7 @@ use std::{
 
 use super::{
     group::{records, salvage},
+    lock,
     record::Record,
     segment::{Piece, Position, SegmentFile, SegmentHeader, SegmentReader, list},
 };
@@ -36,12 +37,28 @@ pub(super) struct Walk {
     /// A group that was read while others before it are missing.
     held_back: Option<Step>,
     damaged: bool,
+    /// It began at the very first group, so that even those before the first one found can be missed.
+    from_start: bool,
 }
 
 impl Walk {
     /// From the group that begins at `from`.
     pub(super) fn new(dir: &Path, seed: u32, from: Position) -> Self {
-        Self { dir: dir.into(), seed, at: from, reader: None, group: 0, held_back: None, damaged: false }
+        Self {
+            dir: dir.into(),
+            seed,
+            at: from,
+            reader: None,
+            group: 0,
+            held_back: None,
+            damaged: false,
+            from_start: false,
+        }
+    }
+
+    /// Through all of it, from the group that was the first one ever.
+    pub(super) fn whole(dir: &Path, seed: u32) -> Self {
+        Self { from_start: true, ..Self::new(dir, seed, Position::default()) }
     }
 
     /// As [`Walk::new`], where the group before is known by its number.
@@ -100,9 +117,10 @@ impl Walk {
                 Piece::Group { offset, number } => {
                     let at = Position { segment, offset };
                     let expected = self.group + 1;
-                    let known = self.group != 0;
+                    let known = self.group != 0 || self.from_start;
                     self.group = number;
-                    if known && number > expected && !retired {
+                    // A stub stands for all groups of its segment, and what a repair put there for all that it replaces.
+                    if known && number > expected && !retired && !self.replaces(expected) {
                         self.held_back = Some(Step::Group { at });
                         return Ok(Step::Missing { at, first: expected, last: number - 1 });
                     }
@@ -128,6 +146,12 @@ impl Walk {
                 },
             }
         }
+    }
+
+    /// Whether the group just read stands for lost ones from `first` on.
+    fn replaces(&self, first: u64) -> bool {
+        let told = records(self.bytes()).next().flatten();
+        matches!(told, Some(Record::Repaired(told)) if told.first_group <= first && told.last_group == self.group)
     }
 
     /// Opens the segment at `self.at`, or the next one there is. Tells whether there is one.
@@ -156,19 +180,29 @@ impl Walk {
         Err(io::ErrorKind::NotFound.into())
     }
 
+    /// It found no segment to stand in.
+    pub(super) fn is_nowhere(&self) -> bool {
+        self.reader.is_none()
+    }
+
     fn file_behind(&self, segment: u64) -> io::Result<Option<SegmentFile>> {
         Ok(list(&self.dir)?.into_iter().find(|file| file.number > segment))
     }
 }
 
-/// The id of the store in this journal, from the first segment whose header is right.
+/// The id of the store in this journal: from its lock file, where a segment says the same or none says anything, else from
+/// the first segment whose header is right.
 pub(super) fn store_id(dir: &Path) -> io::Result<Option<[u8; 16]>> {
+    let mut told = Vec::new();
     for file in list(dir)? {
-        if let Some(header) = SegmentHeader::of_file(&file.path)?
-            && header.segment == file.number
-        {
-            return Ok(Some(header.store));
-        }
+        told.extend(SegmentHeader::of_file(&file.path)?.map(|header| (header.segment == file.number, header.store)));
     }
-    Ok(None)
+    let locked = lock::peek(dir).and_then(|content| content.store());
+    if let Some(locked) = locked
+        && (told.is_empty() || told.iter().any(|(_, store)| *store == locked))
+    {
+        return Ok(Some(locked));
+    }
+    let first = told.iter().find(|(in_place, _)| *in_place).or(told.first());
+    Ok(first.map(|(_, store)| *store))
 }

@@ -2,8 +2,9 @@
 
 use super::{Sources, link_up};
 use crate::{
-    console::{ConditionLine, Link, Queue, Status, TerminalCount, TerminalLine, headline},
+    console::{ConditionLine, Link, OwnClock, Queue, Status, TerminalCount, TerminalLine, headline},
     health::TerminalState,
+    host,
 };
 
 pub fn status(sources: &Sources) -> Status {
@@ -18,6 +19,7 @@ pub fn status(sources: &Sources) -> Status {
         tenant: sources.tenant.clone(),
         gateway: sources.gateway.clone(),
         version: env!("CARGO_PKG_VERSION").into(),
+        key: sources.key.to_string(),
         state: if link_up(&link) { "online".into() } else { link.state.name().into() },
         uptime_s: sources.started.elapsed().as_secs(),
         queue: Queue {
@@ -36,6 +38,11 @@ pub fn status(sources: &Sources) -> Status {
             online: terminals.values().filter(|it| it.state == TerminalState::Online).count(),
             total: terminals.len(),
         },
+        clock: OwnClock {
+            source: host::clock_source(),
+            offset_ms: host::clock_offset_ms(),
+            doubt: sources.clock.doubt(),
+        },
         conditions,
     }
 }
@@ -44,7 +51,10 @@ pub fn terminals(sources: &Sources) -> Vec<TerminalLine> {
     let ledgers = sources.spool.status().ledgers;
     let one = |(name, it): (String, crate::health::TerminalHealth)| {
         let mine = || ledgers.iter().filter(|status| status.ledger.terminal == name);
+        let (unserved, cause) = sources.health.unserved_by(&name).unzip();
         TerminalLine {
+            unserved: unserved.map(|code| code.kind().code.into()),
+            cause,
             driver: it.driver.into(),
             delivery: it.delivery,
             state: it.state.name().into(),
@@ -77,4 +87,33 @@ pub fn conditions(sources: &Sources) -> Vec<ConditionLine> {
         mend: condition.kind.mend.en.into(),
     };
     sources.health.conditions().into_iter().map(one).collect()
+}
+
+/// How terminals and the way to the broker stand, in words; and what is wrong with them.
+pub fn standing(sources: &Sources, wanted: impl Fn(&str) -> bool) -> Vec<String> {
+    super::judge(sources);
+    let mut said = Vec::new();
+    for (name, it) in sources.health.terminals().into_iter().filter(|(name, _)| wanted(name)) {
+        let mut line = format!("{name} is {} since {}", it.state.name(), it.since);
+        if let Some(records) = it.records {
+            line += &format!("; it says that it holds {records} records");
+        }
+        if it.gaps_open > 0 {
+            line += &format!("; {} of them are missing here", it.gaps_open);
+        }
+        if let Some(skew) = it.clock.skew_ms {
+            line += &format!("; its clock is off by {skew} ms");
+        }
+        said.push(line);
+    }
+    let link = sources.link.borrow().clone();
+    let spool = sources.spool.status();
+    let waiting = spool.queues.first().map_or(0, |queue| queue.undelivered);
+    said.push(format!("the broker is {} since {}; {waiting} punches wait for it", link.state.name(), link.since));
+    let about = |it: &ConditionLine| it.subject.as_deref().is_none_or(&wanted);
+    for it in conditions(sources).into_iter().filter(about) {
+        let subject = it.subject.map(|subject| format!("{subject}: ")).unwrap_or_default();
+        said.push(format!("{subject}{} ({}). {}", it.title, it.cause, it.mend));
+    }
+    said
 }

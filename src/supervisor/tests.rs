@@ -5,9 +5,10 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use driver_api::{Delivery, Driver, Line, async_trait, fake::FakeGateway};
+use driver_api::{Delivery, Driver, DriverError, Line, async_trait, fake::FakeGateway};
 
 use super::*;
+use crate::health::TerminalState;
 
 /// Does what its script says, run after run; the last word of the script goes on for ever.
 struct Scripted {

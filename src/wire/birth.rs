@@ -21,6 +21,11 @@ pub struct Birth {
     pub ledgers: Vec<LedgerHead>,
     /// The keys whose signatures this gateway accepts.
     pub key_ids: Vec<String>,
+    /// With which this gateway's responses and audit entries are signed: `ed25519:` and 32 bytes in base64url. Compare it with
+    /// what `punchgate status` shows on site before you trust it.
+    pub gateway_key: String,
+    /// Signed commands that it takes.
+    pub commands: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -48,4 +53,7 @@ pub struct LedgerHead {
     /// The chain after that punch.
     #[schemars(with = "schema::Head")]
     pub head: Head,
+    /// Numbers that damage took from the gateway's disk, as ranges from first to last: they will not come any more.
+    /// At most the latest 16 of them.
+    pub lost: Vec<(u64, u64)>,
 }

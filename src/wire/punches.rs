@@ -75,6 +75,10 @@ struct Punch<'a> {
     #[schemars(with = "schema::Instant")]
     utc: Timestamp,
     clock: Clock,
+    /// `utc` less the measured skew: when it was by the gateway's clock, within `clock.err_ms`. Null where the skew was not
+    /// measured. `local` and `utc` stay what the terminal said.
+    #[schemars(with = "Option<schema::Instant>")]
+    corrected: Option<Timestamp>,
     direction: &'a DirectionMark,
     verify: &'a VerifyMark,
     work_code: Option<&'a str>,
@@ -106,6 +110,7 @@ impl<'a> Punch<'a> {
             zone: &entry.zone,
             utc: entry.utc,
             clock: entry.clock,
+            corrected: entry.corrected(),
             direction: &entry.direction,
             verify: &entry.verify,
             work_code: entry.work_code.as_deref(),

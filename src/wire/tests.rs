@@ -65,8 +65,11 @@ fn birth() -> Birth {
             ledger: segment.ledger.begun,
             last: segment.last(),
             head: segment.entries[2].head(),
+            lost: vec![],
         }],
         key_ids: vec![],
+        gateway_key: "ed25519:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo".into(),
+        commands: vec!["challenge".into(), "health".into()],
     }
 }
 
@@ -138,6 +141,8 @@ fn terminal_health() -> health::TerminalHealth {
         twins_dropped: Some(4),
         quarantined: Some(0),
         gaps_open: 0,
+        passages: None,
+        biometrics_dropped: None,
         conditions: vec![condition()],
         conditions_left_out: 0,
     }

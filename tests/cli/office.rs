@@ -10,11 +10,12 @@ use std::{
 
 use async_trait::async_trait;
 use driver_api::{Delivery, Direction, Flag, Mark, Origin, PunchId, Raw, Verify};
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, civil::DateTime};
 use punchgate::console::{
-    ConditionLine, Console, Desk, Failed, Link, PunchFilter, PunchLine, Queue, Status, TerminalCount, TerminalLine,
-    headline,
+    ConditionLine, Console, Desk, Failed, Link, OwnClock, PunchFilter, PunchLine, Queue, Status, TerminalCount,
+    TerminalLine, headline,
 };
+use punchgate::inquiry::{Question, Silence, Trail};
 use tempfile::TempDir;
 use tokio::{runtime::Runtime, sync::broadcast};
 use tokio_util::sync::CancellationToken;
@@ -54,6 +55,8 @@ fn terminal(name: &str, state: &str) -> TerminalLine {
         driver: "zk".into(),
         delivery: Delivery::Logged,
         state: state.into(),
+        unserved: None,
+        cause: None,
         since: ago(7_200),
         last_seen: None,
         last_punch: None,
@@ -85,6 +88,7 @@ fn condition() -> ConditionLine {
 impl Desk for Double {
     async fn status(&self) -> Status {
         Status {
+            key: "ed25519:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo".into(),
             headline: headline(&[condition()]),
             tenant: "acme".into(),
             gateway: "sz-03".into(),
@@ -99,6 +103,7 @@ impl Desk for Double {
                 cause: Some("connection refused".into()),
             },
             terminals: TerminalCount { online: 1, total: 2 },
+            clock: OwnClock { source: Some("ntp".into()), offset_ms: Some(-840.2), doubt: None },
             conditions: vec![condition()],
         }
     }
@@ -120,14 +125,32 @@ impl Desk for Double {
         self.live.subscribe()
     }
 
-    async fn reconcile(&self, terminal: &str) -> Result<serde_json::Value, Failed> {
+    async fn reconcile(
+        &self,
+        terminal: &str,
+        from: Option<DateTime>,
+        to: Option<DateTime>,
+    ) -> Result<serde_json::Value, Failed> {
         match terminal {
-            "front-door" => Ok(serde_json::json!({"read": 4000, "new_punches": 2})),
+            "front-door" if from.is_none() => Ok(serde_json::json!({"read": 4000, "new_punches": 2})),
+            "front-door" => Ok(serde_json::json!({"from": from, "to": to})),
             _ => Err(Failed {
                 why: format!("there is no terminal {terminal:?}"),
                 mend: "see punchgate terminals".into(),
             }),
         }
+    }
+
+    async fn why(&self, _: &Question) -> Result<Trail, Failed> {
+        Ok(Trail::default())
+    }
+
+    async fn silence(&self, _: &str) -> Result<(Silence, Vec<String>), Failed> {
+        Err(Failed { why: "nobody knows".into(), mend: String::new() })
+    }
+
+    async fn acknowledge(&self, terminal: Option<&str>) -> Result<u64, Failed> {
+        Ok(terminal.map_or(7, |_| 5))
     }
 }
 

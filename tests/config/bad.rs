@@ -22,7 +22,40 @@ fn every_problem_is_told_with_its_key_its_value_and_its_mend() {
 const URL: &str = r#"url = "mqtts://broker.example""#;
 const CA: &str = r#"ca_file = "ca.pem""#;
 
+const OPERATOR: &str = "[[terminal]]\n";
+
 const BAD: &[(&str, &str, &str)] = &[
+    (
+        OPERATOR,
+        "[commands]\nallow = [\"terminal.unlok\"]\n[[terminal]]\n",
+        r#"config.toml has 1 problem
+commands.allow = ["terminal.unlok"]
+    why:  "terminal.unlok" is no dangerous command; the others need no switch
+    mend: did you mean terminal.unlock?"#,
+    ),
+    (
+        OPERATOR,
+        "[[operator]]\nname = \"li\"\nperson = \"7\"\nroles = [\"root\"]\nnot_after = \"2000-01-01\"\nterminals = [\"front-dor\"]\n\
+         public_key = \"ed25519:AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"\n[[terminal]]\n",
+        r#"config.toml has 3 problems
+operator "li" public_key = "ed25519:AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+    why:  it is no key: it is one of the weak keys, with which anybody can sign
+    mend: write the line that `punchgate remote keygen` printed for this person
+operator "li" roles = ["root"]
+    why:  it names no role, or one that there is not
+    mend: write one or more of "viewer", "support", "admin"
+operator "li" terminals = ["front-dor"]
+    why:  there is no terminal "front-dor"
+    mend: did you mean front-door?"#,
+    ),
+    (
+        OPERATOR,
+        "[operator]\nname = \"li\"\n[[terminal]]\n",
+        r#"config.toml has 1 problem
+operator = {...}
+    why:  it is a list of blocks
+    mend: write [[operator]] on a line, and its keys below"#,
+    ),
     (
         URL,
         r#"url = "mqtt://broker.example:8883""#,

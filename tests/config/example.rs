@@ -33,7 +33,9 @@ fn load(text: &str) -> Result<Config, Rejected> {
     let site = Site::new();
     let mut text = text.to_owned();
     for (key, value) in files_of(&text.parse().unwrap()) {
-        let path = site.write(Path::new(&value).file_name().unwrap().to_str().unwrap(), "1234\n");
+        // The key of a secure channel has its form; other secrets are any words.
+        let secret = if value.ends_with("gate-1.key") { "00112233445566778899aabbccddeeff\n" } else { "1234\n" };
+        let path = site.write(Path::new(&value).file_name().unwrap().to_str().unwrap(), secret);
         match key.as_str() {
             "ca_file" => site.pair("ca", 2099),
             "cert_file" | "key_file" => site.pair("gateway", 2099),
@@ -72,6 +74,10 @@ fn keys_of(example: &toml::Table) -> BTreeSet<String> {
                     keys.extend(block.as_table().unwrap().keys().map(|key| format!("{driver} terminal {key}")));
                 }
             }
+            ("operator", toml::Value::Array(blocks)) => {
+                let own = blocks.iter().flat_map(|block| block.as_table().unwrap().keys());
+                keys.extend(own.map(|key| format!("operator {key}")));
+            }
             ("driver", toml::Value::Table(sections)) => {
                 for (driver, section) in sections {
                     keys.extend(section.as_table().unwrap().keys().map(|key| format!("driver.{driver}.{key}")));
@@ -103,11 +109,15 @@ fn the_example_has_every_key_that_the_code_knows_and_no_other() {
             Some(format!("{} terminal {own}", terminal.driver))
         })
     };
+    let of_operators = |key: &str| {
+        let mut names = config.policy.operators.iter().map(|operator| format!("operator {:?} ", operator.name));
+        names.find_map(|prefix| Some(format!("operator {}", key.strip_prefix(&prefix)?)))
+    };
     let known: BTreeSet<String> = config
         .keys
         .iter()
         .filter(|key| key.contains(['.', ' '])) // the others are the sections themselves
-        .map(|key| of_terminals(key).unwrap_or_else(|| key.clone()))
+        .map(|key| of_terminals(key).or_else(|| of_operators(key)).unwrap_or_else(|| key.clone()))
         .collect();
     assert!(known.contains("mqtt.url") && known.len() > 20, "{known:?}");
     let written = keys_of(&unfolded().parse().unwrap());

@@ -4,6 +4,7 @@ use std::{
     fmt::Write as _,
     fs,
     net::{Ipv4Addr, TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread::sleep,
@@ -194,7 +195,9 @@ impl Mosquitto {
 
     pub fn write_pair(&self, name: &str, pair: &Pair) {
         fs::write(self.path(&format!("{name}.pem")), &pair.certificate).unwrap();
-        fs::write(self.path(&format!("{name}.key")), &pair.key).unwrap();
+        let key = self.path(&format!("{name}.key"));
+        fs::write(&key, &pair.key).unwrap();
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
     }
 
     pub fn log(&self) -> String {

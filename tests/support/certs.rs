@@ -1,5 +1,7 @@
 //! Certificates made at run time: a CA, and what it signs.
 
+use std::time::Duration;
+
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, date_time_ymd,
@@ -39,12 +41,17 @@ impl Ca {
 
     /// Ends with the first day of a year.
     pub fn issue_until(&self, names: &[&str], year: i32) -> Pair {
+        self.issue_ending(names, date_time_ymd(year, 1, 1).unix_timestamp())
+    }
+
+    /// Ends in this second of Unix time.
+    pub fn issue_ending(&self, names: &[&str], end: i64) -> Pair {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names.clone()).unwrap();
         params.distinguished_name.push(DnType::CommonName, names[0].clone());
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         params.not_before = date_time_ymd(2020, 1, 1);
-        params.not_after = date_time_ymd(year, 1, 1);
+        params.not_after = date_time_ymd(1970, 1, 1) + Duration::from_secs(end.unsigned_abs());
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         Pair { certificate: certificate.pem(), key: key.serialize_pem() }

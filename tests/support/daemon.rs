@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use punchgate::mqtt::BrokerUrl;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -20,20 +21,38 @@ pub struct Daemon {
     child: Option<Child>,
     /// Where systemd would listen.
     notify: Option<PathBuf>,
+    /// More words behind `run --config FILE`.
+    pub words: Vec<&'static str>,
 }
 
 impl Daemon {
     /// Starts one for this broker. `terminals` are the `[[terminal]]` blocks.
     pub fn start(broker: &Mosquitto, terminals: &str) -> Self {
-        let mut daemon = Self { folder: tempfile::tempdir().unwrap(), child: None, notify: None };
+        let mut daemon = Self::prepare();
         daemon.configure(broker, terminals);
         daemon.launch();
         daemon
     }
 
+    /// The same with another config than the right one.
+    pub fn start_edited(broker: &Mosquitto, terminals: &str, edit: impl FnOnce(String) -> String) -> Self {
+        let mut daemon = Self::prepare();
+        daemon.configure(broker, terminals);
+        let text = fs::read_to_string(daemon.config()).unwrap();
+        fs::write(daemon.config(), edit(text)).unwrap();
+        daemon.launch();
+        daemon
+    }
+
+    /// A folder to put things into; it has no config yet and does not run.
+    pub fn prepare() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), child: None, notify: None, words: Vec::new() }
+    }
+
     /// The same, under somebody who listens as systemd does.
     pub fn start_under(listener: &Path, broker: &Mosquitto, terminals: &str) -> Self {
-        let mut daemon = Self { folder: tempfile::tempdir().unwrap(), child: None, notify: Some(listener.into()) };
+        let mut daemon = Self::prepare();
+        daemon.notify = Some(listener.into());
         daemon.configure(broker, terminals);
         daemon.launch();
         daemon
@@ -41,7 +60,12 @@ impl Daemon {
 
     /// Writes its config anew; it is read at the next start or SIGHUP.
     pub fn configure(&self, broker: &Mosquitto, terminals: &str) {
-        let url = broker.url();
+        self.configure_through(broker.port(), broker, terminals);
+    }
+
+    /// The same, with the broker to be found behind another port, such as that of a line that can be cut.
+    pub fn configure_through(&self, port: u16, broker: &Mosquitto, terminals: &str) {
+        let url = BrokerUrl { port, ..broker.url() };
         let file = |name| broker.path(name).display().to_string();
         let (ca, cert, key) = (file("ca.pem"), file("client.pem"), file("client.key"));
         let tls = format!("ca_file = \"{ca}\"\ncert_file = \"{cert}\"\nkey_file = \"{key}\"\n");
@@ -61,6 +85,7 @@ impl Daemon {
             .envs(self.notify.iter().map(|path| ("NOTIFY_SOCKET", path)))
             .args(["run", "--config"])
             .arg(self.config())
+            .args(self.words.iter())
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)

@@ -8,6 +8,7 @@ pub mod double;
 pub mod hostile;
 pub mod line;
 pub mod outbox;
+pub mod push;
 pub mod subscriber;
 pub mod working;
 

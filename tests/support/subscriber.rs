@@ -40,7 +40,7 @@ impl Subscriber {
             let broker = client.brokers()[0].clone();
             loop {
                 let will = Message { topic: "test/will".into(), payload: vec![], retain: false };
-                let hello = Hello { will, subscribe: vec!["punchgate/#".into()] };
+                let hello = Hello { will: Some(will), subscribe: vec!["punchgate/#".into()] };
                 let Ok(mut connection) = client.connect(&broker, hello).await else {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                     continue;
@@ -87,6 +87,12 @@ impl Subscriber {
 
     pub fn messages(&self) -> Vec<Value> {
         self.seen.lock().unwrap().messages.clone()
+    }
+
+    /// Everything that ever came on any topic, as text.
+    pub fn everything(&self) -> String {
+        let seen = self.seen.lock().unwrap();
+        seen.messages.iter().chain(seen.documents.values().flatten()).map(Value::to_string).collect()
     }
 }
 

@@ -112,6 +112,11 @@ impl Terminal {
         self.report(Report::Online);
     }
 
+    /// It does not serve us any more, while its line goes on for others; why, in words.
+    pub fn offline(&self, why: impl Into<String>) {
+        self.report(Report::Offline { why: why.into() });
+    }
+
     /// It showed a sign of life.
     pub fn seen(&self) {
         self.report(Report::Seen);

@@ -28,6 +28,22 @@ pub enum Operation {
         door: u8,
         seconds: u16,
     },
+    /// Show a light for some seconds and beep some times, for the people before it.
+    Signal {
+        light: Option<Light>,
+        seconds: u8,
+        beeps: u8,
+    },
+}
+
+/// A colour that readers can show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Light {
+    Red,
+    Green,
+    Amber,
+    Blue,
 }
 
 impl Operation {
@@ -40,6 +56,7 @@ impl Operation {
             Self::TimeSet => "time-set",
             Self::Restart => "restart",
             Self::Unlock { .. } => "unlock",
+            Self::Signal { .. } => "signal",
         }
     }
 }

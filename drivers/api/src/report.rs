@@ -2,7 +2,7 @@
 
 use jiff::civil::DateTime;
 
-use crate::Clock;
+use crate::{Clock, Delivery};
 
 /// One thing learnt of a terminal.
 #[derive(Debug, Clone, PartialEq)]
@@ -11,6 +11,20 @@ pub enum Report {
     Online,
     /// A sign of life.
     Seen,
+    /// It is not served for now, while its line goes on for others; why, in words. [`Report::Online`] ends it.
+    Offline {
+        why: String,
+    },
+    /// What can be promised for this terminal, where it is not what [`Kind::delivery`](crate::Kind::delivery) says of all.
+    Delivery(Delivery),
+    /// So many people went through since the ledger began, as a counter without names has it.
+    Passages {
+        total: u64,
+    },
+    /// So many templates, faces, photos and other things that are not ours to keep were thrown away as they came, since the start.
+    BiometricsDropped {
+        total: u64,
+    },
     /// Who it is; empty text where it does not tell.
     Identity {
         serial: String,
@@ -59,6 +73,10 @@ pub enum Trouble {
     LogNearlyFull,
     /// Its log holds fewer records than before, and nobody here cleared it.
     LogShrank,
+    /// None of the records that were read before is in its log any more.
+    LogCleared,
+    /// Its full log overwrote records that nobody had read.
+    LogOverrun,
     /// Its log cannot be read, although it is connected.
     LogUnreadable,
     /// Records arrived that no known layout explains; they are kept raw.
@@ -73,6 +91,18 @@ pub enum Trouble {
     UnknownTerminal,
     /// It speaks from another address than the one it is pinned to.
     AddressChanged,
+    /// It says, or its numbers show, that events were lost in it before we could read them.
+    EventsLost,
+    /// Somebody else takes punches from it, and marks them as read.
+    OtherReader,
+    /// Its punches and its own clock do not fit together: dates are counted from another day than we think.
+    EpochSuspect,
+    /// Its housing was opened, or it was taken off the wall.
+    Tampered,
+    /// Its power supply fails.
+    PowerFailing,
+    /// It answers, and no secure channel comes about: a wrong key, the factory's, none, or somebody in the middle.
+    ChannelUnsafe,
 }
 
 impl Trouble {
@@ -83,6 +113,8 @@ impl Trouble {
         Self::ClockUnset,
         Self::LogNearlyFull,
         Self::LogShrank,
+        Self::LogCleared,
+        Self::LogOverrun,
         Self::LogUnreadable,
         Self::RecordsSetAside,
         Self::UnsafeKey,
@@ -90,6 +122,12 @@ impl Trouble {
         Self::NoLiveEvents,
         Self::UnknownTerminal,
         Self::AddressChanged,
+        Self::EventsLost,
+        Self::OtherReader,
+        Self::EpochSuspect,
+        Self::Tampered,
+        Self::PowerFailing,
+        Self::ChannelUnsafe,
     ];
 
     /// The condition's code.
@@ -100,6 +138,8 @@ impl Trouble {
             Self::ClockUnset => "terminal-clock-unset",
             Self::LogNearlyFull => "terminal-log-nearly-full",
             Self::LogShrank => "terminal-log-shrank",
+            Self::LogCleared => "terminal-log-cleared",
+            Self::LogOverrun => "terminal-log-overrun",
             Self::LogUnreadable => "terminal-log-unreadable",
             Self::RecordsSetAside => "terminal-records-set-aside",
             Self::UnsafeKey => "terminal-unsafe-key",
@@ -107,6 +147,12 @@ impl Trouble {
             Self::NoLiveEvents => "terminal-no-live-events",
             Self::UnknownTerminal => "terminal-unknown",
             Self::AddressChanged => "terminal-address-changed",
+            Self::EventsLost => "terminal-events-lost",
+            Self::OtherReader => "terminal-other-reader",
+            Self::EpochSuspect => "terminal-epoch-suspect",
+            Self::Tampered => "terminal-tampered",
+            Self::PowerFailing => "terminal-power-failing",
+            Self::ChannelUnsafe => "terminal-channel-unsafe",
         }
     }
 }

@@ -17,6 +17,9 @@ const MOST_THROWN_AWAY: u64 = 256 << 20;
 /// The same for requests that are refused whatever they hold.
 const MOST_OF_REFUSED: u64 = 64 << 10;
 
+/// A peer that is refused already is not waited for: so long at most, in all or between two pieces of a long body.
+const REFUSED_TIME: Duration = Duration::from_secs(5);
+
 /// Why a body did not arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ended {
@@ -39,6 +42,11 @@ pub(crate) struct Upload {
 impl Upload {
     pub(crate) fn new(body: Incoming, limit: u64, place: &Place) -> Self {
         Self { body, room: place.room(), deadline: Instant::now() + BODY_TIME, limit, total: 0 }
+    }
+
+    /// Nothing will come.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.body.is_end_stream()
     }
 
     /// Bytes that came so far.
@@ -74,7 +82,8 @@ impl Upload {
     }
 
     /// Reads what a refused request still has to say, within reason.
-    pub(crate) async fn refuse(mut self) {
+    pub(crate) async fn refuse(&mut self) {
+        self.deadline = self.deadline.min(Instant::now() + REFUSED_TIME);
         while self.total < MOST_OF_REFUSED {
             match self.frame().await {
                 Ok(Some(_)) => {}
@@ -100,11 +109,13 @@ impl Upload {
     }
 
     async fn too_long(&mut self) -> Ended {
+        let end = self.deadline;
         loop {
+            self.deadline = end.min(Instant::now() + REFUSED_TIME);
             match self.frame().await {
                 Ok(Some(_)) if self.total < MOST_THROWN_AWAY => {}
-                Ok(_) => return Ended::TooLong,
-                Err(ended) => return ended,
+                // Who does not go on waits for our word, or is gone.
+                Ok(_) | Err(_) => return Ended::TooLong,
             }
         }
     }

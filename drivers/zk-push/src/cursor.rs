@@ -23,6 +23,8 @@ pub(crate) struct Cursor {
     pub address: Option<IpAddr>,
     /// Up to here, in its wall time, its log was compared with the ledger.
     pub compared_to: Option<DateTime>,
+    /// Records in its log, when it last said.
+    pub records: Option<u64>,
 }
 
 impl Cursor {

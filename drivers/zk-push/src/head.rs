@@ -6,8 +6,10 @@ use memchr::{memchr, memmem, memrchr};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Framing {
     Length(u64),
-    /// Chunked, or contradictory: for the library to judge.
+    /// Chunked, or wrong: for the library to judge.
     Other,
+    /// A length and chunks at once: two readers may see two different requests. Never served.
+    Both,
 }
 
 /// Where a head ends, once it is whole. Line ends may be LF alone.
@@ -22,24 +24,28 @@ pub(crate) fn end(bytes: &[u8]) -> Option<usize> {
 
 /// The length of the body by the head's fields.
 pub(crate) fn framing(head: &[u8]) -> Framing {
-    let mut length = None;
+    let (mut length, mut chunked, mut wrong) = (None, false, false);
     for line in head.split(|byte| *byte == b'\n').skip(1) {
         let Some(colon) = memchr(b':', line) else { continue };
         let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
         if name.eq_ignore_ascii_case(b"transfer-encoding") {
-            return Framing::Other;
-        }
-        if name.eq_ignore_ascii_case(b"content-length") {
+            chunked = true;
+        } else if name.eq_ignore_ascii_case(b"content-length") {
             let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
             let number = std::str::from_utf8(value).ok().filter(|_| digits).and_then(|text| text.parse().ok());
             match (number, length) {
                 (Some(number), None) => length = Some(number),
                 (Some(number), Some(before)) if number == before => {}
-                _ => return Framing::Other,
+                _ => wrong = true,
             }
         }
     }
-    Framing::Length(length.unwrap_or(0))
+    match length {
+        _ if wrong => Framing::Other,
+        Some(_) if chunked => Framing::Both,
+        _ if chunked => Framing::Other,
+        length => Framing::Length(length.unwrap_or(0)),
+    }
 }
 
 /// The head with every byte of its target percent-encoded that a parser might refuse. Most need nothing.
@@ -97,9 +103,15 @@ mod tests {
             "Content-Length: 1\r\nContent-Length: 2\r\n",
             "Content-Length: -1\r\n",
             "Content-Length: 99999999999999999999\r\n",
-            "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+            "Transfer-Encoding: chunked\r\n",
         ] {
             assert_eq!(framing(odd), Framing::Other, "{odd}");
+        }
+        for both in [
+            "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+            "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+        ] {
+            assert_eq!(framing(both), Framing::Both, "{both}");
         }
     }
 

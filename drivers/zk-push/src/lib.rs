@@ -30,6 +30,8 @@ mod listener;
 mod mask;
 mod name;
 mod network;
+#[cfg(test)]
+mod never_panics;
 mod operlog;
 mod options;
 mod punches;

@@ -1,57 +1,59 @@
 //! Secrets and biometrics in what is kept raw: struck out before it reaches a store.
+//!
+//! What is kept raw is what nobody could read, so nobody knows its layout either. Hence rather too much is struck out than
+//! too little: what stays is enough to see what kind of thing it was.
 
-use memchr::{memchr, memchr2};
+use memchr::{memchr, memchr2, memmem};
 
-/// Keys whose values never leave this driver, in any case of letters.
-const SECRET: [&[u8]; 11] = [
-    b"passwd",
-    b"password",
-    b"pwd",
-    b"comkey",
-    b"pushcommkey",
-    b"token",
-    b"tmp",
-    b"template",
-    b"content",
-    b"picture",
-    b"name",
+/// A key with one of these in it, in any case of letters, has a value that never leaves this driver.
+const SECRET: [&[u8]; 15] = [
+    b"pass", b"pwd", b"key", b"token", b"card", b"name", b"tmp", b"templ", b"content", b"pic", b"photo", b"face",
+    b"finger", b"phone", b"mail",
 ];
+/// A longer run of what base64 consists of is a template or a picture, whatever its key.
+const LONGEST_WORD: usize = 64;
+/// What a JPEG begins with.
+const PICTURE: &[u8] = b"\xff\xd8\xff";
 
 /// A copy of at most `limit` bytes in which the values of secret keys are replaced by `***`.
 ///
-/// Keys are looked for behind TAB, LF, `&` and `,`; a secret value is struck out up to the next TAB or LF, since a
-/// password may hold the other two. A body that holds a photo is not kept beyond its first NUL.
+/// A key is the word in front of a `=` or `:`. A secret value is struck out up to the next TAB or LF, since a password may
+/// hold everything else. A body that holds a picture is not kept from there on, nor beyond its first NUL.
 pub(crate) fn masked(raw: &[u8], limit: usize) -> Vec<u8> {
     let raw = &raw[..memchr(0, raw).unwrap_or(raw.len())];
-    let mut out = Vec::with_capacity(raw.len().min(limit));
-    let mut rest = raw;
+    let mut rest = &raw[..memmem::find(raw, PICTURE).unwrap_or(raw.len())];
+    let mut out = Vec::with_capacity(rest.len().min(limit));
     while !rest.is_empty() && out.len() < limit {
-        let end = rest.iter().position(|byte| matches!(byte, b'\t' | b'\n' | b'&' | b',')).unwrap_or(rest.len());
-        match memchr(b'=', &rest[..end]) {
-            Some(equals) if is_secret(&rest[..equals]) => {
-                out.extend_from_slice(&rest[..=equals]);
-                out.extend_from_slice(b"***");
-                rest = &rest[memchr2(b'\t', b'\n', rest).unwrap_or(rest.len())..];
-            }
-            _ => {
-                out.extend_from_slice(&rest[..end]);
-                rest = &rest[end..];
-            }
-        }
-        if let Some((separator, behind)) = rest.split_first() {
-            out.push(*separator);
-            rest = behind;
+        let Some(end) = memchr2(b'=', b':', rest) else {
+            without_long_words(rest, &mut out);
+            break;
+        };
+        let (before, behind) = rest.split_at(end + 1);
+        without_long_words(before, &mut out);
+        rest = behind;
+        if is_secret(&before[..end]) {
+            out.extend_from_slice(b"***");
+            rest = &rest[memchr2(b'\t', b'\n', rest).unwrap_or(rest.len())..];
         }
     }
     out.truncate(limit);
     out
 }
 
-/// The key is the last word in front of the `=`, since `USER PIN=` and the like have a word before it.
+/// The key is the last word: `USER PIN=` and the like have one before it.
 fn is_secret(before: &[u8]) -> bool {
-    let word =
-        before.rsplit(|byte| byte.is_ascii_whitespace() || matches!(byte, b'~' | b'?')).next().unwrap_or_default();
-    SECRET.iter().any(|secret| word.eq_ignore_ascii_case(secret))
+    let inside = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'~' | b'.');
+    let before = before.trim_ascii_end();
+    let before = before.strip_suffix(b"\"").or_else(|| before.strip_suffix(b"'")).unwrap_or(before);
+    let word = before.rsplit(|byte| !inside(byte)).next().unwrap_or_default().to_ascii_lowercase();
+    SECRET.iter().any(|secret| memmem::find(&word, secret).is_some())
+}
+
+fn without_long_words(bytes: &[u8], out: &mut Vec<u8>) {
+    let of_word = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_');
+    for run in bytes.chunk_by(|a, b| of_word(a) == of_word(b)) {
+        out.extend_from_slice(if run.len() > LONGEST_WORD && of_word(&run[0]) { b"***" } else { run });
+    }
 }
 
 #[cfg(test)]
@@ -62,11 +64,17 @@ mod tests {
 
     #[test]
     fn what_is_secret_is_struck_out_and_the_rest_stays() {
-        let raw = b"USER PIN=1\tName=Ann\tPasswd=1234\tCard=5\nuser Password=99,x=1&ComKey=88888888";
-        assert_eq!(masked(raw, 4096), b"USER PIN=1\tName=***\tPasswd=***\tCard=5\nuser Password=***");
+        let raw = b"USER PIN=1\tName=Ann\tPasswd=1234\tGrp=5\nuser Password=99,x=1&ComKey=88888888";
+        assert_eq!(masked(raw, 4096), b"USER PIN=1\tName=***\tPasswd=***\tGrp=5\nuser Password=***");
         assert_eq!(masked(b"a=1,ComKey=12,34\nb=2", 4096), b"a=1,ComKey=***\nb=2");
-        assert_eq!(masked(b"5\t2026\xff", 4096), b"5\t2026\xff");
+        assert_eq!(masked(b"5\t2026\xff 08:00:00", 4096), b"5\t2026\xff 08:00:00");
         assert_eq!(masked(b"CMD=uploadphoto\0\xff\xd8\xff", 4096), b"CMD=uploadphoto");
+        assert_eq!(masked(b"x=1 \xff\xd8\xff\xe0JPEG", 4096), b"x=1 ");
+        assert_eq!(masked(b"USER PIN=1 Name=Ann Passwd=12 Card=7", 4096), b"USER PIN=1 Name=***");
+        assert_eq!(masked(b"{\"pin\":1,\"card_no\" : 7}", 4096), b"{\"pin\":1,\"card_no\" :***");
+        assert_eq!(masked(b"time=never\tcardno=77\tevent=3", 4096), b"time=never\tcardno=***\tevent=3");
+        let template = "QUJD+/".repeat(20);
+        assert_eq!(masked(format!("FP 1 {template}==\t3").as_bytes(), 4096), b"FP 1 ***==\t3");
     }
 
     proptest! {
@@ -76,7 +84,7 @@ mod tests {
         }
 
         #[test]
-        fn a_password_never_shows(before in "[a-z=&,\t]{0,20}", secret in "[0-9]{6}", behind in "[a-z=&,\t]{0,20}") {
+        fn a_password_never_shows(before in "[a-z=&,: \t]{0,20}", secret in "[0-9]{6}", behind in "[a-z=&,\t]{0,20}") {
             let raw = format!("{before}\tPasswd={secret}\t{behind}");
             let shown = String::from_utf8(masked(raw.as_bytes(), 4096)).unwrap();
             prop_assert!(!shown.contains(&secret));

@@ -85,9 +85,10 @@ impl Server {
         surplus: &Surplus,
     ) -> Result<Response<Full<Bytes>>, NoAnswer> {
         let (head, body) = request.into_parts();
-        let upload = Upload::new(body, self.settings.body_limit, place);
+        let mut upload = Upload::new(body, self.settings.body_limit, place);
         let query = Query(head.uri.query().unwrap_or(""));
         let reply = match query.serial() {
+            _ if surplus.two_ends() => Reply::no(StatusCode::BAD_REQUEST, "a length and chunks"),
             Err(bad) => {
                 debug!(%peer, ?bad, "a request without a serial number that could be one");
                 upload.refuse().await;
@@ -95,14 +96,14 @@ impl Server {
                 Reply::no(StatusCode::BAD_REQUEST, why)
             }
             Ok(serial) => match self.terminals.get(&*serial) {
-                None => self.refuse_stranger(&serial, head.uri.path(), peer, upload).await,
+                None => self.refuse_stranger(&serial, head.uri.path(), peer, &mut upload).await,
                 Some(terminal) => {
                     let span = info_span!("terminal", terminal = terminal.settings.name);
                     let measured =
                         [CONTENT_LENGTH, TRANSFER_ENCODING].iter().any(|name| head.headers.contains_key(name));
                     let path = head.uri.path();
                     let asked = Asked { method: &head.method, path, measured, query, peer, place, surplus };
-                    self.serve(terminal, asked, upload).instrument(span).await?
+                    self.serve(terminal, asked, &mut upload).instrument(span).await?
                 }
             },
         };
@@ -128,7 +129,7 @@ impl Server {
         response
     }
 
-    async fn refuse_stranger(&self, serial: &str, path: &str, peer: IpAddr, upload: Upload) -> Reply {
+    async fn refuse_stranger(&self, serial: &str, path: &str, peer: IpAddr, upload: &mut Upload) -> Reply {
         let news = self.strangers.lock().expect("nobody panics while holding this").note(serial, peer, Instant::now());
         if let Some(stranger) = news {
             warn!(%peer, serial, times = stranger.times, "a terminal that is not in the config was refused");
@@ -139,7 +140,7 @@ impl Server {
         Reply::no(if registry { StatusCode::NOT_ACCEPTABLE } else { StatusCode::FORBIDDEN }, "not accepted")
     }
 
-    async fn serve(&self, terminal: &Terminal, asked: Asked<'_>, mut upload: Upload) -> Result<Reply, NoAnswer> {
+    async fn serve(&self, terminal: &Terminal, asked: Asked<'_>, upload: &mut Upload) -> Result<Reply, NoAnswer> {
         let admission = terminal.admit(asked.peer, Instant::now());
         if admission == Admission::Refused {
             upload.refuse().await;
@@ -154,11 +155,20 @@ impl Server {
             return Ok(Reply::no(StatusCode::SERVICE_UNAVAILABLE, "our clock is not set"));
         }
         terminal.seen(Instant::now());
+        // What else there is in HTTP no terminal says; taken for a GET it would be answered `OK`, and its body be lost.
+        if !matches!(*asked.method, Method::GET | Method::POST) {
+            upload.refuse().await;
+            return Ok(Reply::no(StatusCode::METHOD_NOT_ALLOWED, "GET and POST alone"));
+        }
+        if asked.method == Method::GET && endpoint.carries_records() && !upload.is_empty() {
+            upload.refuse().await;
+            return Ok(Reply::no(StatusCode::BAD_REQUEST, "a GET with a body"));
+        }
         if asked.method == Method::POST && endpoint.carries_records() && !asked.measured {
             // A body whose end nobody knows is not read, and must not be taken for an empty one that is acknowledged.
             return Ok(Reply::no(StatusCode::LENGTH_REQUIRED, "no length"));
         }
-        let done = self.endpoint(terminal, endpoint, &asked, admission, &mut upload).await;
+        let done = self.endpoint(terminal, endpoint, &asked, admission, upload).await;
         let reply = match done {
             Ok(reply) => reply,
             Err(Refused::Body(Ended::Cut)) => {
@@ -168,8 +178,12 @@ impl Server {
             Err(Refused::Body(Ended::TooLong)) => {
                 let table = asked.query.get("table").unwrap_or_default();
                 warn!(bytes = upload.total(), ?table, "a body over the limit was refused");
-                let why = format!("an upload is longer than body_limit_mib allows: {} bytes and more", upload.total());
-                terminal.report(driver_api::Report::FailedRead { why });
+                let mib = self.settings.body_limit >> 20;
+                let bytes = upload.total();
+                let why =
+                    format!("it sends {bytes} bytes or more at once, and body_limit_mib = {mib}: set that higher");
+                terminal.report(driver_api::Report::FailedRead { why: why.clone() });
+                terminal.too_long(Some(why));
                 Reply::no(StatusCode::PAYLOAD_TOO_LARGE, "too long")
             }
             Err(Refused::Body(Ended::NoRoom)) => {
@@ -205,7 +219,9 @@ impl Server {
                 if query.get("table").is_some_and(|table| table.eq_ignore_ascii_case("rtlog")) {
                     terminal.speaks(Dialect::Security);
                 }
-                Reply::ok(receiving.cdata(upload).await?)
+                let answer = receiving.cdata(upload).await?;
+                terminal.too_long(None);
+                Reply::ok(answer)
             }
             // Photos. Should somebody post punches there, they are punches.
             Endpoint::Fdata if query.get("table").is_none_or(|table| table.eq_ignore_ascii_case("attphoto")) => {

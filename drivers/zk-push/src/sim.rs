@@ -125,10 +125,14 @@ impl PushTerminal {
         Self { shared, task }
     }
 
+    /// The time on its wall, in whole seconds.
+    pub fn now(&self) -> DateTime {
+        crate::when::now_in(&self.shared.model.zone, jiff::Timestamp::now())
+    }
+
     /// Somebody punches now.
     pub fn punch(&self, person: &str) {
-        let now = crate::when::now_in(&self.shared.model.zone, jiff::Timestamp::now());
-        self.record(Record::new(person, now));
+        self.record(Record::new(person, self.now()));
     }
 
     /// A record comes into the log.

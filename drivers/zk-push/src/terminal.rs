@@ -55,6 +55,8 @@ pub(crate) struct Inner {
     pub offset: Option<Offset>,
     /// Whether its clock was told to be off; `None` before anything was told.
     clock_off: Option<bool>,
+    /// An upload was refused because of its length; `None` before anything is known.
+    too_long: Option<bool>,
     /// Records were set aside since the last comparison of its log.
     pub set_aside: bool,
     /// Templates, photos and the like that came and were thrown away, since this run began.
@@ -77,6 +79,7 @@ impl Terminal {
             whereabouts: Whereabouts::default(),
             offset: None,
             clock_off: None,
+            too_long: None,
             set_aside: false,
             dropped: 0,
         };
@@ -264,6 +267,17 @@ impl Terminal {
         }
     }
 
+    /// Whether what it uploads is over the limit. It sends the same again until somebody raises that, so somebody must know.
+    pub(crate) fn too_long(&self, why: Option<String>) {
+        if self.inner().too_long.replace(why.is_some()) == Some(why.is_some()) {
+            return;
+        }
+        match why {
+            Some(why) => self.store.terminal().trouble(Trouble::LogUnreadable, why),
+            None => self.store.terminal().relief(Trouble::LogUnreadable),
+        }
+    }
+
     /// It told something of itself.
     pub(crate) fn about(&self, about: &options::About) {
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
@@ -277,6 +291,23 @@ impl Terminal {
         }
         if about.users.is_some() || about.records.is_some() {
             self.report(Report::Counts { records: about.records, capacity: None, users: about.users });
+        }
+        if let Some(records) = about.records {
+            self.counted(records);
+        }
+    }
+
+    /// It said how many records its log holds. Fewer than before: somebody deleted some, or all.
+    fn counted(&self, records: u64) {
+        let before = self.inner().cursor.records.replace(records);
+        let Some(before) = before.filter(|before| *before != records) else { return };
+        let terminal = self.store.terminal();
+        if records > before {
+            terminal.relief(Trouble::LogShrank);
+            terminal.relief(Trouble::LogCleared);
+        } else {
+            let trouble = if records == 0 { Trouble::LogCleared } else { Trouble::LogShrank };
+            terminal.trouble(trouble, format!("{before} records were in its log, now there are {records}"));
         }
     }
 

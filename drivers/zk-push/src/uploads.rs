@@ -1,6 +1,6 @@
 //! What terminals post: each table read in its own way, made durable, and only then acknowledged.
 
-use driver_api::{Flag, NotStored, Origin, Trouble};
+use driver_api::{Flag, NotStored, Origin, Report, Trouble};
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tracing::{debug, info, warn};
@@ -226,7 +226,7 @@ impl Receiving<'_> {
                 Line::Operation(operation) => match operation.meaning() {
                     Meaning::LogDeleted(what) => {
                         warn!(what, code = operation.code, "a log was deleted at the terminal");
-                        terminal.trouble(Trouble::LogShrank, what);
+                        terminal.trouble(Trouble::LogCleared, what);
                     }
                     Meaning::Alarm(what) => warn!(what, code = operation.code, "terminal alarmed"),
                     Meaning::Changed(what) => info!(what, code = operation.code, "terminal was changed"),
@@ -301,6 +301,7 @@ impl Receiving<'_> {
                 inner.dropped
             };
             debug!(what, count, total, "biometric or other data counted and dropped");
+            self.terminal.report(Report::BiometricsDropped { total });
         }
     }
 }

@@ -38,13 +38,24 @@ const ANSWER_TIME: Duration = Duration::from_secs(180);
 /// A longer head goes to the library unread, which answers 431.
 const LONGEST_HEAD: usize = 16 << 10;
 
-/// Whether more bytes came than the request announced.
+/// Whether more bytes came than the request announced, or it announced its end in two ways.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Surplus(Arc<AtomicBool>);
+pub(crate) struct Surplus(Arc<Flags>);
+
+#[derive(Debug, Default)]
+struct Flags {
+    surplus: AtomicBool,
+    both: AtomicBool,
+}
 
 impl Surplus {
     pub(crate) fn seen(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.surplus.load(Ordering::Relaxed)
+    }
+
+    /// A length and chunks at once.
+    pub(crate) fn two_ends(&self) -> bool {
+        self.0.both.load(Ordering::Relaxed)
     }
 }
 
@@ -103,6 +114,10 @@ impl<S> Wire<S> {
             Framing::Length(0) => State::Gate { body: false },
             Framing::Length(length) => State::Body(length),
             Framing::Other => State::Open,
+            Framing::Both => {
+                self.surplus.0.both.store(true, Ordering::Relaxed);
+                State::Open
+            }
         };
         self.answered = false;
         self.deadline.as_mut().reset(Instant::now() + ANSWER_TIME);
@@ -177,7 +192,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
                     let left = left - given as u64;
                     this.state = if left == 0 { State::Gate { body: true } } else { State::Body(left) };
                     if left == 0 && !this.held.is_empty() {
-                        this.surplus.0.store(true, Ordering::Relaxed);
+                        this.surplus.0.surplus.store(true, Ordering::Relaxed);
                     }
                     return Poll::Ready(Ok(()));
                 }
@@ -193,7 +208,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
                     }
                     match this.poll_fill(cx) {
                         Poll::Ready(Ok(0)) => return Poll::Ready(Ok(())),
-                        Poll::Ready(Ok(_)) => this.surplus.0.fetch_or(body, Ordering::Relaxed),
+                        Poll::Ready(Ok(_)) => this.surplus.0.surplus.fetch_or(body, Ordering::Relaxed),
                         Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                         Poll::Pending => return this.poll_in_time(cx),
                     };

@@ -91,10 +91,13 @@ async fn a_body_over_the_limit_is_refused_whole_or_chunked_and_the_rest_goes_on(
     assert_eq!(split(&server.raw(&chunks, false).await).0, 413);
     let told = |report: &Report| matches!(report, Report::FailedRead { why } if why.contains("body_limit_mib"));
     assert!(server.gateway.reports("t0").iter().any(told));
+    let trouble = |report: &Report| matches!(report, Report::Trouble { trouble: Trouble::LogUnreadable, .. });
+    assert_eq!(server.gateway.reports("t0").iter().filter(|report| trouble(report)).count(), 1, "told once");
     // Up to the limit everything is taken, in pieces.
     let body: String = (0..30_000).map(|n| record(&format!("{n}"), "2026-11-22 08:00:00")).collect();
     assert_eq!(server.post(ATTLOG, &body[..(1 << 20) - 34]).await.0, 200);
     assert!(server.gateway.puts() >= 4, "one piece");
+    assert_eq!(server.gateway.reports("t0").last(), Some(&Report::Relief(Trouble::LogUnreadable)));
     server.stop().await;
 }
 

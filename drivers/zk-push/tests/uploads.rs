@@ -150,6 +150,8 @@ async fn secrets_and_biometrics_reach_no_store() {
     assert_eq!(server.post(ATTLOG, "USER PIN=1\tPasswd=4711\tName=Ann\n").await, ok(1));
     assert_eq!(server.post("/iclock/cdata?SN=K&table=odd", "x=1,ComKey=4711,12\nTmp=4711").await.0, 200);
     assert_eq!(server.people("t0"), [""; 0]);
+    let dropped = |report: &Report| matches!(report, Report::BiometricsDropped { total: 1 });
+    assert!(server.gateway.reports("t0").iter().any(dropped), "what is thrown away is counted");
     let kept = format!("{:?}{:?}", server.gateway.set_aside("t0"), server.gateway.reports("t0"));
     let raw: Vec<u8> = server.gateway.set_aside("t0").iter().flat_map(|aside| aside.raw.clone()).collect();
     let raw = String::from_utf8_lossy(&raw).into_owned();
@@ -214,7 +216,22 @@ async fn what_a_terminal_tells_of_itself_is_reported() {
             .iter()
             .any(|report| matches!(report, Report::Identity { firmware, .. } if firmware == "Ver 6.8.0(build640)"))
     );
-    assert!(reports.iter().any(|report| matches!(report, Report::Trouble { trouble: Trouble::LogShrank, .. })));
+    assert!(reports.iter().any(|report| matches!(report, Report::Trouble { trouble: Trouble::LogCleared, .. })));
+    // What it says that it holds: fewer than before, none, and more again.
+    let told = |trouble: Trouble| {
+        let mine = |report: &Report| matches!(report, Report::Trouble { trouble: it, .. } if *it == trouble);
+        server.gateway.reports("t0").iter().any(mine)
+    };
+    assert!(!told(Trouble::LogShrank));
+    server.get("/iclock/getrequest?SN=K&INFO=Ver 6.8.0(build640), 2, 0, 30, 192.0.2.1").await;
+    assert!(told(Trouble::LogShrank));
+    server.get("/iclock/getrequest?SN=K&INFO=Ver 6.8.0(build640), 2, 0, 31, 192.0.2.1").await;
+    for trouble in [Trouble::LogShrank, Trouble::LogCleared] {
+        assert!(server.gateway.reports("t0").contains(&Report::Relief(trouble)));
+    }
+    server.get("/iclock/getrequest?SN=K&INFO=Ver 6.8.0(build640), 2, 0, 0, 192.0.2.1").await;
+    let cleared = |report: &&Report| matches!(report, Report::Trouble { trouble: Trouble::LogCleared, .. });
+    assert_eq!(server.gateway.reports("t0").iter().filter(cleared).count(), 2);
     server.stop().await;
 }
 

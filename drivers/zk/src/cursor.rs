@@ -30,8 +30,10 @@ pub(crate) enum Compared {
     Grown { known: usize },
     /// The beginning is gone, the end of what was read before is still there: a full log overwrites its oldest.
     Wrapped,
-    /// Something else: cleared, replaced, or shorter than before.
-    Other,
+    /// The latest of what was read before is there, others are gone, and there are fewer records than before.
+    Shrunk,
+    /// Nothing of what was read before can be found: cleared, replaced, or overwritten all around.
+    Gone,
 }
 
 impl Cursor {
@@ -61,11 +63,11 @@ impl Cursor {
             if before.is_some_and(|before| hash(before) == self.all) {
                 return Compared::Grown { known };
             }
-            if records.len() / size >= known && records.chunks_exact(size).any(|record| hash(record) == self.last) {
-                return Compared::Wrapped;
+            if self.records > 0 && records.chunks_exact(size).any(|record| hash(record) == self.last) {
+                return if records.len() / size >= known { Compared::Wrapped } else { Compared::Shrunk };
             }
         }
-        Compared::Other
+        Compared::Gone
     }
 }
 
@@ -97,10 +99,10 @@ mod tests {
         assert_eq!(cursor.compare(&log(1..=5), Form::Number16), Compared::Grown { known: 5 });
         assert_eq!(cursor.compare(&log(1..=9), Form::Number16), Compared::Grown { known: 5 });
         assert_eq!(cursor.compare(&log(2..=7), Form::Number16), Compared::Wrapped);
-        assert_eq!(cursor.compare(&log(2..=5), Form::Number16), Compared::Other);
-        assert_eq!(cursor.compare(&log(11..=19), Form::Number16), Compared::Other);
-        assert_eq!(cursor.compare(&log(1..=5), Form::A8), Compared::Other);
-        assert_eq!(cursor.compare(&[], Form::Number16), Compared::Other);
+        assert_eq!(cursor.compare(&log(2..=5), Form::Number16), Compared::Shrunk);
+        assert_eq!(cursor.compare(&log(11..=19), Form::Number16), Compared::Gone);
+        assert_eq!(cursor.compare(&log(1..=5), Form::A8), Compared::Gone);
+        assert_eq!(cursor.compare(&[], Form::Number16), Compared::Gone);
     }
 
     #[test]

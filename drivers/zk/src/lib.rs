@@ -10,7 +10,6 @@
 //! Never sent, whatever happens: [`command::never`].
 
 mod booking;
-mod clock;
 pub mod command;
 pub mod commkey;
 mod cursor;

@@ -172,15 +172,23 @@ impl Serving<'_> {
         let known = match (&self.cursor, wanted) {
             (Some(cursor), Wanted::New) => match cursor.compare(records, form) {
                 Compared::Grown { known } => {
-                    self.terminal.relief(Trouble::LogShrank);
+                    self.log_is_well();
                     known
                 }
                 Compared::Wrapped => {
+                    // All that it overwrote had been read: nothing is lost.
                     info!("the terminal overwrote the oldest of its log");
+                    self.log_is_well();
                     0
                 }
-                Compared::Other => {
-                    self.shrank(log.count() as u64);
+                Compared::Shrunk => {
+                    self.lost_records(Trouble::LogShrank, log.count() as u64);
+                    0
+                }
+                Compared::Gone => {
+                    let full = self.sizes.capacity.is_some_and(|capacity| capacity > 0 && told >= capacity);
+                    let trouble = if full { Trouble::LogOverrun } else { Trouble::LogCleared };
+                    self.lost_records(trouble, log.count() as u64);
                     0
                 }
             },
@@ -239,17 +247,31 @@ impl Serving<'_> {
     fn compare_empty(&mut self, told: u32) {
         self.reads += 1;
         if self.cursor.as_ref().is_some_and(|cursor| cursor.records > 0) {
-            self.shrank(0);
+            self.lost_records(Trouble::LogCleared, 0);
             self.cursor = None;
         }
         self.terminal.report(Report::Gaps { missing: told.into() });
     }
 
-    fn shrank(&self, records: u64) {
+    /// Records that were read before are gone from its log.
+    fn lost_records(&self, trouble: Trouble, records: u64) {
         let before = self.cursor.as_ref().map_or(0, |cursor| cursor.records);
-        let cause =
-            format!("{before} records were in its log, now there are {records}, and not the same; all were read");
-        self.terminal.trouble(Trouble::LogShrank, cause);
+        let cause = match trouble {
+            Trouble::LogOverrun => {
+                format!("its log is full with {records} records, and none of the {before} read before is among them")
+            }
+            Trouble::LogShrank => {
+                format!("{before} records were in its log, now there are {records}, the latest of them among those")
+            }
+            _ => format!("{before} records were in its log, now there are {records}, and not the same; all were read"),
+        };
+        self.terminal.trouble(trouble, cause);
+    }
+
+    fn log_is_well(&self) {
+        for trouble in [Trouble::LogShrank, Trouble::LogCleared, Trouble::LogOverrun] {
+            self.terminal.relief(trouble);
+        }
     }
 
     fn relieve(&mut self) {

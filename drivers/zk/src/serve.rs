@@ -2,7 +2,7 @@
 
 use std::{sync::Mutex, time::Duration};
 
-use driver_api::{Clock, DriverError, Link, Origin, Report, Store, Terminal, Trouble};
+use driver_api::{Clock, DriverError, Link, Origin, Report, Skew, Store, Terminal, Trouble};
 use jiff::{civil::DateTime, tz::TimeZone};
 use tokio::{
     select,
@@ -12,7 +12,6 @@ use tracing::{info, warn};
 
 use crate::{
     booking::{Book, named, set_aside},
-    clock::Skew,
     cursor::Cursor,
     download::{Download, Manner, ReadFailed, What},
     event,

@@ -1,13 +1,12 @@
 //! The terminal's clock in a running session: asked at each heartbeat, told when it is off, set where that is wanted.
 
-use driver_api::{DriverError, Report, Trouble};
-use jiff::{SignedDuration, Timestamp, civil::DateTime, civil::date};
+use driver_api::{DriverError, NotSet, Report, Skew, Trouble, may_set};
+use jiff::{Timestamp, civil::date};
 use rand::RngExt;
 use std::time::{Duration, Instant};
 use tracing::info;
 
 use crate::{
-    clock::{NotSet, Skew, may_set},
     command::{ask, meaning, reply},
     serve::Serving,
     time,
@@ -74,7 +73,7 @@ impl Serving<'_> {
                 Err(why) => cause = format!("{cause}; {why}"),
             }
         }
-        if self.wall_time(skew).year() < time::FIRST_SANE_YEAR {
+        if skew.wall_time(self.zone).year() < time::FIRST_SANE_YEAR {
             self.terminal.trouble(Trouble::ClockUnset, cause.as_str());
         } else {
             self.terminal.relief(Trouble::ClockUnset);
@@ -92,7 +91,7 @@ impl Serving<'_> {
     pub(crate) async fn set_clock(&mut self) -> Result<(), SetFailed> {
         let skew = self.skew.ok_or(SetFailed::NoTime)?;
         let ours = Timestamp::now().to_zoned(self.zone.clone()).datetime();
-        may_set(skew, ours, self.wall_time(skew), self.latest, self.link.clock_trusted())?;
+        may_set(skew, ours, skew.wall_time(self.zone), self.latest, self.link.clock_trusted())?;
         let into_second = Duration::from_nanos(Timestamp::now().subsec_nanosecond().unsigned_abs().into());
         tokio::time::sleep(Duration::from_secs(1).saturating_sub(into_second)).await;
         let now = Timestamp::now().to_zoned(self.zone.clone()).datetime();
@@ -105,12 +104,5 @@ impl Serving<'_> {
         self.skew = None;
         self.measure_clock().await?;
         Ok(())
-    }
-
-    /// The terminal's wall time now.
-    fn wall_time(&self, skew: Skew) -> DateTime {
-        let now = Timestamp::now();
-        let there = now.checked_add(SignedDuration::from_millis(skew.middle_ms())).unwrap_or(now);
-        there.to_zoned(self.zone.clone()).datetime()
     }
 }

@@ -82,8 +82,40 @@ async fn a_cleared_log_is_told_and_its_new_punches_are_stored() {
     site.terminal.clear_log();
     site.terminal.punch_unheard("77");
     site.until_stored(41).await;
-    let cause = site.until_troubled(Trouble::LogShrank).await;
+    let cause = site.until_troubled(Trouble::LogCleared).await;
     assert!(cause.starts_with("40 records were in its log, now there are 1"), "{cause}");
+    assert_eq!(site.trouble(Trouble::LogShrank), None);
+    // Its log grows again as it should: that is over.
+    site.terminal.punch_unheard("78");
+    site.until_relieved(Trouble::LogCleared).await;
+    site.running.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_lost_its_oldest_records_has_shrunk_and_was_not_cleared() {
+    let site = Site::with(Model::default(), "reconcile = \"200ms\"", |terminal| terminal.fill(40)).await;
+    site.until_settled().await;
+    site.terminal.overwrite(5);
+    let cause = site.until_troubled(Trouble::LogShrank).await;
+    assert!(cause.starts_with("40 records were in its log, now there are 35"), "{cause}");
+    assert_eq!(site.trouble(Trouble::LogCleared), None);
+    site.terminal.punch_unheard("78");
+    site.until_relieved(Trouble::LogShrank).await;
+    site.running.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_log_that_overwrote_what_nobody_had_read_is_told() {
+    let model = Model { capacity: 40, ..Model::default() };
+    let site = Site::with(model, "reconcile = \"200ms\"", |terminal| terminal.fill(40)).await;
+    site.until_settled().await;
+    (0..40).for_each(|n| site.terminal.punch_unheard(&format!("9{n:02}")));
+    site.terminal.overwrite(40);
+    let cause = site.until_troubled(Trouble::LogOverrun).await;
+    assert!(cause.starts_with("its log is full with 40 records"), "{cause}");
+    site.terminal.overwrite(1);
+    site.terminal.punch_unheard("78");
+    site.until_relieved(Trouble::LogOverrun).await;
     site.running.close().await;
 }
 
@@ -112,7 +144,9 @@ async fn a_full_log_that_overwrites_its_oldest_is_read_although_its_count_stands
     site.terminal.punch_unheard("77");
     site.terminal.punch_unheard("78");
     site.until_stored(42).await;
-    assert_eq!(site.trouble(Trouble::LogShrank), None);
+    for trouble in [Trouble::LogShrank, Trouble::LogCleared, Trouble::LogOverrun] {
+        assert_eq!(site.trouble(trouble), None);
+    }
     site.running.close().await;
 }
 

@@ -69,6 +69,7 @@ struct Row<'a> {
     stored: Timestamp,
     prev: Head,
     head: Head,
+    clock_how: driver_api::ClockSource,
 }
 
 #[derive(Serialize)]
@@ -177,6 +178,7 @@ fn row<'a>(ledger: &'a Ledger, entry: &'a Entry) -> Row<'a> {
         stored: entry.stored,
         prev: entry.prev,
         head: entry.head(),
+        clock_how: entry.clock.how,
     }
 }
 

@@ -66,7 +66,7 @@ fn csv_has_a_head_and_keeps_every_letter_of_a_person() {
     assert_eq!(
         reader.headers().unwrap().iter().collect::<Vec<_>>().join(","),
         "terminal,serial,ledger,seq,id,person,local,zone,utc,skew_ms,skew_err_ms,direction,direction_raw,verify,\
-         verify_raw,work_code,origin,native,flags,stored,prev,head"
+         verify_raw,work_code,origin,native,flags,stored,prev,head,clock_how"
     );
     let rows: Vec<csv::StringRecord> = reader.records().collect::<Result<_, _>>().unwrap();
     assert_eq!((&rows[0][5], &rows[1][5]), ("007", "0,0\"7\n"));

@@ -4,11 +4,11 @@ use std::io::{self, Write};
 
 use crate::{
     cli::{
-        out::{Out, Tone},
+        out::{Out, Tone, harmless},
         table::{Cell, Table},
         words,
     },
-    spool::VerifyReport,
+    spool::{Missing, Recorded, Verdict, VerifyReport},
 };
 
 /// Faults that are told; more are only counted.
@@ -20,7 +20,7 @@ pub(super) fn show(report: &VerifyReport, out: &mut Out) -> io::Result<()> {
     }
     let mut table = Table::new(["TERMINAL", "SERIAL", "LEDGER", "PUNCHES", "LAST", "MISSING", "HEAD"]);
     for ledger in &report.ledgers {
-        let missing: u64 = ledger.missing.iter().map(|(first, last)| last - first + 1).sum();
+        let missing: u64 = ledger.missing.iter().map(|hole| hole.last - hole.first + 1).sum();
         table.push([
             Cell::text(&ledger.terminal),
             Cell::text(&ledger.serial),
@@ -34,22 +34,80 @@ pub(super) fn show(report: &VerifyReport, out: &mut Out) -> io::Result<()> {
             Cell::text(&ledger.head.to_string()[..16]),
         ]);
     }
-    table.write(out, true)?;
+    if !report.ledgers.is_empty() {
+        table.write(out, true)?;
+    }
     for ledger in &report.ledgers {
-        for (first, last) in ledger.missing.iter().take(TOLD) {
-            let numbers = if first == last { format!("{first} is") } else { format!("{first} to {last} are") };
-            writeln!(out, "{} ledger {}: {numbers} missing", ledger.terminal, ledger.ledger)?;
+        for hole in ledger.missing.iter().take(TOLD) {
+            writeln!(out, "{} ledger {}: {}", harmless(&ledger.terminal), ledger.ledger, told(hole))?;
+        }
+        if ledger.missing.len() > TOLD {
+            writeln!(
+                out,
+                "{} ledger {}: and {} more holes",
+                ledger.terminal,
+                ledger.ledger,
+                ledger.missing.len() - TOLD
+            )?;
         }
     }
     for fault in report.faults.iter().take(TOLD) {
-        writeln!(out, "segment {} byte {}: {}", fault.segment, fault.offset, fault.what)?;
+        writeln!(out, "segment {} byte {}: {}", fault.segment, fault.offset, harmless(&fault.what))?;
     }
     if report.faults.len() > TOLD {
         writeln!(out, "and {} more faults", report.faults.len() - TOLD)?;
     }
-    if report.is_whole() {
-        writeln!(out, "every checksum, every number and every chain holds")
-    } else {
-        writeln!(out, "terminals that still have a log bring missing punches again: punchgate reconcile TERMINAL")
+    if report.unfinished_bytes > 0 {
+        let end = if report.in_use {
+            "the daemon is writing it now, or will look at it at its next start"
+        } else {
+            "nobody was told that it is stored; the next start cuts it off and keeps its bytes in quarantine/"
+        };
+        writeln!(
+            out,
+            "the journal ends in an unfinished write of {}: {end}",
+            words::bytes(report.unfinished_bytes as u64)
+        )?;
     }
+    match report.verdict() {
+        Verdict::Whole => writeln!(out, "every checksum, every number and every chain holds"),
+        Verdict::Mended => {
+            writeln!(
+                out,
+                "every checksum and every chain holds; the missing numbers are recorded as lost, and stay missing"
+            )?;
+            writeln!(
+                out,
+                "    mend: terminals that still have a log bring those punches again, under new numbers: punchgate reconcile TERMINAL"
+            )
+        }
+        Verdict::Damaged => {
+            let mut mends: Vec<_> = report.faults.iter().map(|fault| fault.mend).collect();
+            mends.sort_unstable();
+            mends.dedup();
+            for mend in mends {
+                writeln!(out, "    mend: {mend}")?;
+            }
+            writeln!(
+                out,
+                "    mend: terminals that still have a log bring missing punches again, under new numbers: punchgate reconcile TERMINAL"
+            )
+        }
+    }
+}
+
+/// `41 to 45 are missing (before segment 2 byte 4096); recorded as lost on 2026-11-28 17:05:00: ...`
+fn told(hole: &Missing) -> String {
+    let Missing { first, last, segment, offset, recorded } = hole;
+    let mut said = if first == last { format!("{first} is missing") } else { format!("{first} to {last} are missing") };
+    if let (Some(segment), Some(offset)) = (segment, offset) {
+        said += &format!(" (before segment {segment} byte {offset})");
+    }
+    if let Some(Recorded { at, why, settled }) = recorded {
+        said += &format!("; recorded as lost at {}: {}", words::wall(*at), harmless(why));
+        if let Some(settled) = settled {
+            said += &format!("; {settled}");
+        }
+    }
+    said
 }

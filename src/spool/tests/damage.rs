@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-fn flip(path: &Path, at: u64) {
+pub(super) fn flip(path: &Path, at: u64) {
     let file = fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
     let mut byte = [0];
     file.read_exact_at(&mut byte, at).unwrap();
@@ -35,7 +35,7 @@ async fn damage_costs_the_record_it_hit_and_is_told() {
     let report = verify(&house.state_dir()).unwrap();
     assert!(!report.is_whole());
     assert_eq!((report.ledgers[0].missing.len(), report.punches), (1, 99), "{report:?}");
-    let hole = report.ledgers[0].missing[0];
+    let hole = (report.ledgers[0].missing[0].first, report.ledgers[0].missing[0].last);
 
     let spool = house.open();
     let mut outbox = spool.outbox("mqtt");
@@ -228,12 +228,12 @@ async fn no_number_is_used_twice_when_the_journal_lost_its_end() {
     assert!(spool.findings().iter().any(|it| it.text.contains("begins a new ledger")), "{:?}", spool.findings());
     assert_eq!(put(&spool, "door", log(0..9)).await, Stored { new: 4, twins: 5, set_aside: 0 });
     let ledgers = spool.status().ledgers;
-    assert_eq!((ledgers[0].ledger.clone(), ledgers[0].next), (ledger, 6));
+    assert_eq!((ledgers[0].ledger.clone(), ledgers[0].next, &ledgers[0].lost[..]), (ledger, 10, &[(6, 9)][..]));
     assert_eq!((ledgers[1].ledger.begun > ledgers[0].ledger.begun, ledgers[1].next), (true, 5));
     assert_eq!(spool.holdings("door", "SN-door").punches, 9);
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(super) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();

@@ -1,7 +1,10 @@
 //! The outbox, and what is retired behind it.
 
 use super::*;
-use crate::{outbox::Outbox, spool::Filter};
+use crate::{
+    outbox::Outbox,
+    spool::{Filter, scanner::Scanner},
+};
 
 #[tokio::test]
 async fn a_live_punch_does_not_wait_behind_a_backlog() {
@@ -181,4 +184,20 @@ async fn a_cursor_comes_back() {
     let spool = house.open();
     assert_eq!(spool.load_cursor("door", "SN").as_deref(), Some(&b"17"[..]));
     assert_eq!(spool.load_cursor("door", "SN2"), None);
+}
+
+#[tokio::test]
+async fn a_journal_without_a_segment_is_read_once_and_not_without_end() {
+    let house = House::new();
+    let spool = house.open();
+    let board = &spool.open.board;
+    let (destination, end) = (board.destination("mqtt"), *board.end.borrow());
+    let drained = destination.state().drained;
+    let mut scanner = Scanner::new(board, drained);
+    scanner.fill(board, &destination, end).unwrap();
+    assert!(scanner.has_read_to(end), "it would be asked again at once: {end:?}");
+    drop(scanner);
+    put(&spool, "door", log(0..3)).await;
+    assert!(!Scanner::new(board, drained).has_read_to(*board.end.borrow()));
+    assert_eq!(numbers(&drain(&mut spool.outbox("mqtt")).await, "door"), [1, 2, 3]);
 }

@@ -95,8 +95,9 @@ pub struct Process {
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Host {
-    /// What keeps its clock, as in `ntp`.
+    /// What keeps its clock: `ntp` where a time server does, `rtc` where only the battery clock does.
     pub clock_source: Option<String>,
+    /// Its clock minus the battery clock, which tells whole seconds.
     pub clock_offset_ms: Option<f64>,
     /// Average of the last minute.
     pub load: Option<f64>,

@@ -56,6 +56,13 @@ pub struct TerminalHealth {
     pub quarantined: Option<u64>,
     /// Records that a comparison showed missing and that are not read yet.
     pub gaps_open: u64,
+    /// People counted by a counter without names, since its ledger began. Absent for terminals that know who punched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub passages: Option<u64>,
+    /// Templates, faces, photos and other things that are not ours to keep, thrown away as they came, since the gateway's start.
+    /// Absent where none came.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub biometrics_dropped: Option<u64>,
     /// Those about this terminal, worst first.
     pub conditions: Vec<Condition>,
     /// How many more there are than have room here.

@@ -36,6 +36,11 @@ impl Running {
     /// # Panics
     /// When the driver finds a problem in the bench's config.
     pub fn start(bench: &dyn Bench) -> Self {
+        Self::start_behind(FakeGateway::default(), bench)
+    }
+
+    /// The same behind a gateway that holds something already: what [`Running::kill`] left.
+    pub fn start_behind(gateway: FakeGateway, bench: &dyn Bench) -> Self {
         let folder: Arc<Path> = Path::new(".").into();
         let kind = bench.kind();
         let mut names = Vec::new();
@@ -53,7 +58,6 @@ impl Running {
         assert!(problems.errors.is_empty(), "the bench's config has problems: {:#?}", problems.errors);
         let planned: usize = lines.iter().map(|line| line.terminals.len()).sum();
         assert_eq!(planned, names.len(), "each terminal is on one line");
-        let gateway = FakeGateway::default();
         let lines = lines.into_iter().map(|line| RunningLine::start(line, &gateway)).collect();
         Self { gateway, names, lines }
     }
@@ -91,6 +95,16 @@ impl Running {
         let jobs = jobs.expect("the line was not closed").clone().expect("waited for it");
         // A line that just failed drops what it had: that is an answer too.
         let _ = timeout(PATIENCE, jobs.send(job)).await.expect("the driver takes its jobs");
+    }
+
+    /// Ends every line where it stands, as a kill of the process does; what is on disk stays.
+    pub async fn kill(self) -> FakeGateway {
+        for line in self.lines {
+            line.task.abort();
+            // Aborted, or it had panicked before: this is no place to tell.
+            let _ = line.task.await;
+        }
+        self.gateway
     }
 
     /// Tells every line to leave, and waits.

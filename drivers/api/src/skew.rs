@@ -2,22 +2,23 @@
 
 use std::time::Duration;
 
-use driver_api::{Clock, ClockSource};
 use jiff::{SignedDuration, Timestamp, civil::DateTime, tz::TimeZone};
+
+use crate::{Clock, ClockSource};
 
 /// What is known of a terminal's skew: it lies between two bounds, in milliseconds; positive is ahead.
 ///
 /// A terminal tells whole seconds, so one question leaves a second of doubt. Questions asked at odd moments each leave
 /// another second, and the truth lies in all of them: the bounds close in without a single extra question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Skew {
+pub struct Skew {
     low: i64,
     high: i64,
 }
 
 impl Skew {
     /// From one question: asked at `before`, answered at `after` by our clock, and what the terminal said.
-    pub(crate) fn sample(before: Timestamp, after: Timestamp, terminal: DateTime, zone: &TimeZone) -> Option<Self> {
+    pub fn sample(before: Timestamp, after: Timestamp, terminal: DateTime, zone: &TimeZone) -> Option<Self> {
         // Where clocks are put back a wall time happens twice; the one meant is the one nearer to now.
         let twice = zone.to_ambiguous_zoned(terminal);
         let (earlier, later) = (twice.clone().earlier().ok()?.timestamp(), twice.later().ok()?.timestamp());
@@ -29,35 +30,46 @@ impl Skew {
     }
 
     /// Both are true; or the newer alone, when a clock was set in between.
-    pub(crate) fn and(self, newer: Self) -> Self {
+    pub fn and(self, newer: Self) -> Self {
         let both = Self { low: self.low.max(newer.low), high: self.high.min(newer.high) };
         if both.low <= both.high { both } else { newer }
     }
 
-    pub(crate) fn middle_ms(self) -> i64 {
+    /// The best guess, in milliseconds.
+    pub fn middle_ms(self) -> i64 {
         self.low + (self.high - self.low) / 2
     }
 
-    pub(crate) fn error_ms(self) -> i64 {
+    /// How far that guess may be wrong, in milliseconds.
+    pub fn error_ms(self) -> i64 {
         (self.high - self.low + 1) / 2
     }
 
-    pub(crate) fn as_clock(self) -> Clock {
+    /// As it travels with each punch.
+    pub fn as_clock(self) -> Clock {
         Clock { skew_ms: Some(self.middle_ms()), err_ms: Some(self.error_ms()), how: ClockSource::Probed }
     }
 
     /// Whether it is certainly off by more than `limit`.
-    pub(crate) fn exceeds(self, limit: Duration) -> bool {
+    pub fn exceeds(self, limit: Duration) -> bool {
         let limit = i64::try_from(limit.as_millis()).unwrap_or(i64::MAX);
         self.low > limit || self.high < -limit
     }
 
-    pub(crate) fn is_ahead(self) -> bool {
+    /// Whether the terminal is certainly ahead of us.
+    pub fn is_ahead(self) -> bool {
         self.low > 0
     }
 
+    /// The terminal's wall time now.
+    pub fn wall_time(self, zone: &TimeZone) -> DateTime {
+        let now = Timestamp::now();
+        let there = now.checked_add(SignedDuration::from_millis(self.middle_ms())).unwrap_or(now);
+        there.to_zoned(zone.clone()).datetime()
+    }
+
     /// For people.
-    pub(crate) fn words(self) -> String {
+    pub fn words(self) -> String {
         let middle = self.middle_ms();
         let seconds = middle.unsigned_abs() / 1000;
         let side = if middle > 0 { "ahead" } else { "behind" };
@@ -74,7 +86,7 @@ impl Skew {
 
 /// Why a terminal's clock is not set, although it is off.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum NotSet {
+pub enum NotSet {
     /// Punches after the step would carry times that the log has passed already: their order would be lost, and two
     /// punches of one person could become one.
     #[error("it is not put back before {until}, the time of the last punch in its log")]
@@ -85,7 +97,7 @@ pub(crate) enum NotSet {
 
 /// Whether the clock may be set to `ours` now. `latest` is the newest time in the log; times beyond the terminal's own clock
 /// stem from an earlier, worse one, and are no reason.
-pub(crate) fn may_set(
+pub fn may_set(
     skew: Skew,
     ours: DateTime,
     terminals: DateTime,

@@ -1,0 +1,344 @@
+//! Reading what is new, and marking it as read; reading the whole log.
+//!
+//! The order, which is the promise: a page of new records is read; all of it is on our disk (`Store::put` returned); then,
+//! and not before, so many records, the oldest ones, lose their mark "new". They stay in the log all the same.
+//!
+//! New records are always asked for from the first of them on. The terminal's own page pointer is shared with every other
+//! program, moves when a question is heard whose answer gets lost, and would then skip a page, unread and marked.
+//!
+//! Equal records are told apart by their place among those of their second, so a page must begin where a second begins:
+//! marks are taken only up to where a second ends, and those of the last second when it has been over for a while.
+
+use std::time::Duration;
+
+use driver_api::{Batch, DriverError, Occurrences, Origin, Report, Stored, Trouble};
+use jiff::civil::DateTime;
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
+
+use crate::{
+    booking::{Equals, Key, key},
+    command::{CLEAR_MARKS, ask, meaning, page},
+    cursor::Cursor,
+    frame::Frame,
+    record::{Raw, Record, page as decode, u24},
+    terminal::{ATTEMPTS, Failed, Known, Serving},
+    wire::{NoAnswer, Wire},
+};
+
+/// A second has certainly ended so long after one of its records was seen.
+const SETTLED: Duration = Duration::from_millis(1200);
+/// Pages of new records before others have their turn.
+const PAGES: u32 = 40;
+/// Records of a log that are held in memory while it is read; no terminal has so many.
+const MOST: usize = 1 << 19;
+/// Punches stored in one go.
+const BATCH: usize = 500;
+/// A log that could not be read as a whole is tried again after this.
+const AGAIN: Duration = Duration::from_secs(60);
+
+/// What a read came to.
+#[derive(Debug, Clone, Copy, Default, serde::Serialize)]
+pub(crate) struct Outcome {
+    pub(crate) records: usize,
+    pub(crate) new: usize,
+    pub(crate) twins: usize,
+    pub(crate) set_aside: usize,
+}
+
+impl Outcome {
+    fn add(&mut self, stored: Stored) {
+        self.new += stored.new;
+        self.twins += stored.twins;
+        self.set_aside += stored.set_aside;
+    }
+}
+
+/// What a page of new records was.
+enum Page {
+    /// There may be more behind it.
+    More,
+    Last,
+}
+
+impl Serving<'_> {
+    /// Reads whatever must be read now.
+    pub(crate) async fn read(&mut self, wire: &mut Wire) -> Result<(), Failed> {
+        if self.known.as_ref().is_some_and(|known| known.whole && known.whole_after <= Instant::now()) {
+            let outcome = self.read_whole(wire, None, None).await?;
+            if outcome.is_none() {
+                self.known().whole_after = Instant::now() + AGAIN;
+            }
+        }
+        if self.counters.new == 0 && self.announced.is_empty() && self.pending.is_empty() {
+            self.relieve();
+            return Ok(());
+        }
+        for _ in 0..PAGES {
+            match self.read_page(wire).await? {
+                Page::More => {}
+                Page::Last => {
+                    // What was told and is not here by now was never in its log.
+                    if self.told_at.elapsed() > SETTLED {
+                        self.announced.clear();
+                    }
+                    if !self.pending.is_empty() {
+                        self.due = self.due.min(Instant::now() + SETTLED + Duration::from_millis(50));
+                    }
+                    return Ok(());
+                }
+            }
+        }
+        self.due = Instant::now();
+        Ok(())
+    }
+
+    /// Reads the next page of new records, stores it, and marks what may be marked.
+    async fn read_page(&mut self, wire: &mut Wire) -> Result<Page, Failed> {
+        let question = Frame::question(self.unit, ask::RECORDS, [page::FIRST_NEW, self.size]);
+        let done = self.done.take();
+        // What was marked as read is new no more: the same page again is an echo of the old answer.
+        let answer = wire.ask(&question, ATTEMPTS, |answer| done.as_ref() != Some(&answer.data)).await;
+        let answer = match answer {
+            Err(NoAnswer::Damaged) => {
+                self.size = (self.size / 3).max(1);
+                return Err(NoAnswer::Damaged.into());
+            }
+            other => other?,
+        };
+        let records = match (answer.result, decode(&answer.data)) {
+            (0, Ok(records)) if records.len() <= usize::from(self.size) => records,
+            (0x05, _) => Vec::new(), // empty
+            (0, Ok(records)) => {
+                return self.unreadable(format!("a page of {} records, asked were {}", records.len(), self.size));
+            }
+            (0, Err(error)) => return self.unreadable(error.to_string()),
+            (other, _) => return self.unreadable(format!("it answered {} when asked for its records", meaning(other))),
+        };
+        // What came in front of the answer is in it, as a rule.
+        wire.told_by(self.unit).into_iter().for_each(|raw| self.hint(raw));
+        if let Some(expected) = self.expected.take()
+            && !records.starts_with(&expected)
+        {
+            // Somebody else marks records: what is new does not begin where we left it.
+            let cause = "its new records do not begin where we left them";
+            self.terminal.trouble(Trouble::OtherReader, cause);
+            self.odd_since = Some(Instant::now());
+            self.known().whole = true;
+            self.pending.clear();
+            return Ok(Page::Last);
+        }
+        let stored = self.store_page(&records).await?;
+        if stored.new > 0 {
+            debug!(records = records.len(), new = stored.new, "page stored");
+        }
+        let full = records.len() == usize::from(self.size);
+        self.size = page::MOST;
+        let ended = self.ended(&records, full);
+        if ended > 0 {
+            self.mark(wire, answer.data, &records, ended).await?;
+        } else {
+            self.wait_for(&records);
+        }
+        self.relieve();
+        Ok(if full { Page::More } else { Page::Last })
+    }
+
+    /// How many of these records lie in seconds that are over.
+    fn ended(&self, records: &[Raw], full: bool) -> usize {
+        let second = |at: usize| Record::of(&records[at]).seconds;
+        let over = !full && records == self.pending && self.pending_since.elapsed() >= SETTLED;
+        if records.is_empty() || over {
+            return records.len();
+        }
+        match (1..records.len()).rev().find(|at| second(*at) != second(at - 1)) {
+            Some(boundary) => boundary,
+            // A whole page in one second: a clock that stands still. They cannot be told apart from those that follow.
+            None if full => records.len(),
+            None => 0,
+        }
+    }
+
+    /// Makes a page durable, but for what is known to be so.
+    async fn store_page(&mut self, records: &[Raw]) -> Result<Stored, Failed> {
+        let known = if records.starts_with(&self.pending) { self.pending.len() } else { 0 };
+        let mut equals = Equals::default();
+        let mut batch = Batch::default();
+        for (at, raw) in records.iter().enumerate() {
+            let nth = equals.nth(raw);
+            if at < known {
+                continue;
+            }
+            let origin = if self.announced.remove(raw) { Origin::Live } else { Origin::Backfill };
+            let local = self.settings.codes.book(raw, nth, (origin, self.clock()), &mut batch);
+            self.latest = self.latest.max(local);
+        }
+        if batch.punches.is_empty() && batch.set_aside.is_empty() {
+            return Ok(Stored::default());
+        }
+        let store = self.known().store.clone();
+        let stored = store.put(batch).await.map_err(DriverError::from)?;
+        self.tell_set_aside(stored);
+        Ok(stored)
+    }
+
+    /// Takes the mark "new" from the first `count` of these records. Asked once: done twice, it would take marks from
+    /// records that nobody has read.
+    async fn mark(&mut self, wire: &mut Wire, data: Vec<u8>, records: &[Raw], count: usize) -> Result<(), Failed> {
+        let marked = u32::try_from(count).expect("a page holds few records");
+        if let Some(cursor) = self.known().cursor {
+            self.save(cursor.will_mark(marked)).await;
+        }
+        let [_, c0, c1, c2] = marked.to_be_bytes();
+        let question = Frame::question(self.unit, ask::CLEAR, [CLEAR_MARKS, c0, c1, c2]);
+        let answer = match wire.ask(&question, 1, |_| true).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                // It may have been done or not: either way the next page tells.
+                self.pending.clear();
+                return Err(error.into());
+            }
+        };
+        if answer.result != 0 || u24(&answer.data) != Some(marked) {
+            let cause = match answer.result {
+                0 => format!("{count} records were to be marked as read, and it says {:?}", u24(&answer.data)),
+                other => format!("it answered {} when records were to be marked as read", meaning(other)),
+            };
+            self.pending.clear();
+            return self.unreadable(cause).map(drop);
+        }
+        if let Some(cursor) = self.known().cursor {
+            self.save(cursor.marked(marked)).await;
+        }
+        self.done = Some(data);
+        let rest = &records[count..];
+        self.expected = Some(rest.to_vec());
+        self.wait_for(rest);
+        Ok(())
+    }
+
+    /// These are stored, and not marked yet.
+    fn wait_for(&mut self, rest: &[Raw]) {
+        if self.pending != rest {
+            self.pending = rest.to_vec();
+            self.pending_since = Instant::now();
+        }
+    }
+
+    async fn save(&mut self, mut cursor: Cursor) {
+        let known = self.known();
+        cursor.whole = known.whole;
+        known.cursor = Some(cursor);
+        let store = known.store.clone();
+        // Not saved is not lost: at worst the whole log is read.
+        if let Err(error) = store.save_cursor(cursor.to_bytes()).await {
+            warn!(%error, "cursor not saved");
+        }
+    }
+
+    /// Its log cannot be read in this way; that is told, and tried again with the next visit.
+    fn unreadable(&mut self, why: String) -> Result<Page, Failed> {
+        warn!(why, "log not read");
+        self.terminal.report(Report::FailedRead { why: why.clone() });
+        self.terminal.trouble(Trouble::LogUnreadable, why);
+        Ok(Page::Last)
+    }
+
+    fn relieve(&self) {
+        self.terminal.relief(Trouble::LogUnreadable);
+    }
+
+    fn tell_set_aside(&self, stored: Stored) {
+        if stored.set_aside > 0 {
+            let cause = format!("{} records made no sense; they are kept as they are", stored.set_aside);
+            self.terminal.trouble(Trouble::RecordsSetAside, cause);
+        } else if stored.new > 0 {
+            self.terminal.relief(Trouble::RecordsSetAside);
+        }
+    }
+
+    /// Reads the whole log and stores what lies between these times. Marks nothing. Nothing comes of it when the pages do not add
+    /// up to what the terminal says it holds: then somebody else turned its pages.
+    pub(crate) async fn read_whole(
+        &mut self,
+        wire: &mut Wire,
+        from: Option<DateTime>,
+        to: Option<DateTime>,
+    ) -> Result<Option<Outcome>, Failed> {
+        self.count(wire).await?;
+        let least = self.counters.records as usize;
+        let mut records: Vec<Raw> = Vec::new();
+        let (mut which, mut last) = (page::FIRST_OF_ALL, None);
+        loop {
+            // Asked once: asked again for the next page, a terminal that had heard us would skip one.
+            let question = Frame::question(self.unit, ask::RECORDS, [which, page::MOST]);
+            let answer = wire.ask(&question, 1, |answer| last.as_ref() != Some(&answer.data)).await?;
+            let found = match (answer.result, decode(&answer.data)) {
+                (0, Ok(found)) => found,
+                (0x05, _) => Vec::new(),
+                (0, Err(error)) => {
+                    self.unreadable(error.to_string())?;
+                    return Ok(None);
+                }
+                (other, _) => {
+                    self.unreadable(format!("it answered {} when asked for its log", meaning(other)))?;
+                    return Ok(None);
+                }
+            };
+            records.extend_from_slice(&found);
+            if found.len() < usize::from(page::MOST) || records.len() > MOST {
+                break;
+            }
+            (which, last) = (page::NEXT, Some(answer.data));
+        }
+        self.count(wire).await?;
+        let most = self.counters.records as usize;
+        if !(least..=most).contains(&records.len()) {
+            self.unreadable(format!("its pages held {} records, and it says {least} to {most}", records.len()))?;
+            return Ok(None);
+        }
+        let outcome = self.store_whole(&records, from, to).await?;
+        let unread = self.counters.new as usize;
+        let known = self.known();
+        known.whole = false;
+        if std::mem::take(&mut known.suspect) && outcome.new > unread {
+            let cause = format!("{} records were marked as read while we were away", outcome.new - unread);
+            self.terminal.trouble(Trouble::OtherReader, cause);
+            self.odd_since = Some(Instant::now());
+        }
+        self.save(Cursor::of(&self.counters)).await;
+        self.relieve();
+        info!(records = outcome.records, new = outcome.new, twins = outcome.twins, "whole log read");
+        Ok(Some(outcome))
+    }
+
+    async fn store_whole(
+        &mut self,
+        records: &[Raw],
+        from: Option<DateTime>,
+        to: Option<DateTime>,
+    ) -> Result<Outcome, Failed> {
+        let mut equal = Occurrences::of(records.iter().map(key));
+        let mut outcome = Outcome { records: records.len(), ..Outcome::default() };
+        let (store, clock) = (self.known().store.clone(), self.clock());
+        for part in records.chunks(BATCH) {
+            let mut batch = Batch::default();
+            for raw in part {
+                let nth = equal.nth::<Key>(key(raw));
+                let local = Record::of(raw).local(self.settings.codes.epoch);
+                self.latest = self.latest.max(local);
+                let inside = |local| from.is_none_or(|from| from <= local) && to.is_none_or(|to: DateTime| local <= to);
+                if local.is_none_or(inside) {
+                    self.settings.codes.book(raw, nth, (Origin::Reread, clock), &mut batch);
+                }
+            }
+            outcome.add(store.put(batch).await.map_err(DriverError::from)?);
+        }
+        self.tell_set_aside(Stored { new: outcome.new, twins: 0, set_aside: outcome.set_aside });
+        Ok(outcome)
+    }
+
+    pub(crate) fn known(&mut self) -> &mut Known {
+        self.known.as_mut().expect("nothing is read of a terminal that did not tell who it is")
+    }
+}

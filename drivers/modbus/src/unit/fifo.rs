@@ -1,0 +1,134 @@
+//! A terminal that keeps its events until it is told how far we came.
+
+use driver_api::{Origin, Report, Trouble};
+
+use super::{LookFailed, Next, Unit};
+use crate::{
+    bus::Bus,
+    cursor::went,
+    map::{AckMode, Block, Fifo, MOST_READ, Record, Waiting},
+};
+
+impl Unit {
+    /// Status, records, **store**, acknowledge. Whatever is cut between two of these is begun again with the status: what
+    /// was stored already is known by its number and time.
+    pub(super) async fn look_at_fifo(
+        &mut self,
+        bus: &mut Bus,
+        fifo: &Fifo,
+        record: &Record,
+    ) -> Result<Next, LookFailed> {
+        let status = bus.registers(self.number, self.limit, fifo.status).await?;
+        let word = |at: usize| status.get(at).copied().unwrap_or(0);
+        let (waiting, tail) = match fifo.waiting {
+            Waiting::Indices { head, tail } => (word(head).wrapping_sub(word(tail)), Some(word(tail))),
+            Waiting::Count { count } => (word(count), None),
+        };
+        if let (Some(expected), Some(tail)) = (self.expected_tail.take(), tail)
+            && expected != tail
+        {
+            let why = format!("it was told to go on at {expected}, and stands at {tail}");
+            self.terminal.report(Report::FailedRead { why });
+        }
+        let overflowed = fifo.overflow.is_some_and(|at| word(at) != 0);
+        if overflowed {
+            self.terminal.trouble(Trouble::EventsLost, "it says that its memory was full and that it dropped events");
+        } else if self.lost == 0 {
+            self.terminal.relief(Trouble::EventsLost);
+        }
+        if waiting > fifo.capacity {
+            // Nothing is acknowledged that was not read, and nothing can be read that makes sense.
+            let why = format!(
+                "it says that {waiting} events wait, and has room for {}: restart it, or correct the map",
+                fifo.capacity
+            );
+            self.terminal.report(Report::FailedRead { why: why.clone() });
+            self.terminal.trouble(Trouble::LogUnreadable, why);
+            return Ok(Next::InTurn);
+        }
+        self.terminal_reads(fifo.capacity, waiting);
+        if waiting == 0 {
+            self.caught_up = true;
+            return Ok(Next::InTurn);
+        }
+        let count = waiting.min(fifo.records).min(u16::from(u8::MAX));
+        let events = self.window(bus, fifo, tail.unwrap_or(0), count).await?;
+        let origin = if self.caught_up { Origin::Live } else { Origin::Backfill };
+        let numbers = self.store(record, &events, origin).await?;
+        self.note_numbers(&numbers, Self::sequence_bits(record));
+        self.save().await?;
+
+        let ack = match fifo.ack_mode {
+            AckMode::Tail => Some(tail.unwrap_or(0).wrapping_add(count)),
+            AckMode::Count => Some(count),
+            // Only what has a readable number can be named; the rest stays until somebody looks at it.
+            AckMode::Sequence => numbers.last().map(|number| *number as u16),
+        };
+        let Some(ack) = ack else { return Ok(Next::InTurn) };
+        bus.write(self.number, self.limit, fifo.ack, &[ack]).await?;
+        self.expected_tail = tail.map(|tail| tail.wrapping_add(count));
+        if waiting <= count {
+            self.caught_up = true;
+        }
+        self.cursor.given.clear();
+        Ok(if waiting > count { Next::Soon } else { Next::InTurn })
+    }
+
+    /// The oldest `count` records.
+    async fn window(&mut self, bus: &mut Bus, fifo: &Fifo, tail: u16, count: u16) -> Result<Vec<Vec<u16>>, LookFailed> {
+        let size = fifo.record_words;
+        let mut events = Vec::with_capacity(count.into());
+        while events.len() < usize::from(count) {
+            let done = events.len() as u16;
+            let place = if fifo.ring { tail.wrapping_add(done) % fifo.records } else { done };
+            // Whole records, up to the end of the ring, and no more than one read may carry.
+            let now = (count - done).min(fifo.records - place).min(MOST_READ / size);
+            let addr = fifo.window.addr + place * size;
+            let words =
+                bus.registers(self.number, self.limit, Block { fc: fifo.window.fc, addr, words: now * size }).await?;
+            events.extend(words.chunks(size.into()).map(<[u16]>::to_vec));
+        }
+        Ok(events)
+    }
+
+    /// Numbers follow each other: those that are missing are gone.
+    fn note_numbers(&mut self, numbers: &[u64], bits: usize) {
+        let half = went(1, 0, bits) / 2;
+        for number in numbers {
+            if let Some(last) = self.cursor.sequence {
+                let step = went(last, *number, bits);
+                if step == 0 || step > half {
+                    // Read again, or its numbers began anew.
+                    if went(*number, last, bits) > 4096 {
+                        self.cursor.sequence = Some(*number);
+                    }
+                    continue;
+                }
+                if step > 1 {
+                    self.tell_lost(step - 1, &format!("its numbers went from {last} to {number}"));
+                }
+            }
+            self.cursor.sequence = Some(*number);
+        }
+    }
+
+    fn terminal_reads(&mut self, capacity: u16, waiting: u16) {
+        if !self.online {
+            self.terminal.relief(Trouble::LogUnreadable);
+        }
+        // Where the map names no capacity, nearly full means nothing.
+        if capacity == u16::MAX {
+            return;
+        }
+        let (records, capacity) = (u64::from(waiting), u64::from(capacity));
+        if waiting > 0 || !self.online {
+            self.terminal.report(Report::Counts { records: Some(records), capacity: Some(capacity), users: None });
+        }
+        if records * 10 >= capacity * 9 {
+            let cause = format!("{records} of {capacity} events wait in it");
+            self.terminal.trouble(Trouble::LogNearlyFull, cause);
+        } else if !self.online {
+            self.terminal.relief(Trouble::LogNearlyFull);
+        }
+    }
+}

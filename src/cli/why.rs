@@ -1,0 +1,258 @@
+//! `punchgate why`: the way of a punch, or where it is missing; and whether a silence is usual.
+
+use std::{io, io::Write};
+
+use driver_api::{Clock, Flag};
+use jiff::{Timestamp, civil::DateTime};
+
+use super::{
+    FAILED, Failure, OK,
+    args::WhyArgs,
+    ask,
+    out::{Out, Tone, harmless},
+    words,
+};
+use crate::{
+    config,
+    console::{Answer, AskError, Request},
+    inquiry::{Around, Judgement, Question, Silence, Standing, Trail, Way},
+    spool,
+};
+
+/// `2026-11-20T08:58`, `2026-11-20 08:58:31`, or `08:58` of today.
+pub(super) fn wall_time(text: &str) -> Result<DateTime, String> {
+    let mend = "write 2026-11-20T08:58 or 08:58, as the terminal's clock shows it";
+    let full = text.replacen(' ', "T", 1);
+    if let Ok(time) = full.parse::<DateTime>() {
+        // A date alone is midnight, which nobody means.
+        return if full.contains('T') { Ok(time) } else { Err(mend.into()) };
+    }
+    let today = text.parse::<jiff::civil::Time>().map(|time| words::today().to_datetime(time));
+    today.map_err(|_| mend.into())
+}
+
+pub(super) fn why(args: &WhyArgs, out: &mut Out) -> Result<u8, Failure> {
+    match (&args.silent, &args.person, args.time) {
+        (Some(terminal), ..) => silent(args, terminal, out),
+        (None, Some(person), Some(at)) => {
+            let within_s = i64::try_from(args.within.as_secs()).unwrap_or(i64::MAX / 2000).min(31 * 86_400);
+            let question = Question { person: person.clone(), at, within_s, terminal: args.terminal.clone() };
+            punch(args, &question, out)
+        }
+        _ => Err(Failure::Usage {
+            why: "a person and a time, or --silent TERMINAL".into(),
+            mend: "punchgate why 007 2026-11-20T08:58".into(),
+        }),
+    }
+}
+
+/// Asks the daemon; where there is none, nothing comes back, and the disk is to be read.
+fn of_daemon(args: &WhyArgs, request: &Request) -> Result<Option<Answer>, Failure> {
+    if args.state_dir.is_some() {
+        return Ok(None);
+    }
+    match ask::one(&args.ask, request) {
+        Ok(answer) => Ok(Some(answer)),
+        Err(AskError::Unreachable { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn state_dir(args: &WhyArgs) -> Result<std::path::PathBuf, Failure> {
+    match &args.state_dir {
+        Some(folder) => Ok(folder.clone()),
+        None => {
+            let config = args.ask.config.as_deref().unwrap_or(config::DEFAULT_PATH.as_ref());
+            Ok(config::places(config)?.state_dir)
+        }
+    }
+}
+
+fn unreadable(error: &io::Error, args: &WhyArgs) -> Failure {
+    let state_dir = state_dir(args).map(|folder| folder.display().to_string()).unwrap_or_default();
+    Failure::failed(
+        format!("the daemon does not answer, and the journal below {state_dir} cannot be read: {error}"),
+        "ask as root or as the gateway's user, or name the folder with --state-dir",
+    )
+}
+
+fn punch(args: &WhyArgs, question: &Question, out: &mut Out) -> Result<u8, Failure> {
+    let (trail, live) = match of_daemon(args, &Request::Why { question: question.clone() })? {
+        Some(Answer::Trail(trail)) => (*trail, true),
+        Some(answer) => return Err(ask::unexpected(&answer)),
+        None => (spool::trace(&state_dir(args)?, question).map_err(|error| unreadable(&error, args))?, false),
+    };
+    if args.ask.json {
+        out.json(&trail)?;
+    } else {
+        show(&trail, question, live, out)?;
+    }
+    Ok(if trail.found.is_empty() { FAILED } else { OK })
+}
+
+fn show(trail: &Trail, question: &Question, live: bool, out: &mut Out) -> io::Result<()> {
+    for way in &trail.found {
+        show_way(way, out)?;
+    }
+    if trail.found.is_empty() {
+        let at = question.at.to_string().replace('T', " ");
+        let within = words::lasting(question.within_s.unsigned_abs());
+        let person = harmless(&question.person);
+        let missing = format!("there is no punch of person {person} within {within} of {at} on this disk");
+        writeln!(out, "{}", out.toned(Tone::Bad, &missing))?;
+        for near in &trail.near {
+            let local = near.local.to_string().replace('T', " ");
+            writeln!(out, "  nearest    {} {local} ({})", harmless(&near.terminal), near.id)?;
+        }
+        if trail.near.is_empty() {
+            writeln!(out, "  nearest    none: no punch of this person was ever stored here; 007 is not 7")?;
+        }
+        for around in &trail.terminals {
+            show_around(around, out)?;
+        }
+        if let Some(terminal) = question.terminal.as_ref().filter(|_| trail.terminals.is_empty()) {
+            writeln!(out, "  {}  no punch and no connection of this terminal was ever noted here", harmless(terminal))?;
+        }
+        if !trail.gateway.is_empty() {
+            writeln!(out, "  gateway    {}", standings(&trail.gateway))?;
+        }
+    }
+    if trail.unreadable > 0 {
+        writeln!(out, "  journal    {} places of it cannot be read: punchgate journal verify", trail.unreadable)?;
+    }
+    for line in &trail.now {
+        writeln!(out, "  now        {}", harmless(line))?;
+    }
+    if !live {
+        writeln!(out, "  now        the daemon does not answer: this is from the disk alone")?;
+    }
+    Ok(())
+}
+
+fn show_way(way: &Way, out: &mut Out) -> io::Result<()> {
+    let local = way.local.to_string().replace('T', " ");
+    writeln!(out, "punch {} of person {} at {}", way.id, harmless(&way.person), way.terminal)?;
+    writeln!(out, "  terminal   {local} by its clock ({}), which is {}; {}", way.zone, way.utc, clock(way.clock))?;
+    let origin = word(&way.origin);
+    let flags: Vec<String> = way.flags.iter().map(|flag: &Flag| word(flag)).collect();
+    let odd = if flags.is_empty() { String::new() } else { format!("; odd about it: {}", flags.join(", ")) };
+    writeln!(out, "  read       {origin}, from serial {}{odd}", harmless(&way.serial))?;
+    let durable = words::wall(way.durable);
+    writeln!(
+        out,
+        "  durable    {durable} as number {} of ledger {}, in segment {} from byte {}",
+        way.seq, way.ledger, way.segment, way.offset
+    )?;
+    match (way.delivered, way.delivered_by) {
+        (true, Some(at)) => writeln!(out, "  delivered  by {}, confirmed by the broker", words::wall(at))?,
+        (true, None) => writeln!(out, "  delivered  confirmed by the broker; when was not noted")?,
+        (false, _) => writeln!(out, "  delivered  {}", out.toned(Tone::Doubtful, "not yet: it waits for the broker"))?,
+    }
+    let Way { topic, terminal, ledger, seq, .. } = way;
+    writeln!(out, "  topic      {topic}, in an event {terminal}/{ledger}/A-B with {seq} from A to B")
+}
+
+fn clock(clock: Clock) -> String {
+    let Clock { skew_ms: Some(skew), err_ms, how } = clock else {
+        return "how far its clock was off is not known".into();
+    };
+    let within = err_ms.map_or_else(String::new, |err| format!(", give or take {err} ms"));
+    format!("its clock was off by {}{within} ({})", words::skew(skew), word(&how))
+}
+
+fn show_around(around: &Around, out: &mut Out) -> io::Result<()> {
+    let wall = |time: DateTime| time.to_string().replace('T', " ");
+    let mut said = match around.punches {
+        0 => "nobody's punch in that time".to_owned(),
+        1 => "1 punch of somebody in that time".to_owned(),
+        count => format!("{} punches of others in that time", words::count(count)),
+    };
+    if let Some(before) = around.before {
+        said += &format!(", the last before it {}", wall(before));
+    }
+    if let Some(after) = around.after {
+        said += &format!(", the first after it {}", wall(after));
+    }
+    let name = harmless(&around.terminal);
+    writeln!(out, "  {name}  {said}")?;
+    if !around.standing.is_empty() {
+        writeln!(out, "  {name}  {}", standings(&around.standing))?;
+    }
+    if around.set_aside > 0 {
+        writeln!(
+            out,
+            "  {name}  {} records that make no punch were kept since: punchgate journal export --set-aside",
+            around.set_aside
+        )?;
+    }
+    for (first, last) in &around.lost {
+        writeln!(out, "  {name}  numbers {first} to {last} were lost from the journal: it may be one of them")?;
+    }
+    let served = around.standing.first().is_some_and(|(_, standing)| *standing == Standing::Online);
+    let what = match (served, around.standing.is_empty()) {
+        _ if around.punches > 0 && served => "it was served then: ask it again, or look at its own screen",
+        (true, _) => "it was served then and told of nobody",
+        (false, true) => "how it stood then was not noted",
+        (false, false) => "it was not served then: what it recorded comes when it is, if it keeps a log",
+    };
+    writeln!(out, "  {name}  {what}: punchgate reconcile {name}")
+}
+
+fn standings(all: &[(Timestamp, Standing)]) -> String {
+    let told: Vec<String> =
+        all.iter().map(|(at, standing)| format!("{} since {}", word(standing), words::wall(*at))).collect();
+    told.join(", ")
+}
+
+fn word(value: &impl serde::Serialize) -> String {
+    serde_json::to_value(value).ok().and_then(|value| Some(value.as_str()?.to_owned())).unwrap_or_default()
+}
+
+fn silent(args: &WhyArgs, terminal: &str, out: &mut Out) -> Result<u8, Failure> {
+    let request = Request::Silence { terminal: terminal.into() };
+    let (silence, now) = match of_daemon(args, &request)? {
+        Some(Answer::Silence { silence, now }) => (*silence, now),
+        Some(answer) => return Err(ask::unexpected(&answer)),
+        None => {
+            let silence = spool::silence(&state_dir(args)?, terminal, Timestamp::now());
+            let now = vec!["the daemon does not answer: this is from the disk alone".into()];
+            (silence.map_err(|error| unreadable(&error, args))?, now)
+        }
+    };
+    if args.ask.json {
+        out.json(&silence)?;
+    } else {
+        show_silence(&silence, &now, out)?;
+    }
+    Ok(if matches!(silence.judgement, Judgement::Unusual | Judgement::NoPunch) { FAILED } else { OK })
+}
+
+fn show_silence(silence: &Silence, now: &[String], out: &mut Out) -> io::Result<()> {
+    let name = harmless(&silence.terminal);
+    match (silence.last, silence.now) {
+        (Some(last), Some(there)) => {
+            let day = last.strftime("%A %Y-%m-%d %H:%M:%S");
+            let since = words::lasting(u64::try_from(there.duration_since(last).as_secs()).unwrap_or(0));
+            writeln!(out, "{name}: the last punch was on {day} by its clock, {since} ago")?;
+        }
+        _ => writeln!(out, "{name}: there is no punch of it on this disk")?,
+    }
+    let (all, with) = (silence.weeks.len(), silence.weeks.iter().filter(|count| **count > 0).count());
+    let counts = format!("in the same hours, {with} of the {all} weeks before had punches");
+    match silence.judgement {
+        Judgement::Unusual => writeln!(out, "{}: {counts}", out.toned(Tone::Bad, "this is not usual"))?,
+        Judgement::Usual => writeln!(out, "{}: {counts}", out.toned(Tone::Good, "this is usual"))?,
+        Judgement::Either => writeln!(out, "this happens: {counts}")?,
+        Judgement::TooYoung => {
+            writeln!(out, "what is usual cannot be told yet: its punches go back less than two weeks")?
+        }
+        Judgement::NoPunch => writeln!(out, "either nobody has punched there yet, or it was never read")?,
+    }
+    if let Some((at, standing)) = silence.standing {
+        writeln!(out, "the terminal is noted as {} since {}", word(&standing), words::wall(at))?;
+    }
+    for line in now {
+        writeln!(out, "now: {}", harmless(line))?;
+    }
+    Ok(())
+}

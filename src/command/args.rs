@@ -1,0 +1,204 @@
+//! What commands take. Unknown members are refused, and so is what makes no sense.
+
+use jiff::{Timestamp, civil::DateTime};
+use schemars::JsonSchema;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
+
+/// Arguments of a command.
+pub trait Args: DeserializeOwned + JsonSchema {
+    /// What the types do not say.
+    fn sound(&self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+pub(super) fn check<A: Args>(args: &Map<String, Value>) -> Result<(), String> {
+    read::<A>(args).map(drop)
+}
+
+/// The arguments in their own type.
+pub fn read<A: Args>(args: &Map<String, Value>) -> Result<A, String> {
+    let args = A::deserialize(Value::Object(args.clone())).map_err(|error| error.to_string())?;
+    args.sound().map(|()| args)
+}
+
+/// No arguments.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
+
+impl Args for Nothing {}
+
+/// A part of a long list.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Page {
+    /// Only what comes behind this name.
+    pub after: Option<String>,
+}
+
+impl Args for Page {}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    Error,
+    Warn,
+    Info,
+}
+
+/// Which lines of the log.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Logs {
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub since: Option<Timestamp>,
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub until: Option<Timestamp>,
+    /// This one and worse; all without it.
+    pub level: Option<Level>,
+    /// At most so many, 1 to 1000; 200 without it.
+    #[schemars(range(min = 1, max = 1000))]
+    pub limit: Option<u16>,
+}
+
+impl Args for Logs {
+    fn sound(&self) -> Result<(), String> {
+        within("limit", self.limit, 1, 1000)
+    }
+}
+
+/// Which punches.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Punches {
+    /// This one.
+    #[schemars(regex(pattern = "^[a-z2-7]{26}$"))]
+    pub id: Option<String>,
+    /// Letter by letter: `007` is not `7`.
+    pub person: Option<String>,
+    /// Stored here from then on.
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub since: Option<Timestamp>,
+    /// Stored here before.
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub until: Option<Timestamp>,
+    /// At most so many, 1 to 200; 50 without it.
+    #[schemars(range(min = 1, max = 200))]
+    pub limit: Option<u16>,
+}
+
+impl Args for Punches {
+    fn sound(&self) -> Result<(), String> {
+        within("limit", self.limit, 1, 200)
+    }
+}
+
+/// From when to when, in the terminal's wall time; all of it without them.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Period {
+    #[schemars(with = "Option<String>", regex(pattern = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d$"))]
+    pub from: Option<DateTime>,
+    #[schemars(with = "Option<String>", regex(pattern = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d$"))]
+    pub to: Option<DateTime>,
+}
+
+impl Args for Period {
+    fn sound(&self) -> Result<(), String> {
+        match (self.from, self.to) {
+            (Some(from), Some(to)) if from > to => Err("from lies behind to".into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Numbers of a ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Range {
+    /// As on the wire: the second in which it was begun.
+    pub ledger: i64,
+    #[schemars(range(min = 1))]
+    pub first: u64,
+    /// At most 10,000 behind `first`.
+    pub last: u64,
+}
+
+impl Range {
+    /// Punches that are sent again by one command.
+    pub const LIMIT: u64 = 10_000;
+}
+
+impl Args for Range {
+    fn sound(&self) -> Result<(), String> {
+        match self.last.checked_sub(self.first) {
+            None => Err("last lies before first".into()),
+            Some(_) if self.first == 0 => Err("numbers begin at 1".into()),
+            Some(more) if more >= Self::LIMIT => Err(format!("more than {} punches", Self::LIMIT)),
+            Some(_) => Ok(()),
+        }
+    }
+}
+
+/// Which door, and for how long.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Unlock {
+    /// 1 to 8; 1 without it.
+    #[schemars(range(min = 1, max = 8))]
+    pub door: Option<u8>,
+    /// 1 to 60; 5 without it.
+    #[schemars(range(min = 1, max = 60))]
+    pub seconds: Option<u16>,
+}
+
+impl Unlock {
+    pub fn door(&self) -> u8 {
+        self.door.unwrap_or(1)
+    }
+}
+
+impl Args for Unlock {
+    fn sound(&self) -> Result<(), String> {
+        within("door", self.door.map(u16::from), 1, 8)?;
+        within("seconds", self.seconds, 1, 60)
+    }
+}
+
+/// A key and its new value.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConfigSet {
+    /// As in `terminal.front-door.reconcile` or `driver.zk.clock_limit`.
+    pub key: String,
+    /// As one writes it in the config; null takes what was set from afar back.
+    pub value: Value,
+    /// For how long it is tried, 60 to 3600; 600 without it.
+    #[schemars(range(min = 60, max = 3600))]
+    pub confirm_within_s: Option<u16>,
+}
+
+impl Args for ConfigSet {
+    fn sound(&self) -> Result<(), String> {
+        within("confirm_within_s", self.confirm_within_s, 60, 3600)
+    }
+}
+
+/// Which trial.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConfigConfirm {
+    /// The id of the command that set it.
+    pub set: String,
+}
+
+impl Args for ConfigConfirm {}
+
+fn within(name: &str, value: Option<u16>, least: u16, most: u16) -> Result<(), String> {
+    match value {
+        Some(value) if !(least..=most).contains(&value) => Err(format!("{name} must be {least} to {most}")),
+        _ => Ok(()),
+    }
+}

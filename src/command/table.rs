@@ -1,0 +1,312 @@
+//! Every command there is, one block each: what it does, who may order it, what it takes and what it answers.
+//!
+//! The references in `docs/` are made from this table. A new command is a block here, its act in `gateway/acts`, and its
+//! arguments and result in `args.rs` and `results.rs` where no others fit.
+
+use std::time::Duration;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde_json::{Map, Value};
+
+use super::{args, args::Args, authority::Role, results};
+use crate::{health::Words, wire::health::GatewayHealth};
+
+/// How much a command may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Class {
+    /// Looks, and changes nothing.
+    Read,
+    /// Does nothing that would have to be undone.
+    Reversible,
+    /// Changes something, or disturbs people who want to punch.
+    Change,
+    /// Opens a door, or destroys something.
+    Dangerous,
+}
+
+impl Class {
+    pub const ALL: [Self; 4] = [Self::Read, Self::Reversible, Self::Change, Self::Dangerous];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Reversible => "reversible",
+            Self::Change => "change",
+            Self::Dangerous => "dangerous",
+        }
+    }
+
+    /// For how long a signed order may be good, in seconds.
+    pub fn life(self) -> i64 {
+        match self {
+            Self::Read => 3600,
+            Self::Reversible | Self::Change => 600,
+            Self::Dangerous => 60,
+        }
+    }
+
+    const fn role(self) -> Role {
+        match self {
+            Self::Read => Role::Viewer,
+            Self::Reversible => Role::Support,
+            Self::Change | Self::Dangerous => Role::Admin,
+        }
+    }
+}
+
+/// What proves that an order is fresh.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// Its time, while our clock may be believed; or a challenge.
+    Clock,
+    /// Nothing but a challenge.
+    Challenge,
+}
+
+/// Whether a command is about one terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum About {
+    Gateway,
+    /// One terminal, or all.
+    Either,
+    Terminal,
+}
+
+/// One command.
+pub struct Spec {
+    pub name: &'static str,
+    pub class: Class,
+    /// The least that one of its signers must be.
+    pub role: Role,
+    pub about: About,
+    pub words: Words,
+    /// Given up after so long: what is under way is not called back.
+    pub limit: Duration,
+    /// What a driver must be able to do for it.
+    pub operation: Option<&'static str>,
+    pub args: fn(&mut SchemaGenerator) -> Schema,
+    pub result: fn(&mut SchemaGenerator) -> Schema,
+    check: fn(&Map<String, Value>) -> Result<(), String>,
+    trust: Option<Trust>,
+}
+
+impl Spec {
+    const fn new<A: Args, R: JsonSchema>(name: &'static str, class: Class, words: Words) -> Self {
+        Self {
+            name,
+            class,
+            role: class.role(),
+            about: About::Gateway,
+            words,
+            limit: Duration::from_secs(30),
+            operation: None,
+            args: A::json_schema,
+            result: R::json_schema,
+            check: args::check::<A>,
+            trust: None,
+        }
+    }
+
+    const fn about(self, about: About) -> Self {
+        Self { about, ..self }
+    }
+
+    /// It is done by the terminal's driver.
+    const fn operation(self, operation: &'static str) -> Self {
+        Self { about: About::Terminal, operation: Some(operation), ..self }
+    }
+
+    const fn limit(self, seconds: u64) -> Self {
+        Self { limit: Duration::from_secs(seconds), ..self }
+    }
+
+    const fn by_clock(self) -> Self {
+        Self { trust: Some(Trust::Clock), ..self }
+    }
+
+    pub fn trust(&self) -> Trust {
+        match (self.trust, self.class) {
+            (Some(trust), _) => trust,
+            (None, Class::Read | Class::Reversible) => Trust::Clock,
+            (None, Class::Change | Class::Dangerous) => Trust::Challenge,
+        }
+    }
+
+    /// It does nothing but give a challenge.
+    pub fn asks_for_challenge(&self) -> bool {
+        self.name == CHALLENGE
+    }
+
+    /// Whether arguments and terminal are what it takes.
+    pub fn check(&self, args: &Map<String, Value>, terminal: Option<&str>) -> Result<(), String> {
+        match (self.about, terminal) {
+            (About::Gateway, Some(_)) => return Err("it is about no terminal".into()),
+            (About::Terminal, None) => return Err("it must name a terminal".into()),
+            _ => {}
+        }
+        (self.check)(args)
+    }
+}
+
+/// The command of that name.
+pub fn find(name: &str) -> Option<&'static Spec> {
+    COMMANDS.iter().find(|spec| spec.name == name)
+}
+
+pub const CHALLENGE: &str = "challenge";
+
+const fn words(en: &'static str, zh: &'static str) -> Words {
+    Words { en, zh }
+}
+
+/// Every command there is.
+pub const COMMANDS: &[Spec] = &[
+    Spec::new::<args::Nothing, results::Challenge>(
+        CHALLENGE,
+        Class::Read,
+        words(
+            "Gives 32 random bytes that prove, in the next minute and once, that an order was written after now.",
+            "给出 32 个随机字节：一分钟内使用一次，证明命令确是此刻之后写的。",
+        ),
+    ),
+    Spec::new::<args::Nothing, GatewayHealth>(
+        "health",
+        Class::Read,
+        words(
+            "The document of the topic health, as it is now.",
+            "health 主题的文档，取当前状态。",
+        ),
+    ),
+    Spec::new::<args::Page, results::Terminals>(
+        "terminals",
+        Class::Read,
+        words("How each terminal stands.", "每台考勤机的状态。"),
+    )
+    .about(About::Either),
+    Spec::new::<args::Nothing, results::Conditions>(
+        "conditions",
+        Class::Read,
+        words("Everything that is wrong now, with its mend.", "当前所有异常及处理办法。"),
+    )
+    .about(About::Either),
+    Spec::new::<args::Logs, results::Logs>(
+        "logs",
+        Class::Read,
+        words(
+            "The newest lines of the gateway's own log, INFO and above; no person's number is in them.",
+            "网关自身日志的最新若干行（INFO 及以上），其中没有人员编号。",
+        ),
+    ),
+    Spec::new::<args::Punches, results::Punches>(
+        "punches",
+        Class::Read,
+        words(
+            "Punches by id, person, terminal or time, newest first; persons under a pseudonym that only this gateway gives.",
+            "按编号、人员、考勤机或时间查打卡，最新在前；人员以本网关独有的化名表示。",
+        ),
+    )
+    .about(About::Either),
+    Spec::new::<args::Nothing, results::ConfigShown>(
+        "config.show",
+        Class::Read,
+        words(
+            "The config in force, secrets masked, with what was set from afar.",
+            "当前配置（密钥已遮盖），并列出远程设置的项目。",
+        ),
+    ),
+    Spec::new::<args::Nothing, results::Done>(
+        "terminal.info",
+        Class::Read,
+        words("A terminal's identity, counts and clock.", "考勤机的型号、序列号、记录数与时钟。"),
+    )
+    .operation("info")
+    .limit(60),
+    Spec::new::<args::Nothing, results::Users>(
+        "terminal.users",
+        Class::Read,
+        words("How many users a terminal has, and their numbers under a pseudonym.", "考勤机上的用户数，编号以化名表示。"),
+    )
+    .operation("users")
+    .limit(120),
+    Spec::new::<args::Period, results::Done>(
+        "reconcile",
+        Class::Reversible,
+        words(
+            "Compares a terminal's log with the ledger now, and reads what is missing.",
+            "立即核对考勤机记录与账本，补读缺失部分。",
+        ),
+    )
+    .operation("reconcile")
+    .limit(900),
+    Spec::new::<args::Range, results::Replayed>(
+        "replay",
+        Class::Reversible,
+        words(
+            "Sends punches of a ledger again, with the same ids and numbers; receivers drop what they have.",
+            "重发账本中的一段打卡，编号与序号不变；接收方会丢弃已有的。",
+        ),
+    )
+    .about(About::Terminal)
+    .limit(120),
+    Spec::new::<args::Nothing, results::Done>(
+        "terminal.time-set",
+        Class::Reversible,
+        words("Sets a terminal's clock to the gateway's, if that may be believed.", "把考勤机时钟对准网关（网关时钟可信时）。"),
+    )
+    .operation("time-set")
+    .limit(60),
+    Spec::new::<args::Nothing, results::Restarting>(
+        "driver.restart",
+        Class::Reversible,
+        words(
+            "Ends a terminal's connection and begins it anew; terminals of the same line share this.",
+            "断开并重建考勤机的连接；同一线路上的考勤机一并重连。",
+        ),
+    )
+    .about(About::Terminal),
+    Spec::new::<args::Nothing, results::Done>(
+        "terminal.restart",
+        Class::Change,
+        words("Restarts a terminal: nobody can punch there for a minute.", "重启考勤机：约一分钟内无法打卡。"),
+    )
+    .operation("restart")
+    .limit(60),
+    Spec::new::<args::ConfigSet, results::ConfigSet>(
+        "config.set",
+        Class::Change,
+        words(
+            "Sets one key of a terminal or driver for a trial. Without config.confirm in time it goes back by itself.",
+            "试设某台考勤机或驱动的一个配置项；未在时限内 config.confirm 就自动还原。",
+        ),
+    ),
+    Spec::new::<args::ConfigConfirm, results::ConfigSet>(
+        "config.confirm",
+        Class::Change,
+        words("Keeps what a config.set has set, for ever.", "永久保留某次 config.set 的设置。"),
+    ),
+    Spec::new::<args::Nothing, results::Restarting>(
+        "gateway.restart",
+        Class::Change,
+        words(
+            "Ends the daemon in good order; its unit starts it again. Terminals keep what happens meanwhile.",
+            "正常退出守护进程，由 systemd 重新启动；其间的打卡由考勤机保存。",
+        ),
+    ),
+    // It can only take away what may be done: whoever sees a break-in should not wait for a challenge.
+    Spec::new::<args::Nothing, results::Lockdown>(
+        "lockdown",
+        Class::Change,
+        words(
+            "From now on only read commands are taken. It ends by [commands] unlock in the config, on site.",
+            "此后只接受只读命令；须在现场于配置 [commands] unlock 中解除。",
+        ),
+    )
+    .by_clock(),
+    Spec::new::<args::Unlock, results::Done>(
+        "terminal.unlock",
+        Class::Dangerous,
+        words("Opens a door for some seconds.", "开门若干秒。"),
+    )
+    .operation("unlock")
+    .limit(30),
+];

@@ -1,0 +1,494 @@
+//! The task with a real store, a real audit log and acts that count: whatever is bent, nothing is done; and once is once.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use tempfile::TempDir;
+
+use super::*;
+use crate::{
+    command::{Role, new_id},
+    spool::SpoolSettings,
+};
+
+/// Does nothing, and counts.
+#[derive(Default)]
+struct Double {
+    done: AtomicUsize,
+    orders: Mutex<Vec<String>>,
+}
+
+#[async_trait]
+impl Acts for Double {
+    async fn act(&self, order: &Order, _: Progress) -> Result<Value, Failed> {
+        self.done.fetch_add(1, Ordering::SeqCst);
+        self.orders.lock().unwrap().push(order.id.clone());
+        Ok(json!({ "done": true }))
+    }
+}
+
+struct House {
+    folder: TempDir,
+    acts: Arc<Double>,
+    key: Arc<PrivateKey>,
+    people: BTreeMap<&'static str, PrivateKey>,
+    policy: Arc<Policy>,
+}
+
+struct Room {
+    remote: Remote,
+    board: Board,
+}
+
+impl House {
+    fn new() -> Self {
+        let people: BTreeMap<_, _> = ["li", "li-2", "wang", "zhao", "old", "door"]
+            .into_iter()
+            .map(|name| (name, PrivateKey::generate()))
+            .collect();
+        let operator = |name: &str, person: &str, role| Operator {
+            name: name.into(),
+            person: person.into(),
+            key: people[name].public(),
+            role,
+            terminals: (name == "door").then(|| ["front-door".to_owned()].into()),
+            not_after: if name == "old" { 1_700_000_000 } else { i64::MAX },
+        };
+        let operators = vec![
+            operator("li", "1", Role::Admin),
+            operator("li-2", "1", Role::Admin),
+            operator("wang", "2", Role::Support),
+            operator("zhao", "3", Role::Viewer),
+            operator("old", "4", Role::Admin),
+            operator("door", "5", Role::Admin),
+        ];
+        let policy = Policy { operators, allow: ["terminal.unlock"].into(), ..Policy::default() };
+        let (folder, acts) = (tempfile::tempdir().unwrap(), Arc::default());
+        Self { folder, acts, key: Arc::new(PrivateKey::generate()), people, policy: Arc::new(policy) }
+    }
+
+    fn state_dir(&self) -> std::path::PathBuf {
+        self.folder.path().join("state")
+    }
+
+    /// A run of the gateway that began a day ago.
+    async fn open(&self) -> Room {
+        self.open_since(Duration::from_secs(86_400)).await
+    }
+
+    async fn open_since(&self, running: Duration) -> Room {
+        let settings = SpoolSettings {
+            state_dir: self.state_dir(),
+            tenant: "acme".into(),
+            gateway: "sz-03".into(),
+            retention: Duration::ZERO,
+            min_free_bytes: 1 << 20,
+            segment_bytes: SpoolSettings::SEGMENT_BYTES,
+        };
+        let board = Board::default();
+        let parts = Parts {
+            tenant: "acme".into(),
+            gateway: "sz-03".into(),
+            key: self.key.clone(),
+            policy: watch::channel(self.policy.clone()).1,
+            spool: Spool::open(&settings).unwrap(),
+            board: board.clone(),
+            clock: Arc::default(),
+            audit: Audit::open(&self.state_dir()).unwrap(),
+            acts: self.acts.clone(),
+            inbox: mpsc::channel(1).1,
+            started: Instant::now().checked_sub(running).unwrap(),
+        };
+        Room { remote: Remote::open(parts).await.unwrap(), board }
+    }
+
+    fn order(&self, command: &str, terminal: Option<&str>) -> Order {
+        let now = Timestamp::now().as_second();
+        Order {
+            id: new_id(),
+            gateway: "sz-03".into(),
+            tenant: "acme".into(),
+            iat: now,
+            exp: now + 60,
+            command: command.into(),
+            args: Map::new(),
+            terminal: terminal.map(str::to_owned),
+            reason: "a test".into(),
+            challenge: None,
+        }
+    }
+
+    fn sign(&self, order: &Order, signers: &[&str]) -> Vec<u8> {
+        let mut envelope = Envelope::sign(&order.payload(), Purpose::Command, &self.people[signers[0]]);
+        signers[1..].iter().for_each(|signer| envelope.add_signature(Purpose::Command, &self.people[*signer]));
+        envelope.bytes()
+    }
+
+    fn done(&self) -> usize {
+        self.acts.done.load(Ordering::SeqCst)
+    }
+}
+
+impl Room {
+    async fn give(&mut self, id: &str, payload: Vec<u8>) {
+        let topic = format!("punchgate/1/acme/sz-03/request/{id}");
+        self.remote.take(Message { topic, payload, retain: false }).await;
+        while let Some(done) = self.remote.acts.join_next().await {
+            let (work, outcome) = done.unwrap();
+            self.remote.finish(work, outcome).await;
+        }
+    }
+
+    /// What was answered since this was asked last, in order.
+    fn answers(&self) -> Vec<Response> {
+        let read = |(suffix, payload): (String, Vec<u8>)| {
+            assert!(suffix.starts_with("response/"));
+            let envelope = Envelope::read_any(&payload, Purpose::Response).unwrap();
+            assert!(envelope.is_signed_by(&self.remote.parts.key.public()));
+            serde_json::from_value(envelope.payload().clone()).unwrap()
+        };
+        self.board.take_letters().into_iter().map(read).collect()
+    }
+
+    fn last(&self) -> Standing {
+        self.answers().pop().unwrap().standing
+    }
+
+    /// A challenge for this person.
+    async fn challenge(&mut self, house: &House, who: &str) -> String {
+        let order = house.order(CHALLENGE, None);
+        self.give(&order.id, house.sign(&order, &[who])).await;
+        self.answers().pop().unwrap().result.unwrap()["challenge"].as_str().unwrap().to_owned()
+    }
+
+    async fn close(self) {
+        self.remote.parts.spool.clone().close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_good_order_is_done_once_and_answered_again_for_ever() {
+    let house = House::new();
+    let mut room = house.open().await;
+    let order = house.order("reconcile", Some("front-door"));
+    let payload = house.sign(&order, &["wang"]);
+    room.give(&order.id, payload.clone()).await;
+    let answers = room.answers();
+    let standings: Vec<_> = answers.iter().map(|it| it.standing).collect();
+    assert_eq!(standings, [Standing::Accepted, Standing::Executing, Standing::Successful]);
+    assert!(answers.iter().all(|it| it.request == sha256(&payload)));
+    for _ in 0..3 {
+        room.give(&order.id, payload.clone()).await;
+        assert_eq!(room.answers()[0].result, Some(json!({ "done": true })));
+    }
+    room.close().await;
+    // Another run, and one whose index is lost.
+    for lost in [false, true] {
+        if lost {
+            std::fs::remove_dir_all(house.state_dir().join("index")).unwrap();
+        }
+        let mut room = house.open().await;
+        room.give(&order.id, payload.clone()).await;
+        assert_eq!(room.last(), Standing::Successful);
+        // The same id with other words.
+        let other = Order { reason: "another".into(), ..order.clone() };
+        room.give(&order.id, house.sign(&other, &["wang"])).await;
+        assert_eq!(room.last(), Standing::Rejected);
+        room.close().await;
+    }
+    assert_eq!(house.done(), 1);
+}
+
+#[tokio::test]
+async fn what_a_crash_cut_off_is_unknown_and_not_done_again() {
+    let house = House::new();
+    let mut room = house.open().await;
+    let order = house.order("reconcile", Some("front-door"));
+    let payload = house.sign(&order, &["wang"]);
+    let message = Message {
+        topic: format!("punchgate/1/acme/sz-03/request/{}", order.id),
+        payload: payload.clone(),
+        retain: false,
+    };
+    // Accepted, and the power goes before anything else.
+    assert!(room.remote.judge(&message, &sha256(&payload)).await.is_ok_and(|work| work.is_some()));
+    drop(room);
+    let mut room = house.open().await;
+    assert_eq!(room.last(), Standing::Unknown);
+    room.give(&order.id, payload).await;
+    assert_eq!(room.last(), Standing::Unknown);
+    assert_eq!(house.done(), 0);
+    let report = crate::audit::verify(&house.state_dir()).unwrap();
+    assert!(report.is_whole() && report.last >= 2, "{report:?}");
+}
+
+#[tokio::test]
+async fn a_store_put_back_from_a_backup_repeats_nothing() {
+    let house = House::new();
+    house.open().await.close().await;
+    let copy = |from: &std::path::Path, to: &std::path::Path| {
+        let done = std::process::Command::new("cp").arg("-r").arg(from).arg(to).status().unwrap();
+        assert!(done.success());
+    };
+    let backup = house.folder.path().join("backup");
+    copy(&house.state_dir(), &backup);
+    let mut room = house.open().await;
+    let plain = house.order("reconcile", Some("front-door"));
+    let plain_sent = house.sign(&plain, &["wang"]);
+    room.give(&plain.id, plain_sent.clone()).await;
+    let challenge = room.challenge(&house, "li").await;
+    let proved = Order { challenge: Some(challenge), ..house.order("terminal.restart", Some("front-door")) };
+    let proved_sent = house.sign(&proved, &["li"]);
+    room.give(&proved.id, proved_sent.clone()).await;
+    assert_eq!(house.done(), 2);
+    room.close().await;
+    std::fs::remove_dir_all(house.state_dir()).unwrap();
+    copy(&backup, &house.state_dir());
+    // As it is: the restored gateway starts after what it has forgotten.
+    let mut room = house.open_since(Duration::ZERO).await;
+    room.answers();
+    for (id, payload) in [(&plain.id, plain_sent), (&proved.id, proved_sent)] {
+        room.give(id, payload).await;
+        assert_eq!(room.last(), Standing::Rejected);
+    }
+    assert_eq!(house.done(), 2);
+}
+
+#[tokio::test]
+async fn a_challenge_is_foreign_late_or_used_and_the_order_is_refused() {
+    let house = House::new();
+    let mut room = house.open().await;
+    let with = |challenge: &str| Order {
+        challenge: Some(challenge.into()),
+        ..house.order("terminal.restart", Some("front-door"))
+    };
+    let challenge = room.challenge(&house, "li").await;
+    let good = with(&challenge);
+    room.give(&good.id, house.sign(&good, &["li"])).await;
+    assert_eq!(room.last(), Standing::Successful);
+    let used = with(&challenge);
+    room.give(&used.id, house.sign(&used, &["li"])).await;
+    let of_wang = with(&room.challenge(&house, "wang").await);
+    room.answers();
+    room.give(&of_wang.id, house.sign(&of_wang, &["li"])).await;
+    let none = house.order("terminal.restart", Some("front-door"));
+    room.give(&none.id, house.sign(&none, &["li"])).await;
+    let of_before = with(&room.challenge(&house, "li").await);
+    room.close().await;
+    let mut room = house.open().await;
+    room.give(&of_before.id, house.sign(&of_before, &["li"])).await;
+    assert_eq!(house.done(), 1);
+}
+
+#[tokio::test]
+async fn a_lockdown_holds_over_a_start_and_ends_by_its_id_in_the_config() {
+    let mut house = House::new();
+    let mut room = house.open().await;
+    let lockdown = house.order("lockdown", None);
+    room.give(&lockdown.id, house.sign(&lockdown, &["li"])).await;
+    assert_eq!(room.last(), Standing::Successful);
+    room.close().await;
+    let mut room = house.open().await;
+    let order = house.order("reconcile", Some("front-door"));
+    room.give(&order.id, house.sign(&order, &["li"])).await;
+    assert_eq!((room.last(), house.done()), (Standing::Rejected, 0));
+    let looks = house.order("health", None);
+    room.give(&looks.id, house.sign(&looks, &["zhao"])).await;
+    assert_eq!(room.last(), Standing::Successful);
+    room.close().await;
+    house.policy = Arc::new(Policy { unlock: Some(lockdown.id), ..(*house.policy).clone() });
+    let mut room = house.open().await;
+    let order = house.order("reconcile", Some("front-door"));
+    room.give(&order.id, house.sign(&order, &["li"])).await;
+    assert_eq!(room.last(), Standing::Successful);
+}
+
+#[tokio::test]
+async fn a_door_is_opened_by_two_persons_and_three_times_a_minute() {
+    let house = House::new();
+    let mut room = house.open().await;
+    for (signers, done) in [
+        (&["li"][..], 0),
+        (&["li", "li-2"], 0),
+        (&["li", "zhao"], 0),
+        (&["wang"], 0),
+        (&["li", "wang"], 1),
+        (&["wang", "li"], 2),
+        (&["li", "wang"], 3),
+        (&["li", "wang"], 3),
+    ] {
+        let challenge = room.challenge(&house, signers[0]).await;
+        let order = Order { challenge: Some(challenge), ..house.order("terminal.unlock", Some("front-door")) };
+        room.give(&order.id, house.sign(&order, signers)).await;
+        assert_eq!(house.done(), done, "{signers:?}");
+    }
+}
+
+/// One bend of a good order: what it is called, and what is sent.
+fn bent(house: &House, good: &Order, rng: &mut StdRng) -> (&'static str, Vec<u8>, bool) {
+    use data_encoding::BASE64URL_NOPAD as B64;
+    let signed = |order: &Order| house.sign(order, &["li"]);
+    let mut parts: Value = serde_json::from_slice(&signed(good)).unwrap();
+    let header = |members: Value| B64.encode(members.to_string().as_bytes());
+    let kid = house.people["li"].public().id().to_string();
+    let typ = Purpose::Command.typ();
+    let now = Timestamp::now().as_second();
+    let (what, payload) = match rng.random_range(0..26) {
+        0 => {
+            let mut signature = B64.decode(parts["signatures"][0]["signature"].as_str().unwrap().as_bytes()).unwrap();
+            signature[rng.random_range(0..64)] ^= 1 << rng.random_range(0..8);
+            parts["signatures"][0]["signature"] = json!(B64.encode(&signature));
+            ("wrong signature", parts.to_string().into_bytes())
+        }
+        1 => {
+            let other: Value = serde_json::from_slice(&signed(&Order { id: new_id(), ..good.clone() })).unwrap();
+            parts["signatures"] = other["signatures"].clone();
+            ("swapped signature", parts.to_string().into_bytes())
+        }
+        2 => {
+            let short = parts["signatures"][0]["signature"].as_str().unwrap()[..rng.random_range(0..86)].to_owned();
+            parts["signatures"][0]["signature"] = json!(short);
+            ("truncated signature", parts.to_string().into_bytes())
+        }
+        3 => {
+            // The neutral element as key and R, zero as S: fits every message where weak keys are taken.
+            let weak = [1u8].into_iter().chain([0; 63]).collect::<Vec<_>>();
+            parts["signatures"][0]["signature"] = json!(B64.encode(&weak));
+            ("small order", parts.to_string().into_bytes())
+        }
+        4 => {
+            parts["signatures"][0] =
+                json!({ "protected": header(json!({"alg":"none","kid":kid,"typ":typ})), "signature": "" });
+            ("none", parts.to_string().into_bytes())
+        }
+        5 => {
+            // An HMAC with the public key as its secret, in 64 bytes.
+            use sha2::{Digest, Sha512};
+            let protected = header(json!({"alg":"HS256","kid":kid,"typ":typ}));
+            let mac = Sha512::digest(format!("{}{protected}", house.people["li"].public()));
+            parts["signatures"][0] = json!({ "protected": protected, "signature": B64.encode(&mac) });
+            ("HS256", parts.to_string().into_bytes())
+        }
+        6..=8 => {
+            let extra = [
+                ("jwk", json!({"kty":"OKP","crv":"Ed25519","x":"AA"})),
+                ("crit", json!(["exp"])),
+                ("b64", json!(false)),
+            ];
+            let (name, value) = &extra[rng.random_range(0..3)];
+            let mut members = json!({"alg":"EdDSA","kid":kid,"typ":typ});
+            members[*name] = value.clone();
+            parts["signatures"][0]["protected"] = json!(header(members));
+            ("extra header", parts.to_string().into_bytes())
+        }
+        9 => {
+            let text = parts.to_string().replacen('{', &format!("{{\"payload\":{},", parts["payload"]), 1);
+            ("duplicate member", text.into_bytes())
+        }
+        10 => ("other gateway", signed(&Order { gateway: "sz-04".into(), ..good.clone() })),
+        11 => ("other tenant", signed(&Order { tenant: "other".into(), ..good.clone() })),
+        12 => ("expired", signed(&Order { iat: now - 700, exp: now - rng.random_range(0..600), ..good.clone() })),
+        13 => ("future", signed(&Order { iat: now + rng.random_range(30..500), exp: now + 560, ..good.clone() })),
+        14 => ("lives too long", signed(&Order { exp: good.iat + 3000, ..good.clone() })),
+        15 => (
+            "challenge made up",
+            signed(&Order { challenge: Some(B64.encode(&rng.random::<[u8; 32]>())), ..good.clone() }),
+        ),
+        16 => ("unknown key", Envelope::sign(&good.payload(), Purpose::Command, &PrivateKey::generate()).bytes()),
+        17 => ("ended key", house.sign(good, &["old"])),
+        18 => ("too low", house.sign(good, &["zhao"])),
+        19 => {
+            ("another's terminal", house.sign(&Order { terminal: Some("canteen".into()), ..good.clone() }, &["door"]))
+        }
+        20 => ("for another purpose", Envelope::sign(&good.payload(), Purpose::Response, &house.people["li"]).bytes()),
+        21 => {
+            let mut payload = good.payload();
+            payload["sudo"] = json!(true);
+            ("extra member", Envelope::sign(&payload, Purpose::Command, &house.people["li"]).bytes())
+        }
+        22 => {
+            let mut payload = signed(good);
+            let at = rng.random_range(0..payload.len());
+            payload.truncate(at);
+            ("cut", payload)
+        }
+        23 => ("one good and one wrong signature", {
+            let mut envelope = Envelope::sign(&good.payload(), Purpose::Command, &house.people["li"]);
+            envelope.add_signature(Purpose::Command, &PrivateKey::generate());
+            envelope.bytes()
+        }),
+        24 => ("no such command", signed(&Order { command: "shell".into(), ..good.clone() })),
+        _ => return ("retained", signed(good), true),
+    };
+    (what, payload, false)
+}
+
+#[tokio::test]
+async fn ten_thousand_forged_and_bent_orders_do_nothing() {
+    let house = House::new();
+    let mut room = house.open().await;
+    let mut rng = StdRng::seed_from_u64(20_261_128);
+    let mut seen = BTreeMap::<&str, usize>::new();
+    for _ in 0..10_000 {
+        let good = house.order("reconcile", Some("front-door"));
+        let (what, payload, retain) = bent(&house, &good, &mut rng);
+        *seen.entry(what).or_default() += 1;
+        // The bucket would spare us the work.
+        room.remote.checks = Bucket::new(1e9, 1e9);
+        let topic = format!("punchgate/1/acme/sz-03/request/{}", good.id);
+        room.remote.take(Message { topic, payload, retain }).await;
+        assert!(room.remote.acts.is_empty(), "{what} was taken");
+    }
+    assert_eq!(house.done(), 0);
+    assert!(seen.len() >= 20 && seen.values().all(|times| *times > 100), "{seen:?}");
+    assert!(room.answers().iter().all(|answer| answer.error.as_deref() == Some(Response::REFUSED)));
+    // And the log was not flooded: the first ones are told, the rest is counted.
+    assert!(room.remote.parts.audit.head().0 < 100);
+    // The good one passes all the same.
+    let good = house.order("reconcile", Some("front-door"));
+    room.give(&good.id, house.sign(&good, &["li"])).await;
+    assert_eq!(house.done(), 1);
+}
+
+/// The broker keeps what it saw, and gives it as often as it likes, in any order, cut or whole, over many starts.
+#[tokio::test]
+async fn a_broker_that_replays_reorders_and_drops_gets_nothing_done_twice() {
+    let house = House::new();
+    let mut rng = StdRng::seed_from_u64(7);
+    let mut kept: Vec<(String, Vec<u8>)> = Vec::new();
+    let mut given = std::collections::BTreeSet::new();
+    for _ in 0..8 {
+        let mut room = house.open().await;
+        for _ in 0..5 {
+            let order = house.order("reconcile", Some("front-door"));
+            kept.push((order.id.clone(), house.sign(&order, &["wang"])));
+        }
+        for _ in 0..60 {
+            let (id, mut payload) = kept[rng.random_range(0..kept.len())].clone();
+            match rng.random_range(0..4) {
+                0 => payload.truncate(rng.random_range(0..payload.len())),
+                1 => {
+                    // One order's words on another one's topic.
+                    room.give(&kept[rng.random_range(0..kept.len())].0.clone(), payload).await;
+                    continue;
+                }
+                _ => _ = given.insert(id.clone()),
+            }
+            room.give(&id, payload).await;
+        }
+        match rng.random_range(0..2) {
+            0 => room.close().await,
+            _ => drop(room), // as a kill leaves it
+        }
+    }
+    let done = house.acts.orders.lock().unwrap().clone();
+    let once: std::collections::BTreeSet<String> = done.iter().cloned().collect();
+    assert_eq!(done.len(), once.len(), "an order was done twice");
+    assert!(once.is_superset(&given), "a good one was not done");
+}

@@ -1,0 +1,467 @@
+//! What a repair puts in place of what is damaged: for each file that is not as it should be, a new one, made of the whole
+//! groups of the old one and of the records that can be had from between them. Nothing is written here.
+
+use std::{collections::BTreeMap, ops::Range, path::PathBuf};
+
+use jiff::Timestamp;
+
+use super::{
+    super::{
+        group::{Group, salvage},
+        lock::Content,
+        record::{LedgerRecord, LostRecord, Record, RepairedRecord},
+        segment::{SegmentHeader, seed},
+        verify::files::HeaderFault,
+    },
+    RepairError, RepairLoss,
+    extract::Whole,
+    survey::{Home, Source, Survey, learn, read},
+};
+use crate::ledger::Head;
+
+/// Salvaged records of one new group, in bytes.
+const GROUP_BYTES: usize = 1 << 20;
+
+/// A piece of a new file.
+pub(super) enum Piece {
+    /// A whole group of a file that is there.
+    Copy(PathBuf, Range<usize>),
+    New(Vec<u8>),
+}
+
+/// A file to be written, under its own name.
+pub(super) struct NewFile {
+    pub(super) number: u64,
+    pub(super) retired: bool,
+    pub(super) header: SegmentHeader,
+    pub(super) pieces: Vec<Piece>,
+    /// Why the old one cannot stay.
+    pub(super) why: String,
+}
+
+#[derive(Default)]
+pub(super) struct Plan {
+    pub(super) files: Vec<NewFile>,
+    /// Files that are set aside: those that are replaced, and those that belong nowhere.
+    pub(super) aside: Vec<PathBuf>,
+    /// Punches and other records out of damaged bytes, that are in the new files.
+    pub(super) punches: u64,
+    pub(super) others: u64,
+    /// Records that are whole and have no place any more; the files set aside hold them.
+    pub(super) left_out: u64,
+    pub(super) losses: Vec<RepairLoss>,
+    /// Terminals whose ledger ends here.
+    pub(super) ended: Vec<String>,
+    pub(super) last_group: u64,
+}
+
+struct Planner<'s> {
+    survey: &'s mut Survey,
+    plan: Plan,
+    now: Timestamp,
+    /// The last group so far.
+    group: u64,
+    /// The journal lost something behind its last whole group.
+    lost_end: bool,
+}
+
+/// `None` where nothing is damaged.
+pub(super) fn plan(survey: &mut Survey, now: Timestamp) -> Result<Option<Plan>, RepairError> {
+    let homes = std::mem::take(&mut survey.homes);
+    let strays = std::mem::take(&mut survey.strays);
+    let mut planner = Planner { survey, plan: Plan::default(), now, group: 0, lost_end: false };
+    planner.plan.aside = strays;
+    let last = homes.last_key_value().map_or(0, |(number, _)| *number);
+    let mut before = 0;
+    for (&number, home) in &homes {
+        // What stands behind here, to know what should stand in here.
+        let behind = homes.range(number + 1..).find_map(|(_, home)| first_group(home));
+        let next = homes.get(&(number + 1)).and_then(sure_first_group);
+        let here = if home.retired { None } else { first_group(home).or(behind) };
+        planner.fill_hole(before, number, here);
+        planner.home(number, home, (next, behind), number == last)?;
+        before = number;
+    }
+    planner.end(last)?;
+    let Planner { plan, .. } = planner;
+    Ok((!plan.files.is_empty() || !plan.aside.is_empty()).then_some(plan))
+}
+
+/// The first group of a place, as far as that is known: none where nothing of it can be read.
+fn first_group(home: &Home) -> Option<u64> {
+    // A stub has the number of its segment's last group, and nobody knows the first any more.
+    if home.retired {
+        return None;
+    }
+    let told = home.sources.iter().filter_map(|it| it.header).map(|header| header.first_group).min();
+    told.into_iter().chain(home.from()).min()
+}
+
+/// The same, where it is sure that no group stood before it in its own file.
+fn sure_first_group(home: &Home) -> Option<u64> {
+    let begins_odd =
+        |source: &Source| source.header.is_none() && source.extract.rests.iter().any(|(before, _)| *before == 0);
+    first_group(home).filter(|_| !home.sources.iter().any(begins_odd))
+}
+
+impl Planner<'_> {
+    /// Files between two that are there: one in their place tells which groups they had.
+    fn fill_hole(&mut self, before: u64, number: u64, next: Option<u64>) {
+        if before + 1 >= number {
+            return;
+        }
+        let name = format!("{:08}", before + 1);
+        match next {
+            Some(next) if next > self.group + 1 => {
+                let (first, last) = (self.group + 1, next - 1);
+                let pieces = vec![Piece::New(self.marker(first, last, Vec::new(), &BTreeMap::new()))];
+                let why = format!("{name}.seg is not there: groups {first} to {last} are lost");
+                self.file(before + 1, false, first, pieces, why);
+                self.group = last;
+            }
+            Some(_) => {}
+            // Between stubs: only a name tells that something was there.
+            None => {
+                for gone in before + 1..number {
+                    let mut group = Group::new(seed(&self.survey.store));
+                    let at = self.now.as_millisecond();
+                    let (first_group, last_group) = (self.group, self.group);
+                    group.push(&Record::Repaired(RepairedRecord { first_group, last_group, at }));
+                    let pieces = vec![Piece::New(group.seal(self.group.max(1)).to_vec())];
+                    let why = format!("{gone:08}.ids is not there: the ids in it are lost");
+                    self.file(gone, true, self.group.max(1), pieces, why);
+                }
+            }
+        }
+    }
+
+    fn file(&mut self, number: u64, retired: bool, first_group: u64, pieces: Vec<Piece>, why: String) {
+        let header = SegmentHeader { store: self.survey.store, segment: number, first_group };
+        self.plan.files.push(NewFile { number, retired, header, pieces, why });
+    }
+
+    /// One place of the journal: left alone where its one file is as it should be. `behind` is the first group of the
+    /// next file, and the first one that can be read of any behind this.
+    fn home(
+        &mut self,
+        number: u64,
+        home: &Home,
+        (next, behind): (Option<u64>, Option<u64>),
+        is_last: bool,
+    ) -> Result<(), RepairError> {
+        let closed = self.survey.left.as_ref().is_some_and(Content::is_closed);
+        let groups = home.groups();
+        let mut why = Vec::new();
+        for source in &home.sources {
+            why.extend(fault_of(source, home, number));
+        }
+        let unused = groups.is_empty() && home.sources.iter().all(|source| source.extract.rests.is_empty());
+        if is_last && unused && !closed {
+            // Begun and never used: the daemon knows what to do about it.
+            return Ok(());
+        }
+        let first = if home.retired { groups.first().copied() } else { Some(self.group + 1) };
+        let from = home.from();
+        let starts_late = !home.retired && from.is_some_and(|first| first > self.group + 1);
+        let ends_early =
+            !home.retired && next.is_some_and(|next| groups.last().copied().unwrap_or(self.group) + 1 < next);
+        if starts_late {
+            why.push(format!("groups {} to {} are missing", self.group + 1, from.unwrap_or(1) - 1));
+        }
+        if ends_early && why.is_empty() {
+            why.push("groups are missing at its end".into());
+        }
+        // The daemon cuts off by itself what a crash left at the end.
+        let torn_only =
+            is_last && !closed && self.only_torn(home) && self.plan.files.is_empty() && self.plan.aside.is_empty();
+        if why.is_empty() || torn_only {
+            self.group = groups.last().copied().unwrap_or(self.group).max(self.group);
+            return Ok(());
+        }
+        let (pieces, last) = self.rebuild(home, behind, is_last)?;
+        self.lost_end |= is_last && (last == self.group || closed) && !home.retired && self.has_tail(home);
+        self.plan.aside.extend(home.sources.iter().map(|source| source.path.clone()));
+        if !pieces.is_empty() {
+            let first = home.sources.iter().find_map(|it| it.header).map(|it| it.first_group).or(first).unwrap_or(last);
+            self.file(number, home.retired, first, pieces, why.join("; "));
+        }
+        self.group = self.group.max(last);
+        Ok(())
+    }
+
+    /// Whether all that is odd in a file is what stands behind its last group.
+    fn only_torn(&self, home: &Home) -> bool {
+        let [source] = &home.sources[..] else { return false };
+        let last = source.extract.groups.last().map_or(0, |group| group.number);
+        source.fault.is_none()
+            && source.extract.is_rising()
+            && source.extract.rests.iter().all(|(before, _)| *before == last)
+    }
+
+    fn has_tail(&self, home: &Home) -> bool {
+        let last = home.groups().last().copied().unwrap_or(0);
+        let tail =
+            |source: &Source| source.extract.groups.is_empty() || source.extract.rests.iter().any(|it| it.0 == last);
+        home.sources.iter().any(tail)
+    }
+
+    /// The pieces of a new file, and the number of its last group.
+    fn rebuild(&mut self, home: &Home, behind: Option<u64>, is_last: bool) -> Result<(Vec<Piece>, u64), RepairError> {
+        let mut groups: BTreeMap<u64, (&Source, &Whole)> = BTreeMap::new();
+        for source in &home.sources {
+            for group in &source.extract.groups {
+                groups.entry(group.number).or_insert((source, group));
+            }
+        }
+        let mut salvaged = Vec::new();
+        for source in &home.sources {
+            let bytes = read(&source.path)?;
+            for (before, place) in &source.extract.rests {
+                let before = if *before == 0 { self.group } else { *before };
+                salvaged.push((before, bytes[place.clone()].to_vec()));
+            }
+        }
+        let mut pieces = Vec::new();
+        let mut last = self.group;
+        for (&number, (source, group)) in &groups {
+            if group.from > last + 1 && !home.retired {
+                pieces.extend(self.fill(last + 1, group.from - 1, &mut salvaged, home));
+            }
+            pieces.push(Piece::Copy(source.path.clone(), group.place.clone()));
+            last = last.max(number);
+        }
+        let number = home.sources.iter().find_map(|it| it.header).map(|it| it.first_group);
+        match behind {
+            _ if home.retired && groups.is_empty() => {
+                let number = number.or(behind.map(|next| next - 1)).unwrap_or(last + 1).max(1);
+                salvaged.iter_mut().for_each(|(before, _)| *before = number - 1);
+                pieces.extend(self.fill(number, number, &mut salvaged, home));
+                last = last.max(number);
+            }
+            Some(next) if next > last + 1 && !home.retired => {
+                pieces.extend(self.fill(last + 1, next - 1, &mut salvaged, home));
+                last = next - 1;
+            }
+            None if is_last && salvaged.iter().any(|(before, _)| *before == last) => {
+                pieces.extend(self.fill(last + 1, last + 1, &mut salvaged, home));
+                last += 1;
+            }
+            _ => {}
+        }
+        // What is left has no group that it could have been: copies of what stands elsewhere, most likely.
+        for (_, bytes) in salvaged {
+            let found = salvage(seed(&self.survey.store), &bytes).records;
+            self.plan.left_out += found.into_iter().filter(|record| self.is_new(record)).count() as u64;
+        }
+        Ok((pieces, last))
+    }
+
+    fn is_new(&self, record: &Record<'_>) -> bool {
+        match record {
+            Record::Punch(punch) => {
+                !self.survey.ledgers.get(&punch.ledger).is_some_and(|it| it.found.contains(punch.seq))
+            }
+            _ => false,
+        }
+    }
+
+    /// Groups `first` to `last` are lost: what can be had of them, in as many groups as that takes, the last of which
+    /// tells that it stands for all the others too.
+    fn fill(&mut self, first: u64, last: u64, salvaged: &mut Vec<(u64, Vec<u8>)>, home: &Home) -> Vec<Piece> {
+        let here = |(before, _): &(u64, Vec<u8>)| (first..=last).contains(&(before + 1));
+        let (mine, rest): (Vec<_>, Vec<_>) = std::mem::take(salvaged).into_iter().partition(here);
+        *salvaged = rest;
+        let seed = seed(&self.survey.store);
+        let mut found = Vec::new();
+        for (_, bytes) in &mine {
+            found.extend(salvage(seed, bytes).records);
+        }
+        // What stands twice, or elsewhere, is there already; names are told anew.
+        let mut kept = Vec::new();
+        for record in found {
+            match &record {
+                Record::Ledger(_) | Record::Repaired(_) => continue,
+                Record::Punch(punch) => {
+                    let known = self.survey.ledgers.get(&punch.ledger);
+                    if known.is_some_and(|it| it.found.contains(punch.seq)) {
+                        continue;
+                    }
+                    if known.is_none_or(|it| it.ledger.is_none()) {
+                        self.plan.left_out += 1;
+                        continue;
+                    }
+                    self.plan.punches += 1;
+                }
+                _ => self.plan.others += 1,
+            }
+            learn(&mut self.survey.ledgers, &record);
+            kept.push(record);
+        }
+        let mut parts: Vec<Vec<Record<'_>>> = vec![Vec::new()];
+        let (mut bytes, mut room) = (0, last - first);
+        for record in kept {
+            bytes += postcard::to_allocvec(&record).map_or(0, |bytes| bytes.len() + 8);
+            if bytes > GROUP_BYTES && room > 0 {
+                (bytes, room) = (0, room - 1);
+                parts.push(Vec::new());
+            }
+            if let Some(part) = parts.last_mut() {
+                part.push(record);
+            }
+        }
+        let count = parts.len() as u64;
+        let numbered = parts.into_iter().enumerate().map(|(at, part)| {
+            let number = first + at as u64;
+            let last = if number + 1 == first + count { last } else { number };
+            Piece::New(self.marker(number, last, part, &home.first))
+        });
+        numbered.collect()
+    }
+
+    /// A group that stands for those from `first` to `last`.
+    fn marker(&self, first: u64, last: u64, kept: Vec<Record<'_>>, named: &BTreeMap<u32, (u64, [u8; 32])>) -> Vec<u8> {
+        let mut group = Group::new(seed(&self.survey.store));
+        let at = self.now.as_millisecond();
+        group.push(&Record::Repaired(RepairedRecord { first_group: first, last_group: last, at }));
+        let mut names = named.clone();
+        for record in &kept {
+            match record {
+                Record::Punch(it) => {
+                    let first = names.entry(it.ledger).or_insert((it.seq, it.prev));
+                    if it.seq < first.0 {
+                        *first = (it.seq, it.prev);
+                    }
+                }
+                Record::SetAside(it) => _ = names.entry(it.ledger).or_insert((1, self.origin(it.ledger))),
+                Record::Retired(it) if it.first == 0 => {
+                    _ = names.entry(it.ledger).or_insert((1, self.origin(it.ledger)))
+                }
+                Record::Retired(it) => _ = names.entry(it.ledger).or_insert((it.first, self.origin(it.ledger))),
+                Record::Lost(it) => _ = names.entry(it.ledger).or_insert((1, self.origin(it.ledger))),
+                _ => {}
+            }
+        }
+        for (number, (next, head)) in names {
+            if let Some(ledger) = self.survey.ledgers.get(&number).and_then(|known| known.ledger.as_ref()) {
+                group.push(&Record::Ledger(LedgerRecord::of(number, ledger, next, Head(head))));
+            }
+        }
+        kept.iter().for_each(|record| group.push(record));
+        group.seal(last).to_vec()
+    }
+
+    fn origin(&self, ledger: u32) -> [u8; 32] {
+        let known = self.survey.ledgers.get(&ledger).and_then(|known| known.ledger.as_ref());
+        known.map_or([0; 32], |ledger| ledger.origin().0)
+    }
+
+    /// What is behind the last file: groups that were there when the store was closed, and a last group that records
+    /// what is lost.
+    fn end(&mut self, last: u64) -> Result<(), RepairError> {
+        let closed_at = self.survey.left.as_ref().and_then(Content::closed_at).unwrap_or(0);
+        let mut pieces = Vec::new();
+        let mut why = Vec::new();
+        let first = self.group + 1;
+        if closed_at > self.group {
+            self.lost_end = true;
+            why.push(format!("groups {first} to {closed_at} are lost: the journal had them when it was closed"));
+            pieces.push(Piece::New(self.marker(first, closed_at, Vec::new(), &BTreeMap::new())));
+            self.group = closed_at;
+        }
+        if self.plan.files.is_empty() && self.plan.aside.is_empty() && pieces.is_empty() {
+            return Ok(());
+        }
+        let lost = self.losses();
+        if !lost.is_empty() {
+            why.push("records what is lost".into());
+            for part in lost.chunks(500) {
+                self.group += 1;
+                pieces.push(Piece::New(self.told(part)));
+            }
+        }
+        if !pieces.is_empty() {
+            self.file(last + 1, false, first, pieces, why.join("; "));
+        }
+        self.plan.last_group = self.group;
+        Ok(())
+    }
+
+    /// What is missing and is not recorded as lost yet, and the ledgers whose last number nobody knows.
+    fn losses(&mut self) -> Vec<LostRecord<'static>> {
+        let now = self.now.as_millisecond();
+        let mut lost = Vec::new();
+        // Without the index nobody knows what stood behind the end.
+        let vouched = self.survey.indexed && self.survey.left.as_ref().is_some_and(Content::is_closed);
+        for (&number, known) in &self.survey.ledgers {
+            let Some(ledger) = &known.ledger else { continue };
+            let have = known.last.map_or(0, |(seq, _)| seq);
+            let have = known.recorded.iter().map(|(_, last)| last).fold(have, u64::max);
+            for (first, last) in known.found.missing(1, have) {
+                for (first, last) in known.recorded.missing(first, last) {
+                    let until = known.stored.get(&(last + 1)).copied().unwrap_or(now);
+                    let why = "its record was damaged or missing when the journal was repaired";
+                    lost.push(LostRecord { ledger: number, first, last, until, at: now, closes: false, why });
+                    self.plan.losses.push(RepairLoss {
+                        terminal: ledger.terminal.clone(),
+                        ledger: ledger.begun,
+                        first,
+                        last,
+                    });
+                }
+            }
+            let behind = known.indexed.map_or(0, |next| next.saturating_sub(1));
+            if known.closed || !(behind > have || (self.lost_end && !vouched)) {
+                continue;
+            }
+            let why = "the journal lost its end before it was repaired";
+            let (first, last) = (have + 1, behind.max(have));
+            lost.push(LostRecord { ledger: number, first, last, until: now, at: now, closes: true, why });
+            if first <= last {
+                self.plan.losses.push(RepairLoss {
+                    terminal: ledger.terminal.clone(),
+                    ledger: ledger.begun,
+                    first,
+                    last,
+                });
+            }
+            self.plan.ended.push(ledger.terminal.clone());
+        }
+        lost
+    }
+
+    /// A group that records losses, with the name of each ledger in front.
+    fn told(&self, lost: &[LostRecord<'_>]) -> Vec<u8> {
+        let mut group = Group::new(seed(&self.survey.store));
+        let mut before = None;
+        for record in lost {
+            if before != Some(record.ledger)
+                && let Some(known) = self.survey.ledgers.get(&record.ledger)
+                && let Some(ledger) = &known.ledger
+            {
+                let (next, head) = known.last.map_or((1, ledger.origin()), |(seq, head)| (seq + 1, head));
+                group.push(&Record::Ledger(LedgerRecord::of(record.ledger, ledger, next, head)));
+                before = Some(record.ledger);
+            }
+            group.push(&Record::Lost(record.clone()));
+        }
+        group.seal(self.group).to_vec()
+    }
+}
+
+fn fault_of(source: &Source, home: &Home, number: u64) -> Option<String> {
+    let name = source.name();
+    match &source.fault {
+        Some(HeaderFault::Misplaced(_)) => return Some(format!("{name} holds segment {number}")),
+        Some(HeaderFault::Zeros) => return Some(format!("{name} begins with zeros")),
+        Some(_) => return Some(format!("the header of {name} is damaged")),
+        None => {}
+    }
+    let damaged: usize = source.extract.rests.iter().map(|(_, place)| place.len()).sum();
+    if damaged > 0 {
+        return Some(format!("{damaged} bytes of {name} fail their checksum"));
+    }
+    if !source.extract.is_clean() {
+        return Some(format!("groups in {name} are missing or out of order"));
+    }
+    (home.retired && source.extract.groups.is_empty()).then(|| format!("nothing of {name} can be read"))
+}

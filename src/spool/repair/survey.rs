@@ -1,0 +1,257 @@
+//! All that a damaged store still holds, and where: files by the place they belong to, ledgers by what is known of them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env, fs, io,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    super::{
+        group::{records, salvage},
+        index::Index,
+        lock::{self, Content},
+        ranges::Ranges,
+        record::{Record, ZoneNames},
+        segment::{SEGMENT_HEADER, SegmentHeader, StoreId, seed},
+        verify::files::{Headed, HeaderFault},
+        walk::store_id,
+    },
+    RepairError,
+    extract::{Extract, Whole, extract},
+};
+use crate::ledger::{Head, Ledger};
+
+/// A file, taken apart.
+pub(super) struct Source {
+    pub(super) path: PathBuf,
+    pub(super) header: Option<SegmentHeader>,
+    pub(super) fault: Option<HeaderFault>,
+    pub(super) extract: Extract,
+}
+
+impl Source {
+    pub(super) fn name(&self) -> String {
+        self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+}
+
+/// One place in the journal, and the files that belong there.
+#[derive(Default)]
+pub(super) struct Home {
+    pub(super) retired: bool,
+    pub(super) sources: Vec<Source>,
+    /// Ledgers with punches in its whole groups: the first of each, with the head before it.
+    pub(super) first: BTreeMap<u32, (u64, [u8; 32])>,
+}
+
+impl Home {
+    /// Numbers of its whole groups.
+    pub(super) fn groups(&self) -> BTreeSet<u64> {
+        self.sources.iter().flat_map(|source| source.extract.groups.iter().map(|group| group.number)).collect()
+    }
+
+    /// The first group that stands in it, or for which one of them stands.
+    pub(super) fn from(&self) -> Option<u64> {
+        self.sources.iter().flat_map(|source| source.extract.groups.iter().map(|group| group.from)).min()
+    }
+}
+
+/// What is known of one ledger.
+#[derive(Default)]
+pub(super) struct Known {
+    pub(super) ledger: Option<Ledger>,
+    pub(super) found: Ranges,
+    /// What is recorded as lost already.
+    pub(super) recorded: Ranges,
+    pub(super) closed: bool,
+    /// The number of its next punch by the index, where that can be believed.
+    pub(super) indexed: Option<u64>,
+    /// When each punch behind a hole was stored, by its number; and the head after the last punch.
+    pub(super) stored: BTreeMap<u64, i64>,
+    pub(super) last: Option<(u64, Head)>,
+    highest: u64,
+}
+
+pub(super) struct Survey {
+    pub(super) store: StoreId,
+    pub(super) left: Option<Content>,
+    pub(super) homes: BTreeMap<u64, Home>,
+    /// Files that belong to no place in this store.
+    pub(super) strays: Vec<PathBuf>,
+    pub(super) ledgers: BTreeMap<u32, Known>,
+    /// Whether the index could be read.
+    pub(super) indexed: bool,
+}
+
+/// More than a file of ours ever holds.
+const FILE_LIMIT: u64 = 1 << 30;
+
+impl Survey {
+    pub(super) fn of(state_dir: &Path) -> Result<Self, RepairError> {
+        let dir = state_dir.join("journal");
+        let failed = |source| RepairError::Io { path: dir.clone(), source };
+        let store = store_id(&dir).map_err(failed)?.ok_or_else(|| RepairError::NoStore(dir.clone()))?;
+        let left = lock::peek(&dir);
+        let (homes, strays, ledgers) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
+        let mut survey = Self { store, left, homes, strays, ledgers, indexed: false };
+        for headed in all(&dir, &store).map_err(failed)? {
+            survey.take(headed)?;
+        }
+        survey.choose();
+        survey.read_index(&state_dir.join("index"));
+        Ok(survey)
+    }
+
+    fn take(&mut self, headed: Headed) -> Result<(), RepairError> {
+        let Headed { file, header, fault } = headed;
+        let path = file.path.clone();
+        match &fault {
+            Some(HeaderFault::Newer(_)) => return Err(RepairError::Newer(path)),
+            Some(HeaderFault::Stray) => {
+                self.strays.push(path);
+                return Ok(());
+            }
+            _ => {}
+        }
+        let bytes = read(&path)?;
+        let start = if header.is_some() { SEGMENT_HEADER.min(bytes.len()) } else { 0 };
+        let extract = extract(seed(&self.store), &bytes, start);
+        let number = header.map_or(file.number, |header| header.segment);
+        let home = self.homes.entry(number).or_default();
+        home.retired = file.retired;
+        for Whole { place, .. } in &extract.groups {
+            for record in records(&bytes[place.start + super::super::group::GROUP_HEADER..place.end]).flatten() {
+                if let Record::Punch(punch) = &record {
+                    home.first.entry(punch.ledger).or_insert((punch.seq, punch.prev));
+                }
+                learn(&mut self.ledgers, &record);
+            }
+        }
+        // Names may stand in damaged bytes alone.
+        for (_, place) in &extract.rests {
+            for record in salvage(seed(&self.store), &bytes[place.clone()]).records {
+                if let Record::Ledger(it) = &record {
+                    self.ledgers.entry(it.number).or_default().ledger.get_or_insert_with(|| it.ledger());
+                }
+            }
+        }
+        home.sources.push(Source { path, header, fault, extract });
+        Ok(())
+    }
+
+    /// Where a segment and its stub are both there, the stub holds, as long as it is whole.
+    fn choose(&mut self) {
+        for home in self.homes.values_mut() {
+            let stub = |source: &Source| source.path.extension().is_some_and(|extension| extension == "ids");
+            if home.sources.iter().all(stub) || !home.sources.iter().any(stub) {
+                continue;
+            }
+            let whole = |it: &Source| it.fault.is_none() && !it.extract.groups.is_empty() && it.extract.is_clean();
+            home.retired = home.sources.iter().any(|source| stub(source) && whole(source));
+            let (kept, gone): (Vec<_>, Vec<_>) = home.sources.drain(..).partition(|it| stub(it) == home.retired);
+            home.sources = kept;
+            self.strays.extend(gone.into_iter().map(|source| source.path));
+        }
+    }
+
+    /// The index knows how far each ledger went. A copy of it is read: opening one writes to it.
+    fn read_index(&mut self, index: &Path) {
+        // After a power cut it may be anything.
+        if !index.is_dir() || !self.left.as_ref().is_some_and(Content::is_of_this_boot) {
+            return;
+        }
+        let copy = env::temp_dir().join(format!("punchgate-repair-{:016x}", rand::random::<u64>()));
+        let read = || -> Option<()> {
+            copy_tree(index, &copy).ok()?;
+            let kept = Index::open(&copy).ok()?.load().ok()??;
+            if kept.applied.store != self.store {
+                return None;
+            }
+            for (number, kept) in kept.ledgers {
+                let (ledger, next) = kept.stand();
+                let known = self.ledgers.entry(number).or_default();
+                known.ledger.get_or_insert(ledger);
+                known.indexed = Some(next);
+            }
+            self.indexed = true;
+            Some(())
+        };
+        let mut read = read;
+        read();
+        // Only a copy, in a folder that is emptied by others too.
+        let _ = fs::remove_dir_all(&copy);
+    }
+}
+
+/// Takes note of what a record says of its ledger.
+pub(super) fn learn(ledgers: &mut BTreeMap<u32, Known>, record: &Record<'_>) {
+    match record {
+        Record::Ledger(it) => {
+            let known = ledgers.entry(it.number).or_default();
+            known.ledger.get_or_insert_with(|| it.ledger());
+        }
+        Record::Punch(punch) => {
+            let known = ledgers.entry(punch.ledger).or_default();
+            known.found.insert(punch.seq, punch.seq);
+            if punch.seq != known.highest + 1 {
+                known.stored.insert(punch.seq, punch.stored());
+            }
+            known.highest = known.highest.max(punch.seq);
+            if known.last.is_none_or(|(seq, _)| seq < punch.seq)
+                && let Ok(entry) = punch.entry(&mut ZoneNames::default())
+            {
+                known.last = Some((punch.seq, entry.head()));
+            }
+        }
+        Record::Retired(retired) if retired.first != 0 => {
+            let known = ledgers.entry(retired.ledger).or_default();
+            known.found.insert(retired.first, retired.last);
+            known.highest = known.highest.max(retired.last);
+            if known.last.is_none_or(|(seq, _)| seq < retired.last) {
+                known.last = Some((retired.last, Head(retired.head)));
+            }
+        }
+        Record::Lost(lost) => {
+            let known = ledgers.entry(lost.ledger).or_default();
+            known.recorded.insert(lost.first, lost.last);
+            known.closed |= lost.closes;
+        }
+        _ => {}
+    }
+}
+
+/// Every file of the journal; where segment and stub of one number are both there, both.
+fn all(dir: &Path, store: &StoreId) -> io::Result<Vec<Headed>> {
+    let mut found = super::super::verify::files::headed(dir, Some(store))?;
+    let hidden: Vec<_> = found.iter().filter(|it| it.file.retired).map(|it| it.file.number).collect();
+    for number in hidden {
+        let path = super::super::segment::segment_path(dir, number);
+        if path.exists() {
+            found.push(super::super::verify::files::look(
+                super::super::segment::SegmentFile { number, path, retired: false },
+                Some(store),
+            )?);
+        }
+    }
+    Ok(found)
+}
+
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, RepairError> {
+    let failed = |source| RepairError::Io { path: path.into(), source };
+    let long = fs::metadata(path).map_err(failed)?.len();
+    if long > FILE_LIMIT {
+        return Err(failed(io::Error::other(format!("{long} bytes are more than a segment ever has"))));
+    }
+    fs::read(path).map_err(failed)
+}
+
+fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let path = entry?.path();
+        let target = to.join(path.file_name().unwrap_or_default());
+        if path.is_dir() { copy_tree(&path, &target)? } else { fs::copy(&path, &target).map(drop)? }
+    }
+    Ok(())
+}

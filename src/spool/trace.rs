@@ -1,0 +1,269 @@
+//! Where a punch is, and whether a silence is usual: out of the journal alone, while the daemon runs or not.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    io,
+    path::Path,
+};
+
+use jiff::{Timestamp, ToSpan, civil::DateTime, tz::Offset};
+
+use super::{
+    ranges::Ranges,
+    record::{PunchRecord, Record, ZoneNames, wall_time},
+    segment::{Position, seed},
+    walk::{Step, Walk, store_id},
+};
+use crate::{
+    inquiry::{Around, Judgement, Near, Question, Silence, Standing, Trail, Way},
+    ledger::Ledger,
+    wire::{Topics, suffix},
+};
+
+/// Nearest punches of the person that are told.
+const NEAR: usize = 4;
+/// A raw record is counted when it was kept so long after the time asked for, in milliseconds.
+const ASIDE: i64 = 86_400_000;
+
+/// Goes once through the journal; `each` sees every record of it.
+fn walk(state_dir: &Path, mut each: impl FnMut(Position, &Record<'_>)) -> io::Result<usize> {
+    let dir = state_dir.join("journal");
+    let mut unreadable = 0;
+    let Some(store) = store_id(&dir)? else { return Ok(0) };
+    let mut walk = Walk::new(&dir, seed(&store), Position::default());
+    loop {
+        let at = match walk.next(None)? {
+            Step::End { .. } | Step::Tail { .. } => return Ok(unreadable),
+            Step::Missing { .. } => {
+                unreadable += 1;
+                continue;
+            }
+            Step::Damage { at } => {
+                unreadable += 1;
+                at
+            }
+            Step::Group { at } => at,
+        };
+        walk.records().flatten().for_each(|record| each(at, &record));
+    }
+}
+
+#[derive(Default)]
+struct Known {
+    around: Around,
+    /// `utc` minus `local` of its punch nearest to the time asked for, in milliseconds.
+    shift: Option<(i64, i64)>,
+    standing: Vec<(i64, Standing)>,
+    aside: Vec<i64>,
+}
+
+#[derive(Default)]
+struct Tracer {
+    ledgers: BTreeMap<u32, Ledger>,
+    terminals: BTreeMap<String, Known>,
+    gateway: Vec<(i64, Standing)>,
+    found: Vec<(u32, Way)>,
+    near: Vec<(i64, Near)>,
+    confirmed: BTreeMap<u32, Ranges>,
+    confirmed_at: BTreeMap<u32, Vec<(u64, u64, i64)>>,
+    zones: ZoneNames,
+}
+
+/// What this disk knows of a punch.
+pub fn trace(state_dir: &Path, question: &Question) -> io::Result<Trail> {
+    let mut tracer = Tracer::default();
+    let unreadable = walk(state_dir, |at, record| tracer.take(question, at, record))?;
+    Ok(Trail { unreadable, ..tracer.trail(question) })
+}
+
+impl Tracer {
+    fn take(&mut self, question: &Question, at: Position, record: &Record<'_>) {
+        match record {
+            Record::Ledger(it) => {
+                self.ledgers.entry(it.number).or_insert_with(|| it.ledger());
+                self.terminal(it.terminal);
+            }
+            Record::Punch(punch) => self.punch(question, at, punch),
+            Record::SetAside(it) => {
+                if let Some(ledger) = self.ledgers.get(&it.ledger) {
+                    let name = ledger.terminal.clone();
+                    self.terminal(&name).aside.push(it.stored);
+                }
+            }
+            Record::Confirmed(it) => self.confirmed.entry(it.ledger).or_default().insert(it.first, it.last),
+            Record::ConfirmedAt(it) => {
+                self.confirmed.entry(it.ledger).or_default().insert(it.first, it.last);
+                self.confirmed_at.entry(it.ledger).or_default().push((it.first, it.last, it.at));
+            }
+            Record::Lost(it) if it.first <= it.last => {
+                if let Some(ledger) = self.ledgers.get(&it.ledger) {
+                    let name = ledger.terminal.clone();
+                    self.terminal(&name).around.lost.push((it.first, it.last));
+                }
+            }
+            Record::Standing(it) => match (it.standing(), it.terminal) {
+                (Some(standing), "") => self.gateway.push((it.at, standing)),
+                (Some(standing), name) => self.terminal(name).standing.push((it.at, standing)),
+                (None, _) => {}
+            },
+            _ => {}
+        }
+    }
+
+    fn terminal(&mut self, name: &str) -> &mut Known {
+        if !self.terminals.contains_key(name) {
+            let around = Around { terminal: name.into(), ..Around::default() };
+            self.terminals.insert(name.into(), Known { around, ..Known::default() });
+        }
+        self.terminals.get_mut(name).expect("it was put there")
+    }
+
+    fn punch(&mut self, question: &Question, at: Position, punch: &PunchRecord<'_>) {
+        let Some(ledger) = self.ledgers.get(&punch.ledger) else { return };
+        let Ok(local) = wall_time(punch.local) else { return };
+        let name = ledger.terminal.clone();
+        let far = question.distance_s(local);
+        let shift = punch.utc_ms() - punch.local.saturating_mul(1000);
+        let known = self.terminal(&name);
+        let around = &mut known.around;
+        if known.shift.is_none_or(|(before, _)| far < before) {
+            known.shift = Some((far, shift));
+        }
+        match () {
+            () if question.covers(local) => around.punches += 1,
+            () if local < question.at => around.before = around.before.max(Some(local)),
+            () => around.after = Some(around.after.map_or(local, |after| after.min(local))),
+        }
+        if punch.person() != question.person {
+            return;
+        }
+        if !question.covers(local) || !question.asks_of(&name) {
+            self.near.push((far, Near { terminal: name, local, id: driver_api::PunchId(punch.id) }));
+            if self.near.len() > 64 {
+                self.near.sort_by_key(|(far, _)| *far);
+                self.near.truncate(NEAR);
+            }
+            return;
+        }
+        let (Some(ledger), Ok(entry)) = (self.ledgers.get(&punch.ledger), punch.entry(&mut self.zones)) else { return };
+        let topic =
+            Topics::new(&ledger.tenant, &ledger.gateway).map(|topics| topics.of(&suffix::punch(&ledger.terminal)));
+        let way = Way {
+            terminal: name,
+            serial: ledger.serial.clone(),
+            ledger: ledger.begun,
+            seq: entry.seq,
+            id: entry.id,
+            person: entry.person,
+            local: entry.local,
+            zone: entry.zone.to_string(),
+            utc: entry.utc,
+            clock: entry.clock,
+            origin: entry.origin,
+            flags: entry.flags,
+            durable: entry.stored,
+            segment: at.segment,
+            offset: at.offset,
+            topic: topic.unwrap_or_default(),
+            delivered: false,
+            delivered_by: None,
+        };
+        self.found.push((punch.ledger, way));
+    }
+
+    fn trail(mut self, question: &Question) -> Trail {
+        self.near.sort_by_key(|(far, _)| *far);
+        self.near.truncate(NEAR);
+        let mut found = Vec::new();
+        for (number, mut way) in self.found {
+            way.delivered = self.confirmed.get(&number).is_some_and(|ranges| ranges.contains(way.seq));
+            let told = self.confirmed_at.get(&number).into_iter().flatten();
+            let mine = told.filter(|(first, last, _)| (*first..=*last).contains(&way.seq)).map(|(_, _, at)| *at).min();
+            way.delivered_by = mine.and_then(|at| Timestamp::from_millisecond(at).ok());
+            found.push(way);
+        }
+        // Without any punch of it, a terminal's wall is taken as the machine's own.
+        let other = self.terminals.values().find_map(|it| it.shift);
+        let begin = |shift: i64| {
+            let wall = Offset::UTC.to_timestamp(question.at).map_or(0, Timestamp::as_millisecond);
+            let at = wall.saturating_add(shift);
+            (at.saturating_sub(question.within_s * 1000), at.saturating_add(question.within_s * 1000))
+        };
+        let mut terminals = Vec::new();
+        let gateway = changes(&self.gateway, begin(other.map_or(0, |(_, shift)| shift)));
+        for (name, Known { mut around, shift, standing, aside }) in self.terminals {
+            let (from, to) = begin(shift.or(other).map_or(0, |(_, shift)| shift));
+            around.standing = changes(&standing, (from, to));
+            around.set_aside = aside.iter().filter(|at| (from..to.saturating_add(ASIDE)).contains(at)).count() as u64;
+            if question.asks_of(&name) {
+                terminals.push(around);
+            }
+        }
+        let near = self.near.into_iter().map(|(_, near)| near).collect();
+        Trail { found, near, terminals, gateway, unreadable: 0, now: Vec::new() }
+    }
+}
+
+/// How it was when a time began, and what changed in it, and the first change behind it.
+fn changes(all: &[(i64, Standing)], (from, to): (i64, i64)) -> Vec<(Timestamp, Standing)> {
+    let before = all.iter().rev().find(|(at, _)| *at <= from);
+    let within = all.iter().filter(|(at, _)| (from + 1..=to).contains(at));
+    let behind = all.iter().find(|(at, _)| *at > to);
+    let told = before.into_iter().chain(within).chain(behind);
+    told.filter_map(|(at, standing)| Some((Timestamp::from_millisecond(*at).ok()?, *standing))).collect()
+}
+
+/// Whether a terminal that is silent usually is so in these hours, as its own past tells.
+pub fn silence(state_dir: &Path, terminal: &str, now: Timestamp) -> io::Result<Silence> {
+    let mut names: BTreeMap<u32, bool> = BTreeMap::new();
+    // Weeks before now are some thousand punches; a terminal with more of them is not silent.
+    let mut recent: VecDeque<(DateTime, i64)> = VecDeque::new();
+    let (mut first, mut last): (Option<DateTime>, Option<(DateTime, i64)>) = (None, None);
+    let mut standing = None;
+    walk(state_dir, |_, record| match record {
+        Record::Ledger(it) => _ = names.insert(it.number, it.terminal == terminal),
+        Record::Standing(it) if it.terminal == terminal => {
+            standing = it.standing().and_then(|standing| Some((Timestamp::from_millisecond(it.at).ok()?, standing)));
+        }
+        Record::Punch(punch) if names.get(&punch.ledger) == Some(&true) => {
+            let Ok(local) = wall_time(punch.local) else { return };
+            let shift = punch.utc_ms() - punch.local.saturating_mul(1000);
+            // A clock that was never set, or runs ahead, says nothing of hours.
+            if local.year() < 2010 || punch.utc_ms() > now.as_millisecond().saturating_add(60_000) {
+                return;
+            }
+            first = Some(first.map_or(local, |first| first.min(local)));
+            last = last.max(Some((local, shift)));
+            let old = now.as_millisecond() - punch.utc_ms();
+            if old < (Silence::WEEKS as i64 + 1) * 7 * ASIDE {
+                recent.push_back((local, shift));
+            }
+        }
+        _ => {}
+    })?;
+    let Some((last, shift)) = last else {
+        let judgement = Judgement::NoPunch;
+        return Ok(Silence {
+            terminal: terminal.into(),
+            last: None,
+            now: None,
+            weeks: Vec::new(),
+            judgement,
+            standing,
+        });
+    };
+    let there = Timestamp::from_millisecond(now.as_millisecond().saturating_sub(shift)).unwrap_or(now);
+    let there = Offset::UTC.to_datetime(there);
+    let mut weeks = Vec::new();
+    for week in 1..=Silence::WEEKS as i64 {
+        let (Ok(from), Ok(to)) = (last.checked_sub((week * 7).days()), there.checked_sub((week * 7).days())) else {
+            break;
+        };
+        if first.is_none_or(|first| first > from) {
+            break;
+        }
+        weeks.push(recent.iter().filter(|(local, _)| from < *local && *local <= to).count() as u64);
+    }
+    let judgement = Silence::judge(&weeks);
+    Ok(Silence { terminal: terminal.into(), last: Some(last), now: Some(there), weeks, judgement, standing })
+}

@@ -1,0 +1,74 @@
+//! What the files of a journal say before anything in them is read: their names, their headers, and how they were left.
+
+use std::{collections::BTreeSet, fs::File, io, os::unix::fs::FileExt, path::Path};
+
+use super::super::segment::{SEGMENT_HEADER, SegmentFile, SegmentHeader, StoreId, list};
+
+/// What is wrong with the first bytes of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::spool) enum HeaderFault {
+    /// Nothing but zeros: never used, or wiped.
+    Zeros,
+    /// Cut off or damaged; the groups behind it may be whole.
+    Damaged,
+    /// Of a later version of Punchgate.
+    Newer(char),
+    /// Of another store.
+    Stray,
+    /// Of another place in this store.
+    Misplaced(u64),
+}
+
+/// A file of the journal, and what its header says.
+pub(in crate::spool) struct Headed {
+    pub(in crate::spool) file: SegmentFile,
+    pub(in crate::spool) header: Option<SegmentHeader>,
+    pub(in crate::spool) fault: Option<HeaderFault>,
+}
+
+impl Headed {
+    pub(in crate::spool) fn name(&self) -> String {
+        self.file.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+}
+
+/// The files of a journal in the order of their names.
+pub(in crate::spool) fn headed(dir: &Path, store: Option<&StoreId>) -> io::Result<Vec<Headed>> {
+    list(dir)?.into_iter().map(|file| look(file, store)).collect()
+}
+
+/// Looks at the first bytes of a file.
+pub(in crate::spool) fn look(file: SegmentFile, store: Option<&StoreId>) -> io::Result<Headed> {
+    let mut bytes = [0; SEGMENT_HEADER];
+    let read = match File::open(&file.path)?.read_exact_at(&mut bytes, 0) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => false,
+        other => other.map(|()| true)?,
+    };
+    let header = SegmentHeader::read(&bytes).filter(|_| read);
+    let fault = match &header {
+        Some(header) if store.is_some_and(|store| header.store != *store) => Some(HeaderFault::Stray),
+        Some(header) if header.segment != file.number => Some(HeaderFault::Misplaced(header.segment)),
+        Some(_) => None,
+        None => Some(of_bytes(&bytes)),
+    };
+    Ok(Headed { file, header, fault })
+}
+
+fn of_bytes(bytes: &[u8; SEGMENT_HEADER]) -> HeaderFault {
+    let version = bytes[6];
+    match () {
+        () if bytes.iter().all(|byte| *byte == 0) => HeaderFault::Zeros,
+        () if bytes.starts_with(b"PGjrnl") && (b'2'..=b'9').contains(&version) && bytes[7] == b'\n' => {
+            HeaderFault::Newer(version.into())
+        }
+        () => HeaderFault::Damaged,
+    }
+}
+
+/// Numbers up to the last one for which there is neither a segment nor what is left of one.
+pub(in crate::spool) fn absent(files: &[Headed]) -> Vec<u64> {
+    let there: BTreeSet<u64> = files.iter().map(|it| it.file.number).collect();
+    let last = there.last().copied().unwrap_or(0);
+    // A name may say anything; nobody reads a list of millions.
+    (1..last).filter(|number| !there.contains(number)).take(1000).collect()
+}

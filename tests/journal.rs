@@ -1,0 +1,335 @@
+//! What lies on the disk, through the program itself: verified, broken, repaired, exported, imported and proved.
+
+#[path = "cli/office.rs"]
+#[allow(dead_code, reason = "the desk is for the tests of the command line")]
+mod office;
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    time::Duration,
+};
+
+use driver_api::{Batch, Clock, ClockSource, Direction, Mark, Origin, Punch, Raw, Verify};
+use jiff::{civil::date, tz::TimeZone};
+use office::{program, run};
+use punchgate::spool::{Spool, SpoolSettings};
+use tempfile::TempDir;
+
+struct Store {
+    folder: TempDir,
+}
+
+fn punch(n: u32) -> Punch {
+    Punch {
+        person: format!("{n:03}"),
+        local: date(2026, 11, 20).at(8, 0, 0, 0) + jiff::SignedDuration::from_secs(i64::from(n) * 60),
+        zone: None,
+        direction: Mark { value: Direction::In, raw: Some(Raw::Number(0)) },
+        verify: Mark { value: Verify::Card, raw: (!n.is_multiple_of(3)).then(|| Raw::Text("RF,\"7".into())) },
+        work_code: n.is_multiple_of(2).then(|| "12".into()),
+        native: n.is_multiple_of(5).then(|| n.to_string()),
+        nth: 1 + n % 2,
+        origin: Origin::Backfill,
+        clock: Clock { skew_ms: Some(-840), err_ms: Some(120), how: ClockSource::Arrival },
+        flags: vec![],
+    }
+}
+
+impl Store {
+    /// A closed store with this many punches of two terminals, twenty in a group.
+    fn with(gateway: &str, punches: u32) -> Self {
+        let store = Self { folder: tempfile::tempdir().unwrap() };
+        let config = format!(
+            "[gateway]\nid = \"{gateway}\"\ntenant = \"acme\"\nzone = \"Asia/Shanghai\"\nstate_dir = \"state\"\n\n\
+             [mqtt]\nurl = \"mqtt://127.0.0.1:1\"\nallow_plaintext = true\n\n[spool]\nmin_free = \"1MiB\"\n"
+        );
+        fs::write(store.config(), config).unwrap();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let spool = Spool::open(&store.settings(gateway)).unwrap();
+            let zone = TimeZone::get("Asia/Shanghai").unwrap();
+            for from in (0..punches).step_by(20) {
+                let batch: Vec<_> = (from..punches.min(from + 20)).map(punch).collect();
+                spool.commit("front-door", "SN1", &zone, Batch::from(batch.clone())).await.unwrap();
+                spool.commit("canteen", "SN2", &zone, Batch::from(batch)).await.unwrap();
+            }
+            spool.close().await;
+        });
+        store
+    }
+
+    fn settings(&self, gateway: &str) -> SpoolSettings {
+        SpoolSettings {
+            state_dir: self.state(),
+            tenant: "acme".into(),
+            gateway: gateway.into(),
+            retention: Duration::from_secs(86_400),
+            min_free_bytes: 0,
+        }
+    }
+
+    fn state(&self) -> PathBuf {
+        self.folder.path().join("state")
+    }
+
+    fn config(&self) -> PathBuf {
+        self.folder.path().join("config.toml")
+    }
+
+    fn segment(&self) -> PathBuf {
+        self.state().join("journal/00000001.seg")
+    }
+
+    /// Changes the segment as an editor would.
+    fn edit(&self, edit: impl FnOnce(&mut Vec<u8>)) {
+        let mut bytes = fs::read(self.segment()).unwrap();
+        edit(&mut bytes);
+        fs::write(self.segment(), bytes).unwrap();
+    }
+
+    /// `punchgate journal WORDS --state-dir ...`: exit code and what was printed, both ways.
+    fn journal(&self, words: &[&str]) -> (i32, String) {
+        told(run(program(&[&["journal"], words].concat()).arg("--state-dir").arg(self.state())))
+    }
+
+    fn import(&self, file: &Path, words: &[&str]) -> (i32, String) {
+        let words = [&["journal", "import"], words].concat();
+        told(run(program(&words).arg("--config").arg(self.config()).arg(file)))
+    }
+
+    fn export(&self, format: &str) -> PathBuf {
+        let file = self.folder.path().join(format!("export.{format}"));
+        let _ = fs::remove_file(&file);
+        let (code, said) = self.journal(&["export", "--format", format, "--out", file.to_str().unwrap()]);
+        assert_eq!(code, 0, "{said}");
+        file
+    }
+
+    /// What its export says of each punch that is for ever.
+    fn ids(&self) -> BTreeSet<(String, String, String)> {
+        let text = fs::read_to_string(self.export("jsonl")).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let word = |line: &serde_json::Value, key: &str| line[key].as_str().unwrap().to_owned();
+        lines.map(|line| (word(&line, "terminal"), word(&line, "id"), word(&line, "person"))).collect()
+    }
+}
+
+fn told(output: Output) -> (i32, String) {
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout) + &text(output.stderr))
+}
+
+fn used(bytes: &[u8]) -> usize {
+    bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1
+}
+
+fn place_of(bytes: &[u8], text: &[u8]) -> usize {
+    bytes.windows(text.len()).position(|window| window == text).unwrap()
+}
+
+#[test]
+fn a_stranger_reads_what_is_wrong_where_and_what_to_do() {
+    type Edit = fn(&mut Vec<u8>);
+    let edits: [(&str, Edit, &[&str]); 8] = [
+        (
+            "a punch",
+            |bytes| *byte(bytes, b"047") ^= 1,
+            &["fail their checksum: 19 punches", "ledger", "48 is missing (before segment 1 byte"],
+        ),
+        ("the header", |bytes| bytes[30] ^= 1, &["the header of 00000001.seg is damaged"]),
+        (
+            "the version",
+            |bytes| bytes[6] = b'3',
+            &["00000001.seg is of version 3", "use the version of Punchgate that wrote it"],
+        ),
+        ("the first half", |bytes| bytes[..4000].fill(0), &["begins with zeros", "should stand before here"]),
+        ("the end", |bytes| bytes.truncate(used(bytes) - 2_000), &["fail their checksum", "when it was closed"]),
+        ("garbage", |bytes| bytes.extend([0x5a; 99]), &["bytes fail their checksum: 0 punches"]),
+        ("all of it", |bytes| bytes.fill(0), &["00000001.seg begins with zeros", "when it was closed"]),
+        (
+            "the last group",
+            |bytes| {
+                let last = used(bytes) - 20;
+                bytes[last] ^= 8;
+            },
+            &["fail their checksum"],
+        ),
+    ];
+    for (how, edit, words) in edits {
+        let store = Store::with("sz-03", 100);
+        assert_eq!(store.journal(&["verify"]).0, 0);
+        store.edit(edit);
+        let (code, said) = store.journal(&["verify"]);
+        assert_eq!(code, 1, "{how}: {said}");
+        for word in words.iter().chain(&["mend: "]) {
+            assert!(said.contains(word), "{how}: {word:?} is not in\n{said}");
+        }
+    }
+}
+
+fn byte<'b>(bytes: &'b mut [u8], text: &[u8]) -> &'b mut u8 {
+    let at = place_of(bytes, text);
+    &mut bytes[at]
+}
+
+#[test]
+fn a_repair_says_what_it_did_and_leaves_a_store_that_opens() {
+    let store = Store::with("sz-03", 100);
+    store.edit(|bytes| *byte(bytes, b"047") ^= 1);
+    let broken = fs::read(store.segment()).unwrap();
+
+    let (code, said) = store.journal(&["repair", "--dry-run"]);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("nothing was changed: this was a dry run"), "{said}");
+    assert_eq!(fs::read(store.segment()).unwrap(), broken);
+
+    let spool = Spool::open(&store.settings("sz-03")).unwrap();
+    let (code, said) = store.journal(&["repair"]);
+    assert_eq!(code, 1);
+    assert!(said.contains("is in use by a daemon") && said.contains("systemctl stop punchgate"), "{said}");
+    drop(spool);
+    // A start that trusts its index does not read old bytes: the damage is still there.
+    let (code, said) = store.journal(&["repair", "--json"]);
+    assert_eq!(code, 3, "{said}");
+    let report: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let folder = PathBuf::from(report["set_aside_in"].as_str().unwrap());
+    assert!(folder.starts_with(store.state().join("quarantine")));
+    assert_eq!(fs::read(folder.join("00000001.seg")).unwrap()[..used(&broken)], broken[..used(&broken)]);
+
+    let (code, said) = store.journal(&["verify"]);
+    assert_eq!(code, 3, "{said}");
+    assert!(said.contains("48 is missing") && said.contains("recorded as lost at"), "{said}");
+    assert_eq!(store.journal(&["repair"]), (0, "nothing is damaged, so nothing was done\n".into()));
+    assert_eq!(store.ids().len(), 199);
+    let spool = Spool::open(&store.settings("sz-03")).unwrap();
+    assert_eq!(spool.status().ledgers.iter().map(|ledger| ledger.punches).sum::<u64>(), 199);
+}
+
+#[test]
+fn punches_move_to_another_gateway_and_keep_their_ids() {
+    let from = Store::with("sz-03", 100);
+    for format in ["jsonl", "csv"] {
+        let file = from.export(format);
+        let to = Store::with("gz-01", 0);
+        let (code, said) = to.import(&file, &["--dry-run"]);
+        assert_eq!((code, said.contains("this was a dry run")), (0, true), "{said}");
+        let (code, said) = to.import(&file, &[]);
+        assert_eq!(code, 0, "{said}");
+        assert!(said.contains("200 are new here, 0 were here already"), "{format}: {said}");
+        let (code, said) = to.import(&file, &[]);
+        assert_eq!(code, 0, "{said}");
+        assert!(said.contains("0 are new here, 200 were here already"), "{format}: {said}");
+        assert_eq!(to.ids(), from.ids(), "{format}");
+        assert_eq!(to.journal(&["verify"]).0, 0);
+        let text = fs::read_to_string(to.export("jsonl")).unwrap();
+        let first: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+        assert_eq!(first["origin"], "import");
+        assert_eq!(first["clock"], serde_json::json!({"skew_ms": -840, "err_ms": 120, "how": "arrival"}));
+        let there = fs::read_to_string(from.export("jsonl")).unwrap();
+        let there: serde_json::Value = serde_json::from_str(there.lines().next().unwrap()).unwrap();
+        for same in ["id", "person", "local", "utc", "zone", "direction", "verify", "work_code", "native", "flags"] {
+            assert_eq!(first[same], there[same], "{format} {same}");
+        }
+        assert_ne!(first["prev"], there["prev"], "another ledger has another chain");
+    }
+}
+
+#[test]
+fn a_bad_line_is_named_and_nothing_is_half_imported() {
+    let from = Store::with("sz-03", 40);
+    let to = Store::with("gz-01", 0);
+    let good = fs::read_to_string(from.export("csv")).unwrap();
+    let file = to.folder.path().join("bad.csv");
+    // As a spreadsheet does.
+    fs::write(&file, good.replacen(",007,", ",7,", 1)).unwrap();
+    let (code, said) = to.import(&file, &[]);
+    assert_eq!(code, 1);
+    assert!(said.contains("bad.csv line 9: its id") && said.contains("a spreadsheet that makes 7 of 007"), "{said}");
+    assert!(said.contains("nothing was imported: 1 of 80 lines are bad"), "{said}");
+    assert!(to.ids().is_empty());
+    let (code, said) = to.import(&file, &["--skip-bad"]);
+    assert_eq!(code, 1);
+    assert!(said.contains("79 are new here") && said.contains("1 bad lines were left out"), "{said}");
+
+    let lines = fs::read_to_string(from.export("jsonl")).unwrap();
+    let file = to.folder.path().join("bad.jsonl");
+    let long = "x".repeat(70_000);
+    fs::write(&file, format!("{{\"terminal\": 5}}\n\n{long}\n[\n{lines}")).unwrap();
+    let (code, said) = to.import(&file, &[]);
+    assert_eq!(code, 1);
+    for word in ["line 1: invalid type", "line 3: it is longer than", "line 4: ", "3 of 83 lines are bad"] {
+        assert!(said.contains(word), "{word:?} is not in\n{said}");
+    }
+    let spool = Spool::open(&to.settings("gz-01")).unwrap();
+    let (code, said) = to.import(&from.export("jsonl"), &[]);
+    assert_eq!(code, 1);
+    assert!(said.contains("is in use by another process; nothing was imported"), "{said}");
+    drop(spool);
+    let (code, said) = to.import(Path::new("/dev/null"), &[]);
+    assert_eq!((code, said.contains("it is no plain file")), (1, true), "{said}");
+}
+
+#[test]
+fn a_day_is_proved_in_a_few_lines() {
+    let store = Store::with("sz-03", 100);
+    let (code, said) = store.journal(&["proof", "front-door", "2026-11-20"]);
+    assert_eq!(code, 0, "{said}");
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(
+        lines[..3],
+        ["terminal front-door", "day      2026-11-20", "punches  100, first 08:00:00, last 09:39:00"]
+    );
+    assert!(lines[3].starts_with("sum      ") && lines[3].len() == 28, "{said}");
+    assert!(lines[4].ends_with(" of SN1: 1 to 100, 0 missing"), "{said}");
+    assert!(said.contains("100 of them are not delivered yet"), "{said}");
+    let (code, said) = store.journal(&["proof", "front-door", "2026-11-21"]);
+    assert_eq!((code, said.contains("punches  0")), (0, true), "{said}");
+    assert_eq!(store.journal(&["proof", "front-door", "someday"]).0, 2);
+    store.edit(|bytes| *byte(bytes, b"047") ^= 1);
+    let (code, said) = store.journal(&["proof", "front-door", "2026-11-20"]);
+    assert_eq!((code, said.contains("1 missing"), said.contains("has holes")), (1, true, true), "{said}");
+}
+
+#[test]
+fn the_other_side_comes_to_the_same_lines() {
+    if Command::new("python3").arg("--version").output().is_err() {
+        return skipped("python3 is not here");
+    }
+    let store = Store::with("sz-03", 450);
+    // What the broker would have got: the messages of every ledger, shuffled, one of them twice.
+    let mut messages = Vec::new();
+    let mut of_ledger = std::collections::BTreeMap::<_, Vec<_>>::new();
+    for one in punchgate::spool::export(&store.state()).unwrap() {
+        if let punchgate::spool::Exported::Punch(ledger, entry) = one.unwrap() {
+            of_ledger.entry(ledger.terminal.clone()).or_default().push((ledger, entry));
+        }
+    }
+    for entries in of_ledger.values() {
+        for part in entries.chunks(70) {
+            let all: Vec<_> = part.iter().map(|(_, entry)| entry.clone()).collect();
+            messages.push(String::from_utf8(punchgate::wire::punch_event(&part[0].0, &all)).unwrap());
+        }
+    }
+    messages.reverse();
+    messages.push(messages[2].clone());
+    let file = store.folder.path().join("messages.jsonl");
+    fs::write(&file, messages.join("\n")).unwrap();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/proof.py");
+    for day in ["2026-11-20", "2026-11-19"] {
+        let mut python = Command::new("python3");
+        python.args([script, "canteen", day]).stdin(fs::File::open(&file).unwrap());
+        let (code, theirs) = told(python.output().unwrap());
+        assert_eq!(code, 0, "{theirs}");
+        let (_, ours) = store.journal(&["proof", "canteen", day]);
+        let ours = ours.split("\n\n").next().unwrap().trim_end();
+        assert_eq!(ours, theirs.trim_end());
+    }
+}
+
+#[allow(clippy::print_stdout, reason = "tests/run counts what was left out")]
+fn skipped(why: &str) {
+    println!("SKIPPED: {why}");
+}

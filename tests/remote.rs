@@ -1,0 +1,177 @@
+//! Remote support, whole: the real program on both sides, a real broker with the access rules that we ship, a terminal that
+//! speaks real bytes.
+
+#[path = "remote/office.rs"]
+mod office;
+mod support;
+
+use std::fs;
+
+use driver_zk::sim::{Fault, Harm};
+use office::{Office, order, run};
+use punchgate::{
+    audit,
+    command::{Envelope, PrivateKey, Purpose},
+    mqtt::{Event, Message},
+};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use support::soon;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_support_engineer_sees_mends_and_proves_over_the_broker_alone() {
+    let Some(mut office) = Office::open().await else { return };
+    office.simulator.punch("1024");
+    let health = office.successful("wang", &["sz-03", "health"]).await;
+    assert_eq!(health["terminals"], 1);
+    assert_eq!(office.successful("wang", &["sz-03", "terminals"]).await["terminals"][0]["name"], "front-door");
+    office.successful("wang", &["sz-03", "conditions"]).await;
+    let logs = office.successful("wang", &["sz-03", "logs", "limit=50"]).await;
+    assert!(logs["lines"].to_string().contains("gateway started"), "{logs}");
+    let info = office.successful("wang", &["sz-03", "terminal.info", "front-door"]).await;
+    assert!(info["serial"].is_string(), "{info}");
+
+    office.successful("wang", &["sz-03", "reconcile", "front-door", "--reason", "TICKET-1"]).await;
+    let found = office.successful("wang", &["sz-03", "punches", "person=1024"]).await;
+    let punch = &found["punches"][0];
+    assert!(!found.to_string().contains("\"1024\""), "{found}");
+    assert!(punch["pseudonym"].as_str().unwrap().starts_with("p-"));
+    let before = office.watcher.messages().len();
+    let (ledger, seq) = (format!("ledger={}", punch["ledger"]), format!("first={}", punch["seq"]));
+    let last = format!("last={}", punch["seq"]);
+    let replay = ["sz-03", "replay", "front-door", &ledger, &seq, &last, "--reason", "TICKET-1"];
+    assert_eq!(office.successful("wang", &replay).await["punches"], 1);
+    soon("it comes again", async {
+        while office.watcher.messages().len() == before {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    let messages = office.watcher.messages();
+    assert_eq!(messages[messages.len() - 1]["data"]["punches"][0]["id"], punch["id"], "the same id");
+
+    // Who may not, may not, and learns no more than that.
+    let (refused, well) =
+        office.remote("wang", &["sz-03", "terminal.restart", "front-door", "--reason", "TICKET-1"]).await;
+    assert!(!well && refused["status"] == "rejected", "{refused}");
+    assert_eq!(refused["error"], "refused; the gateway's audit log says why");
+
+    // A setting is tried, confirmed, and there after a restart that was ordered too.
+    let key = "key=terminal.front-door.reconcile";
+    let set = ["sz-03", "config.set", key, "value=5m", "--reason", "TICKET-1"];
+    let (answer, well) = office.remote("li", &set).await;
+    assert!(well, "{answer}");
+    let shown = office.successful("li", &["sz-03", "config.show"]).await;
+    assert_eq!(shown["config"]["terminal"][0]["reconcile"], "5m");
+    assert_eq!(shown["trial"]["set"], answer["id"]);
+    let confirm = format!("set={}", answer["id"].as_str().unwrap());
+    office.successful("li", &["sz-03", "config.confirm", &confirm, "--reason", "TICKET-1"]).await;
+    office.successful("li", &["sz-03", "gateway.restart", "--reason", "TICKET-1"]).await;
+    assert!(office.daemon.ended().await.success());
+    office.daemon.launch();
+    office.daemon.until_status("it is connected", |it| it["link"]["state"] == "up").await;
+    let shown = office.successful("li", &["sz-03", "config.show"]).await;
+    assert_eq!((&shown["from_afar"]["terminal.front-door.reconcile"], &shown["trial"]), (&json!("5m"), &Value::Null));
+    let operators = shown["config"]["operator"].as_array().unwrap().len();
+    let (refused, _) =
+        office.remote("li", &["sz-03", "config.set", "key=commands.allow", "value=x", "--reason", "x"]).await;
+    assert_eq!((refused["status"].as_str(), operators), (Some("failed"), 2));
+
+    // Everything is in the log, and the log is whole.
+    office.daemon.signal(Signal::TERM);
+    office.daemon.ended().await;
+    let state = office.daemon.path("state");
+    assert!(audit::verify(&state).unwrap().is_whole());
+    let kinds: Vec<(String, String)> = audit::entries(&state)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| {
+            (entry.kind, entry.data["command"].as_str().or(entry.data["code"].as_str()).unwrap_or("").to_owned())
+        })
+        .collect();
+    for (kind, what) in [
+        ("started", ""),
+        ("command", "reconcile"),
+        ("command", "config.set"),
+        ("refused", "terminal.restart"),
+        ("stopped", ""),
+    ] {
+        assert!(kinds.iter().any(|it| it.0 == kind && it.1 == what), "{kind} {what}: {kinds:?}");
+    }
+    assert!(!fs::read_to_string(state.join("audit/00000001.log")).unwrap().contains("\"1024\""), "a person is there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_door_opens_when_two_persons_have_signed() {
+    let Some(office) = Office::open().await else { return };
+    let unlock = ["sz-03", "terminal.unlock", "front-door", "seconds=3", "--reason", "fire drill", "--yes"];
+    let alone = [&unlock[..], &["--alone"]].concat();
+    assert_eq!(office.remote("li", &alone).await.0["status"], "rejected");
+    assert_eq!(office.unlocked(), 0);
+    let second = tokio::spawn(run(office.command("wang", &["approve", "sz-03", "--yes"])));
+    // The second one must be there first: what waits for approval is kept by nobody.
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    assert_eq!(office.successful("li", &unlock).await["seconds"], 3);
+    let second = soon("the second one hears of it", second).await.unwrap();
+    assert!(second.status.success(), "{}", String::from_utf8_lossy(&second.stderr));
+    assert_eq!(office.unlocked(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_act_that_a_kill_cut_off_is_unknown_and_is_not_done_again() {
+    let Some(mut office) = Office::open().await else { return };
+    let key = office.key("wang");
+    // It says nothing any more, so that the act is under way for long.
+    office.simulator.harm(Fault::always(50, Harm::Stall));
+    // Written less than five seconds after the start it would need a challenge.
+    tokio::time::sleep(std::time::Duration::from_secs(6)).await;
+    let order = order("reconcile", Some("front-door"));
+    let payload = Envelope::sign(&order.payload(), Purpose::Command, &key).bytes();
+    let suffix = format!("request/{}", order.id);
+    office.publish(&suffix, &payload, false).await;
+    office.answer(&order.id, "executing").await;
+    office.daemon.kill();
+    office.daemon.launch();
+    office.answer(&order.id, "unknown").await;
+    // A broker that plays it again, as often as it likes, and retained.
+    for retain in [false, false, true] {
+        office.publish(&suffix, &payload, retain).await;
+    }
+    office.daemon.until_status("it is connected", |it| it["link"]["state"] == "up").await;
+    office.answer(&order.id, "rejected").await; // the retained one
+    office.daemon.signal(Signal::TERM);
+    office.daemon.ended().await;
+    let accepted = audit::entries(&office.daemon.path("state"))
+        .unwrap()
+        .filter(|entry| entry.as_ref().is_ok_and(|entry| entry.kind == "command"))
+        .count();
+    assert_eq!(accepted, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_orders_takes_no_punch_its_way() {
+    let Some(office) = Office::open().await else { return };
+    let mut flood = office.connect(&[]).await;
+    let stranger = PrivateKey::generate();
+    let mut expected = std::collections::BTreeSet::new();
+    for ticket in 1..=3000 {
+        let order = order("health", None);
+        let payload = match ticket % 3 {
+            0 => Envelope::sign(&order.payload(), Purpose::Command, &stranger).bytes(),
+            1 => vec![b'['; 20_000],
+            _ => order.payload().to_string().into_bytes(),
+        };
+        let topic = format!("punchgate/1/acme/sz-03/request/{}", order.id);
+        flood.publish(ticket, Message { topic, payload, retain: false }).unwrap();
+        while !matches!(soon("it is taken", flood.event()).await.unwrap(), Event::Acked(_)) {}
+        if ticket % 100 == 0 {
+            office.simulator.punch(&format!("{ticket}"));
+            expected.insert(("front-door".to_owned(), ticket / 100));
+        }
+    }
+    office.watcher.until_punches(&expected).await;
+    // And whoever may, is heard.
+    office.successful("wang", &["sz-03", "health"]).await;
+    let audit = fs::read_to_string(office.daemon.path("state/audit/00000001.log")).unwrap();
+    assert!(audit.lines().count() < 100, "a flood of lines on disk");
+}
