@@ -190,7 +190,7 @@ async fn receive(
     }
 }
 
-/// Topic, packet id where it wants an acknowledgement, payload.
+/// Topic, packet id where there is one, payload.
 type Publish<'a> = (&'a str, Option<[u8; 2]>, &'a [u8]);
 
 fn publish(kind: u8, body: &[u8]) -> Option<Publish<'_>> {
