@@ -299,7 +299,7 @@ async fn a_certificate_of_ours_that_the_broker_does_not_know() {
 async fn a_certificate_that_ends_soon_is_odd() {
     let Some(broker) = Mosquitto::plainly() else { return };
     let (_terminal, block, _key) = well().await;
-    let ends = jiff::Timestamp::now() + SignedDuration::from_hours(24 * 12);
+    let ends = jiff::Timestamp::now() + SignedDuration::from_hours(24 * 12 + 6);
     let ca = Ca::new("punchgate test CA");
     fs::write(broker.path("ca.pem"), ca.pem()).unwrap();
     broker.write_pair("broker", &ca.issue_ending(&["localhost"], ends.as_second()));
@@ -307,7 +307,7 @@ async fn a_certificate_that_ends_soon_is_odd() {
     let mut broker = broker;
     broker.restart();
     let daemon = Daemon::start(&broker, &block);
-    assert_first(&beside(&daemon).await, "certificate", "the broker's 11");
+    assert_first(&beside(&daemon).await, "certificate", "the broker's 12");
 }
 
 /// Answers everybody as a web server does.

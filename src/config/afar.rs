@@ -26,7 +26,10 @@ impl Afar {
     /// What was confirmed.
     pub fn read(state_dir: &Path) -> Result<Self, String> {
         let text = match fs::read_to_string(Self::path(state_dir)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            // A state folder that is none is somebody else's complaint.
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(Self::default());
+            }
             text => text.map_err(|error| error.to_string())?,
         };
         let table: Table = text.parse().map_err(|error: toml::de::Error| error.message().to_owned())?;
