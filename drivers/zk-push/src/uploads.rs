@@ -58,6 +58,21 @@ pub(crate) struct Receiving<'a> {
     pub work: &'a Semaphore,
 }
 
+/// What was in a body, or a piece of one.
+#[derive(Debug, Clone, Copy, Default)]
+struct Rows {
+    lines: usize,
+    /// How many of them are punches.
+    punches: usize,
+}
+
+impl std::ops::AddAssign for Rows {
+    fn add_assign(&mut self, more: Self) {
+        self.lines += more.lines;
+        self.punches += more.punches;
+    }
+}
+
 /// What is done with the lines of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Table {
@@ -76,10 +91,23 @@ impl Receiving<'_> {
     pub(crate) async fn cdata(&self, upload: &mut Upload) -> Result<String, Refused> {
         let table = self.query.get("table").unwrap_or_default().to_ascii_lowercase();
         let stamp = self.query.get("Stamp").or_else(|| self.query.get("OpStamp"));
-        let counted = |lines: usize| format!("OK: {lines}");
+        let counted = |rows: Rows| format!("OK: {}", rows.lines);
         let reply = match &*table {
-            "attlog" => counted(self.rows(Table::Attendance, "", upload).await?),
-            "operlog" | "userinfo" | "user" => counted(self.rows(Table::Operations, "", upload).await?),
+            "attlog" => {
+                let rows = self.rows(Table::Attendance, "", upload).await?;
+                // Rubbish that calls itself an upload must not move the place from which a terminal goes on.
+                if rows.punches > 0 {
+                    self.keep("ATTLOG", stamp.as_deref());
+                }
+                counted(rows)
+            }
+            "operlog" | "userinfo" | "user" => {
+                let rows = self.rows(Table::Operations, "", upload).await?;
+                if table == "operlog" {
+                    self.keep("OPERLOG", stamp.as_deref());
+                }
+                counted(rows)
+            }
             "rtlog" => {
                 self.rows(Table::Events, "rtlog", upload).await?;
                 "OK".to_owned()
@@ -103,12 +131,14 @@ impl Receiving<'_> {
             }
             _ => self.unknown(&table, upload).await?,
         };
-        if let Some(stamp) = stamp
-            && matches!(&*table, "attlog" | "operlog")
-        {
-            self.terminal.inner().cursor.stamp(&table.to_ascii_uppercase(), &stamp);
-        }
         Ok(reply)
+    }
+
+    /// Remembers how far a terminal has come with a table, in its own words.
+    fn keep(&self, table: &str, stamp: Option<&str>) {
+        if let Some(stamp) = stamp {
+            self.terminal.inner().cursor.stamp(table, stamp);
+        }
     }
 
     /// `POST querydata`: the answer to a command of ours, in packets.
@@ -156,7 +186,7 @@ impl Receiving<'_> {
             self.store(Taken::raw(&body, "the rows are packed in a form that nobody describes")).await?;
             1
         } else {
-            self.rows(kind, name, upload).await?
+            self.rows(kind, name, upload).await?.lines
         };
         let count = self.query.get("count").and_then(|count| count.parse::<u64>().ok()).unwrap_or(rows as u64);
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
@@ -173,13 +203,13 @@ impl Receiving<'_> {
         Ok("OK".to_owned())
     }
 
-    /// All lines of a body, piece by piece; how many there were. When this returns, all of them are on disk.
-    async fn rows(&self, kind: Table, name: &str, upload: &mut Upload) -> Result<usize, Refused> {
-        let (mut feed, mut runs, mut count) = (Feed::default(), Runs::default(), 0);
+    /// All lines of a body, piece by piece. When this returns, all of them are on disk.
+    async fn rows(&self, kind: Table, name: &str, upload: &mut Upload) -> Result<Rows, Refused> {
+        let (mut feed, mut runs, mut rows) = (Feed::default(), Runs::default(), Rows::default());
         while let Some(bytes) = upload.next(feed.held()).await? {
             feed.push(&bytes);
             if let Some(piece) = feed.piece() {
-                count += self.piece(kind, name, &piece, &mut runs).await?;
+                rows += self.piece(kind, name, &piece, &mut runs).await?;
             }
         }
         let mut last = feed.finish();
@@ -187,33 +217,35 @@ impl Receiving<'_> {
             // More came than was announced: the last line was cut anywhere, and half a line is no record.
             let cut = last.split_off(memchr::memrchr(b'\n', &last).map_or(0, |end| end + 1));
             if !cut.trim_ascii().is_empty() {
-                count += 1;
+                rows.lines += 1;
                 self.store(Taken::raw(&cut, "the line was cut: the body was longer than its Content-Length")).await?;
             }
         }
-        Ok(count + self.piece(kind, name, &last, &mut runs).await?)
+        rows += self.piece(kind, name, &last, &mut runs).await?;
+        Ok(rows)
     }
 
-    async fn piece(&self, kind: Table, name: &str, piece: &[u8], runs: &mut Runs) -> Result<usize, NotStored> {
+    async fn piece(&self, kind: Table, name: &str, piece: &[u8], runs: &mut Runs) -> Result<Rows, NotStored> {
+        let other = |lines| Rows { lines, punches: 0 };
         let pages = u32::try_from(1 + piece.len() / PAGE).unwrap_or(u32::MAX).min(WORK as u32);
         let _working = self.work.acquire_many(pages).await.map_err(|_| NotStored::Closed)?;
         let taken = match kind {
             Table::Attendance => punches::attendance(piece, runs, &self.terminal.reading(self.now)),
             Table::Events => punches::events(piece, name, runs, &self.terminal.reading(self.now)),
-            Table::Operations => return Ok(self.operations(piece)),
+            Table::Operations => return Ok(other(self.operations(piece))),
             Table::Users => {
                 self.terminal.users(lines(piece).filter_map(tabledata::user));
-                return Ok(lines(piece).count());
+                return Ok(other(lines(piece).count()));
             }
             Table::Dropped => {
                 let count = lines(piece).count();
                 self.count_dropped("rows", count);
-                return Ok(count);
+                return Ok(other(count));
             }
         };
-        let count = taken.lines;
+        let rows = Rows { lines: taken.lines, punches: taken.batch.punches.len() };
         self.store(taken).await?;
-        Ok(count)
+        Ok(rows)
     }
 
     /// What was done at the terminal, and users. Nothing of it is stored.

@@ -105,6 +105,21 @@ async fn no_content_type_makes_a_body_another_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rubbish_does_not_move_the_place_from_which_a_terminal_goes_on() {
+    let server = server().await;
+    let at = |stamp: u32| format!("/iclock/cdata?SN=K&table=ATTLOG&Stamp={stamp}");
+    let told = async || server.get("/iclock/cdata?SN=K&options=all").await.1;
+    assert_eq!(server.post(&at(7), record("1", "2026-11-22 08:00:00")).await, ok(1));
+    for (rubbish, lines) in [("\u{1}\u{2}{garbage}\nFACE PIN=1\n", 2), ("", 0)] {
+        assert_eq!(server.post(&at(9999), rubbish).await, ok(lines));
+        assert!(told().await.contains("\nATTLOGStamp=7\n"), "{rubbish:?}: {}", told().await);
+    }
+    assert_eq!(server.post(&at(8), format!("rubbish\n{}", record("1", "2026-11-22 08:01:00"))).await, ok(2));
+    assert!(told().await.contains("\nATTLOGStamp=8\n"), "{}", told().await);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_is_told_and_the_same_upload_is_taken_later() {
     let server = server().await;
     server.gateway.set_full(true);
