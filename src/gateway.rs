@@ -23,7 +23,7 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::{
     audit::Audit,
@@ -75,7 +75,7 @@ pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Resul
         PrivateKey::read_or_make(&config.gateway.state_dir.join("gateway-key.jwk"))
             .context("cannot use the gateway's key")?,
     );
-    let audit = Audit::open(&config.gateway.state_dir).context("cannot open the audit log")?;
+    let audit = Audit::new(&config.gateway.state_dir);
     let client = Arc::new(mqtt::Client::new(config.mqtt.clone()));
     let outbox = Box::new(spool.outbox(MQTT));
     let (requests, inbox) = tokio::sync::mpsc::channel(remote::INBOX);
@@ -107,7 +107,10 @@ pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Resul
     let supervisor = Arc::new(Mutex::new(supervisor));
     let reloader =
         Arc::new(Reloader::new(&config.gateway, path, door.clone(), supervisor.clone(), policy_set, audit.clone())?);
-    audit.tell("started", serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "boots": boots })).await?;
+    let begun = serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "boots": boots });
+    if let Err(error) = audit.tell("started", begun).await {
+        error!(%error, "the audit log cannot be written: nothing is done from afar until it can");
+    }
     let hands =
         Arc::new(Hands::new(sources.clone(), supervisor.clone(), reloader.clone(), board.clone(), recent, key.clone()));
     let parts = remote::Parts {
@@ -123,8 +126,7 @@ pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Resul
         inbox,
         started,
     };
-    let remote = Remote::open(parts).await.context("cannot read which commands were done")?;
-    let remote = tokio::spawn(remote.run());
+    let remote = tokio::spawn(Remote::new(parts).run());
     let desk = Arc::new(FrontDesk::new(sources.clone(), supervisor.clone(), audit.clone()));
     let console_closing = CancellationToken::new();
     tokio::spawn(console.run(desk, console_closing.clone()));

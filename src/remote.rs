@@ -116,6 +116,8 @@ pub struct Remote {
     topics: Topics,
     book: Book,
     challenges: Challenges,
+    /// Whether it is known what earlier runs did. Until then only what looks is done.
+    recovered: bool,
     /// The id of the command that began it, while it lasts.
     lockdown: Option<String>,
     acts: JoinSet<(Work, Result<Value, Failed>)>,
@@ -154,20 +156,15 @@ struct Turned {
 }
 
 impl Remote {
-    /// Reads what is on disk of earlier runs: what was accepted and never ended becomes `unknown`.
-    pub async fn open(parts: Parts) -> Result<Self, driver_api::NotStored> {
+    pub fn new(parts: Parts) -> Self {
         let topics = Topics::new(&parts.tenant, &parts.gateway).expect("the config lets nothing but ids through");
-        let lockdown = parts.spool.noted(NoteKind::Lockdown, "")?.map(|note| note.body);
-        let lockdown = lockdown.and_then(|body| String::from_utf8(body).ok()).filter(|id| !id.is_empty());
-        if let Some(note) = parts.spool.noted(NoteKind::Time, "")? {
-            parts.clock.passed(note.stored);
-        }
         let (told, progress) = mpsc::channel(64);
-        let mut remote = Self {
+        Self {
             book: Book::new(parts.spool.clone()),
             topics,
             challenges: Challenges::default(),
-            lockdown,
+            recovered: false,
+            lockdown: None,
             acts: JoinSet::new(),
             working: BTreeSet::new(),
             told,
@@ -181,16 +178,27 @@ impl Remote {
             time_noted: Instant::now(),
             clock_seen: (Timestamp::now(), Instant::now()),
             parts,
-        };
-        remote.end_what_was_cut_off().await?;
-        remote.judge_lockdown().await;
-        Ok(remote)
+        }
+    }
+
+    /// Reads what is on disk of earlier runs: what was accepted and never ended becomes `unknown`. A disk that is full or
+    /// broken is asked again later: punches do not wait for that.
+    async fn recover(&mut self) -> Result<(), driver_api::NotStored> {
+        let lockdown = self.parts.spool.noted(NoteKind::Lockdown, "")?.map(|note| note.body);
+        self.lockdown = lockdown.and_then(|body| String::from_utf8(body).ok()).filter(|id| !id.is_empty());
+        if let Some(note) = self.parts.spool.noted(NoteKind::Time, "")? {
+            self.parts.clock.passed(note.stored);
+        }
+        self.end_what_was_cut_off().await?;
+        self.recovered = true;
+        self.judge_lockdown().await;
+        Ok(())
     }
 
     async fn end_what_was_cut_off(&mut self) -> Result<(), driver_api::NotStored> {
         for (id, mut page, stored) in self.book.all().await? {
             self.parts.clock.passed(stored);
-            if page.standing.is_final() {
+            if page.standing.is_final() || self.working.contains(&id) {
                 continue;
             }
             // It was told to end us, and here we are again.
@@ -207,6 +215,9 @@ impl Remote {
         let mut turn = interval(TURN);
         turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut policy = self.parts.policy.clone();
+        if let Err(error) = self.recover().await {
+            error!(%error, "it cannot be read which commands were done: nothing is done from afar until it can");
+        }
         loop {
             tokio::select! {
                 biased;
@@ -281,6 +292,9 @@ impl Remote {
             Ok(None) => {}
             Err(error) if spec.class != Class::Read => return refuse(turned, Refusal::NotStored(error.to_string())),
             Err(_) => {}
+        }
+        if !self.recovered && spec.class != Class::Read {
+            return refuse(turned, Refusal::NotStored("it cannot be read which commands were done".into()));
         }
         if let Err(refusal) = policy.judge(spec, &order, &signers, self.lockdown.is_some()) {
             return refuse(turned, refusal);
@@ -508,6 +522,9 @@ impl Remote {
     }
 
     async fn look_after(&mut self) {
+        if !self.recovered && self.recover().await.is_ok() {
+            info!("it is known again which commands were done");
+        }
         let (wall, counted) = std::mem::replace(&mut self.clock_seen, (Timestamp::now(), Instant::now()));
         let passed = i64::try_from(counted.elapsed().as_secs()).unwrap_or(i64::MAX);
         let moved_s = Timestamp::now().as_second() - wall.as_second() - passed;
