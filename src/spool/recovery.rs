@@ -25,6 +25,7 @@ use super::{
     segment::{Piece, Position, SegmentHeader, SegmentReader, StoreId, list, seed, segment_path, stub_path},
     status::{FindingKind, SpoolTrouble},
     upkeep::write_index,
+    verify::files::{Headed, headed},
     walk::{Step, Walk},
 };
 
@@ -35,6 +36,12 @@ pub enum OpenError {
     InUse(PathBuf),
     #[error("cannot use {}", .path.display())]
     Disk { path: PathBuf, source: io::Error },
+    /// Nothing in it was touched: what this version cannot read is not damage.
+    #[error(
+        "{} was written by a newer version of Punchgate: install that one again, or one that is newer still",
+        .0.display()
+    )]
+    Newer(PathBuf),
     #[error("the index can neither be opened nor built anew: {0}")]
     Index(String),
 }
@@ -56,6 +63,9 @@ pub(super) fn open(
         io::ErrorKind::WouldBlock => OpenError::InUse(dir.clone()),
         _ => failed(source),
     })?;
+    if let Some(newer) = headed(&dir, None).map_err(failed)?.into_iter().find(Headed::is_newer) {
+        return Err(OpenError::Newer(newer.file.path));
+    }
     tidy(&*disk, &dir).map_err(failed)?;
     let (store, headers) = read_headers(&dir, &left).map_err(failed)?;
     let (requests, inbox) = mpsc::channel();

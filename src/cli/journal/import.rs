@@ -83,6 +83,7 @@ pub(in crate::cli) fn import_command(args: &ImportArgs, out: &mut Out) -> Result
 fn in_use(error: OpenError) -> Failure {
     let mend = match &error {
         OpenError::InUse(_) => "stop the daemon first: systemctl stop punchgate",
+        OpenError::Newer(_) => "use the version of Punchgate that wrote it, or a later one",
         OpenError::Disk { .. } | OpenError::Index(_) => {
             "import as the gateway's own user; look at the disk with journalctl -k"
         }

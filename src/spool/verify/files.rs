@@ -30,6 +30,10 @@ impl Headed {
     pub(in crate::spool) fn name(&self) -> String {
         self.file.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
     }
+
+    pub(in crate::spool) fn is_newer(&self) -> bool {
+        matches!(self.fault, Some(HeaderFault::Newer(_)))
+    }
 }
 
 /// The files of a journal in the order of their names.
