@@ -190,3 +190,53 @@ async fn a_gateway_needs_no_more_than_these_rules_and_a_dashboard_sees_no_punch(
     dashboard.until_document("health/front-door", |document| document["last_punch"].is_string()).await;
     assert_eq!(dashboard.messages(), Vec::<serde_json::Value>::new());
 }
+
+/// What the package's scripts and recipe name is there, and says the same as the rest.
+#[test]
+fn the_package_brings_what_the_unit_and_the_pages_speak_of() {
+    let manifest: toml::Table = include_str!("../Cargo.toml").parse().unwrap();
+    let deb = &manifest["package"]["metadata"]["deb"];
+    let assets = deb["assets"].as_array().unwrap();
+    let installed = |from: &str| {
+        let found = assets.iter().find(|asset| asset[0].as_str() == Some(from));
+        found.unwrap_or_else(|| panic!("{from} is not in the package"))[1].as_str().unwrap()
+    };
+    for (from, to) in [
+        ("systemd/punchgate.service", "usr/lib/systemd/system/"),
+        ("systemd/sysusers.d/punchgate.conf", "usr/lib/sysusers.d/"),
+        ("systemd/tmpfiles.d/punchgate.conf", "usr/lib/tmpfiles.d/"),
+        ("packaging/udev/70-punchgate.rules", "usr/lib/udev/rules.d/"),
+        ("config.example.toml", "usr/share/punchgate/"),
+    ] {
+        assert!(Path::new(from).is_file(), "{from}");
+        assert_eq!(installed(from), to);
+    }
+    // What packaging/build makes is in its own folder; everything else is a file of ours.
+    let build = include_str!("../packaging/build");
+    for asset in assets.iter().map(|asset| asset[0].as_str().unwrap()) {
+        match asset.strip_prefix("target/package/") {
+            Some(made) => {
+                let name = made.split('/').next_back().unwrap().trim_end_matches(".bash").trim_end_matches(".zsh");
+                let (folder, _) = made.split_once('/').unwrap_or((name.trim_end_matches(".fish"), ""));
+                assert!(build.contains(&format!("$package/{folder}")), "packaging/build makes no {made}");
+            }
+            None => {
+                let place = asset.trim_end_matches("*.md");
+                assert!(Path::new(place).exists(), "{asset} is not there");
+            }
+        }
+    }
+    let start = value_of("ExecStart");
+    let program = start.split(' ').next().unwrap();
+    for script in ["preinst", "postinst", "prerm", "postrm"] {
+        let text = fs::read_to_string(format!("packaging/deb/{script}")).unwrap();
+        assert!(text.starts_with("#!/bin/sh\n"), "{script}");
+        for word in text.split(|it: char| it.is_whitespace() || "=\"';".contains(it)) {
+            assert!(!word.starts_with("/usr/bin/") || word == program, "{script} speaks of {word}");
+            assert!(
+                !word.starts_with("/etc/") || punchgate::config::DEFAULT_PATH.starts_with(word),
+                "{script}: {word}"
+            );
+        }
+    }
+}
