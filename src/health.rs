@@ -15,6 +15,7 @@ use std::{
 use driver_api::{Clock, Report, Trouble};
 use jiff::Timestamp;
 use tokio::sync::watch;
+use tracing::info;
 
 pub use registry::{Code, ConditionKind, Severity, Words};
 pub use terminal::{TerminalHealth, TerminalState};
@@ -171,7 +172,15 @@ impl Health {
             Report::Clock(clock) => self.judge_jump(name, clock),
             _ => {}
         }
-        self.edit(|notes| notes.terminals.get_mut(name).is_some_and(|terminal| terminal.take(report)));
+        let online = matches!(report, Report::Online);
+        let mut news = false;
+        self.edit(|notes| {
+            news = notes.terminals.get_mut(name).is_some_and(|terminal| terminal.take(report));
+            news
+        });
+        if online && news {
+            info!(terminal = name, "terminal online");
+        }
     }
 
     /// Whether a terminal's clock moved by itself since it was last looked at.
