@@ -64,7 +64,7 @@ impl Office {
         }
         let terminals = format!(
             "[[terminal]]\nname = \"front-door\"\ndriver = \"zk\"\naddress = \"tcp://{}\"\n\
-             [commands]\nallow = [\"terminal.unlock\"]\n{operators}",
+             [commands]\nallow = [\"terminal.unlock\", \"user.put\", \"user.delete\", \"terminal.clear-log\"]\n{operators}",
             simulator.address()
         );
         let settings = |name: &str| {
