@@ -120,6 +120,8 @@ pub struct Remote {
     recovered: bool,
     /// The trust list that was taken last.
     trusted: Option<Trusted>,
+    /// The newest that was not: the broker sends it again only with the next connection, and the config may change before.
+    untrusted: Option<(Vec<u8>, String)>,
     /// The id of the command that began it, while it lasts.
     lockdown: Option<String>,
     acts: JoinSet<(Work, Result<Value, Failed>)>,
@@ -166,6 +168,7 @@ impl Remote {
             challenges: Challenges::default(),
             recovered: false,
             trusted: None,
+            untrusted: None,
             lockdown: None,
             acts: JoinSet::new(),
             working: BTreeMap::new(),
@@ -194,6 +197,7 @@ impl Remote {
         self.recover_trust()?;
         self.end_what_was_cut_off().await?;
         self.recovered = true;
+        self.take_trust_again().await;
         self.judge_lockdown().await;
         Ok(())
     }
@@ -237,6 +241,7 @@ impl Remote {
                     if self.recover_trust().is_err() {
                         self.renew_policy();
                     }
+                    self.take_trust_again().await;
                     self.judge_lockdown().await;
                 }
                 message = self.parts.inbox.recv() => match message {

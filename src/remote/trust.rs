@@ -7,7 +7,7 @@ use tracing::{info, warn};
 
 use super::Remote;
 use crate::{
-    command::{TrustList, Untrusted, sha256},
+    command::{ENVELOPE_LIMIT, TrustList, Untrusted, sha256},
     spool::NoteKind,
 };
 
@@ -40,6 +40,13 @@ impl Remote {
         self.parts.in_force.send_replace(Arc::new(policy));
     }
 
+    /// Judges once more what was refused before something changed here.
+    pub(super) async fn take_trust_again(&mut self) {
+        if let Some((payload, hash)) = self.untrusted.take() {
+            self.take_trust(&payload, hash).await;
+        }
+    }
+
     /// A list came. The broker keeps it and sends it with each connection, so that the one we have is no news.
     pub(super) async fn take_trust(&mut self, payload: &[u8], hash: String) {
         if payload.is_empty() || self.trusted.as_ref().is_some_and(|trusted| trusted.hash == hash) {
@@ -51,11 +58,15 @@ impl Remote {
         }
         match self.judge_trust(payload) {
             Ok(list) => self.trust(list, payload, hash).await,
-            Err(why) if self.refused.count("trust") => {
-                warn!(%why, "trust list refused");
-                self.audit("trust", json!({ "taken": false, "why": why, "sha256": hash })).await;
+            Err(why) => {
+                if self.refused.count("trust") {
+                    warn!(%why, "trust list refused");
+                    self.audit("trust", json!({ "taken": false, "why": why, "sha256": hash })).await;
+                }
+                if payload.len() <= ENVELOPE_LIMIT {
+                    self.untrusted = Some((payload.to_vec(), hash));
+                }
             }
-            Err(_) => {}
         }
     }
 
