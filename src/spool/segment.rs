@@ -55,7 +55,8 @@ impl SegmentHeader {
     /// `None` when these bytes are no header, or were one.
     pub(super) fn read(bytes: &[u8; SEGMENT_HEADER]) -> Option<Self> {
         let number = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
-        let right = bytes[..8] == MAGIC && bytes[40..44] == crc32c::crc32c(&bytes[..40]).to_le_bytes();
+        let right =
+            bytes[..8] == MAGIC && bytes[44..] == [0; 4] && bytes[40..44] == crc32c::crc32c(&bytes[..40]).to_le_bytes();
         let store = bytes[8..24].try_into().expect("sixteen bytes");
         right.then(|| Self { store, segment: number(24), first_group: number(32) })
     }

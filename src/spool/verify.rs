@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, io, path::Path};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use self::files::{Headed, HeaderFault, absent, headed};
+use self::files::{Headed, HeaderFault, absent, headed, is_unused};
 use super::{
     group::salvage,
     lock,
@@ -138,13 +138,18 @@ pub fn verify(state_dir: &Path) -> io::Result<VerifyReport> {
     let store = store_id(&dir)?;
     let files = headed(&dir, store.as_ref())?;
     let mut report = VerifyReport { in_use: lock::is_held(&dir), ..VerifyReport::default() };
-    for file in &files {
+    let left = lock::peek(&dir);
+    let closed = left.as_ref().is_some_and(lock::Content::is_closed) && !report.in_use;
+    for (number, file) in files.iter().enumerate() {
         if file.file.retired {
             report.retired_segments += 1
         } else {
             report.segments += 1
         }
-        judge_header(&mut report, file);
+        // The daemon begins the newest one again, as after any crash.
+        if number + 1 < files.len() || closed || !is_unused(file)? {
+            judge_header(&mut report, file);
+        }
     }
     let Some(store) = store else {
         if report.segments + report.retired_segments > 0 {
@@ -153,7 +158,6 @@ pub fn verify(state_dir: &Path) -> io::Result<VerifyReport> {
         }
         return Ok(report);
     };
-    let left = lock::peek(&dir);
     let mut walk = Walk::whole(&dir, seed(&store));
     let mut ledgers = BTreeMap::new();
     let absent = absent(&files);
@@ -165,7 +169,6 @@ pub fn verify(state_dir: &Path) -> io::Result<VerifyReport> {
                 break;
             }
             Step::Tail { at } => {
-                let closed = left.as_ref().is_some_and(lock::Content::is_closed) && !report.in_use;
                 if !closed {
                     report.unfinished_bytes = walk.bytes().len();
                     break;

@@ -1,6 +1,12 @@
 //! What the files of a journal say before anything in them is read: their names, their headers, and how they were left.
 
-use std::{collections::BTreeSet, fs::File, io, os::unix::fs::FileExt, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs::{self, File},
+    io,
+    os::unix::fs::FileExt,
+    path::Path,
+};
 
 use super::super::segment::{SEGMENT_HEADER, SegmentFile, SegmentHeader, StoreId, list};
 
@@ -30,6 +36,15 @@ impl Headed {
     pub(in crate::spool) fn name(&self) -> String {
         self.file.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
     }
+}
+
+/// Whether a segment was begun and a crash came before its header was whole: nothing can have been in it.
+pub(in crate::spool) fn is_unused(headed: &Headed) -> io::Result<bool> {
+    if headed.file.retired || !matches!(headed.fault, Some(HeaderFault::Zeros | HeaderFault::Damaged)) {
+        return Ok(false);
+    }
+    let bytes = fs::read(&headed.file.path)?;
+    Ok(bytes.iter().skip(SEGMENT_HEADER).all(|byte| *byte == 0))
 }
 
 /// The files of a journal in the order of their names.
