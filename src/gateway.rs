@@ -5,6 +5,7 @@ mod desk;
 mod door;
 mod publisher;
 mod reload;
+mod watchdog;
 
 use std::{
     fs, io,
@@ -20,6 +21,7 @@ use anyhow::Context;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::Mutex,
+    task::JoinHandle,
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
@@ -37,7 +39,7 @@ use crate::{
     logging::Recent,
     mqtt,
     remote::{self, Remote},
-    spool::{Filter, Spool},
+    spool::{Filter, OpenError, Spool},
     status::{self, Sources},
     supervisor::Supervisor,
     wire::{self, suffix},
@@ -47,19 +49,30 @@ use desk::FrontDesk;
 use door::Door;
 use publisher::Publisher;
 use reload::Reloader;
+use watchdog::watch_over;
 
 /// The destination that the courier serves.
 const MQTT: &str = "mqtt";
 /// Everything is closed in this time after SIGTERM, or given up: the journal holds it.
 const DRAIN: Duration = Duration::from_secs(4);
-/// How often the loops are looked at; the publisher turns each 15 s at least, and the unit waits for a minute.
-const WATCHDOG: Duration = Duration::from_secs(5);
+/// A store that is still opening is waited for so long after SIGTERM, to close it in order.
+const OPENING: Duration = Duration::from_secs(10);
 
 /// Runs until SIGTERM or SIGINT, or until somebody orders a restart from afar. `recent` are the newest lines of the log.
 pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Result<()> {
     let started = Instant::now();
+    // From here on nothing ends by a signal's default action.
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
     let settings = config.spool.clone();
-    let spool = tokio::task::spawn_blocking(move || Spool::open(&settings)).await?.context("cannot open the store")?;
+    let mut opening = tokio::task::spawn_blocking(move || Spool::open(&settings));
+    let opened = tokio::select! {
+        opened = &mut opening => opened?,
+        _ = terminate.recv() => return close_early(opening).await,
+        _ = interrupt.recv() => return close_early(opening).await,
+    };
+    let spool = opened.context("cannot open the store")?;
     spool.stands("", Standing::Started);
     let boots = boots(&config.gateway.state_dir);
     let health = Health::default();
@@ -132,13 +145,18 @@ pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Resul
     tokio::spawn(console.run(desk, console_closing.clone()));
     let published = Arc::<AtomicU64>::default();
     let publisher = tokio::spawn(Publisher::new(sources.clone(), board.clone()).run(published.clone()));
-    let watchdog = tokio::spawn(watch_over(sources.clone(), published));
+    let (beat, store) = (sources.link.clone(), spool.clone());
+    let watchdog = tokio::spawn(watch_over(
+        move || [beat.borrow().beat, published.load(Ordering::Relaxed)],
+        move || {
+            let store = store.clone();
+            async move { store.is_alive().await }
+        },
+        || tell_systemd(&[sd_notify::NotifyState::Watchdog]),
+    ));
 
     tell_systemd(&[sd_notify::NotifyState::Ready]);
     info!(gateway = config.gateway.id, version = env!("CARGO_PKG_VERSION"), "gateway started");
-    let mut hangup = signal(SignalKind::hangup())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
     loop {
         tokio::select! {
             // A bad file is a condition, and has been logged.
@@ -168,18 +186,16 @@ pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Resul
     Ok(())
 }
 
-/// Pings systemd's watchdog only while every vital loop makes progress: store, courier, publisher.
-async fn watch_over(sources: Sources, published: Arc<AtomicU64>) {
-    let mut before = (0, 0);
-    loop {
-        tokio::time::sleep(WATCHDOG).await;
-        let now = (sources.link.borrow().beat, published.load(Ordering::Relaxed));
-        let alive = timeout(WATCHDOG, sources.spool.is_alive()).await == Ok(true);
-        if alive && now.0 != before.0 && now.1 != before.1 {
-            tell_systemd(&[sd_notify::NotifyState::Watchdog]);
-            before = now;
-        }
+/// Told to stop while the store opens, which may have a whole journal to read after a power cut. What is read by then is
+/// kept where that does not take long; otherwise the store is left as a crash leaves it, which loses nothing.
+async fn close_early(opening: JoinHandle<Result<Spool, OpenError>>) -> anyhow::Result<()> {
+    tell_systemd(&[sd_notify::NotifyState::Stopping]);
+    info!("gateway closing before its store was open");
+    match timeout(OPENING, opening).await {
+        Ok(opened) => opened?.context("cannot open the store")?.close().await,
+        Err(_) => warn!("the store did not open in time to be closed in order"),
     }
+    Ok(())
 }
 
 fn tell_systemd(news: &[sd_notify::NotifyState<'_>]) {
