@@ -56,7 +56,7 @@ const MQTT: &str = "mqtt";
 /// Everything is closed in this time after SIGTERM, or given up: the journal holds it.
 const DRAIN: Duration = Duration::from_secs(4);
 /// A store that is still opening is waited for so long after SIGTERM, to close it in order.
-const OPENING: Duration = Duration::from_secs(10);
+const OPENING: Duration = Duration::from_secs(8);
 
 /// Runs until SIGTERM or SIGINT, or until somebody orders a restart from afar. `recent` are the newest lines of the log.
 pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Result<()> {
