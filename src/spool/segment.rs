@@ -93,7 +93,12 @@ pub(super) fn stub_path(dir: &Path, number: u64) -> PathBuf {
 pub(super) fn list(dir: &Path) -> io::Result<Vec<SegmentFile>> {
     let mut files: Vec<SegmentFile> = Vec::new();
     for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
+        let entry = entry?;
+        let path = entry.path();
+        // A folder of such a name must not keep anybody from the files.
+        if entry.file_type()?.is_dir() {
+            continue;
+        }
         let number = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
         let retired = match path.extension().and_then(|extension| extension.to_str()) {
             Some("seg") => false,

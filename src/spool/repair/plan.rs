@@ -454,6 +454,7 @@ fn fault_of(source: &Source, home: &Home, number: u64) -> Option<String> {
     let name = source.name();
     match &source.fault {
         Some(HeaderFault::Misplaced(_)) => return Some(format!("{name} holds segment {number}")),
+        Some(HeaderFault::Empty) => return Some(format!("{name} is empty")),
         Some(HeaderFault::Zeros) => return Some(format!("{name} begins with zeros")),
         Some(_) => return Some(format!("the header of {name} is damaged")),
         None => {}
