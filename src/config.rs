@@ -29,9 +29,9 @@ use crate::{
     command::Policy, courier::CourierSettings, drivers::PlannedLine, mqtt::MqttSettings, spool::SpoolSettings,
 };
 
-pub use afar::{Afar, masked};
+pub use afar::{Afar, masked, secrets};
 pub use places::{Places, SYSTEM_SOCKET, places};
-pub use profile::{Profile, profile};
+pub use profile::{Profile, operators, profile};
 pub use size::Size;
 
 /// Where the config lies unless somebody says otherwise.

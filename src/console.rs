@@ -18,7 +18,10 @@ use tokio::sync::broadcast;
 use crate::inquiry::{Question, Silence, Trail};
 
 pub use ask::{Answers, AskError, ask};
-pub use lines::{ConditionLine, Link, OwnClock, PunchLine, Queue, Status, TerminalCount, TerminalLine, headline};
+pub use lines::{
+    ConditionLine, ConditionWords, Link, LogLine, OwnClock, PunchLine, Queue, Status, TerminalCount, TerminalLine,
+    headline,
+};
 pub use server::{Console, OpenError, PATH_LIMIT};
 
 /// What may be asked.
@@ -48,6 +51,8 @@ pub enum Request {
     Silence {
         terminal: String,
     },
+    /// The newest lines of the log, INFO and above.
+    Logs,
     /// The losses of this terminal, or of all, are known.
     Acknowledge {
         terminal: Option<String>,
@@ -87,6 +92,7 @@ pub enum Answer {
     Terminal(Box<TerminalLine>),
     Punch(Box<PunchLine>),
     Condition(Box<ConditionLine>),
+    Log(Box<LogLine>),
     /// What came of a reconcile, as the driver tells it.
     Outcome(serde_json::Value),
     Trail(Box<Trail>),
@@ -142,6 +148,9 @@ pub trait Desk: Send + Sync + 'static {
 
     /// And how the terminal stands now, in words.
     async fn silence(&self, terminal: &str) -> Result<(Silence, Vec<String>), Failed>;
+
+    /// The newest lines of the log, oldest first.
+    async fn logs(&self) -> Vec<LogLine>;
 
     /// Tells how many lost numbers are known from now on.
     async fn acknowledge(&self, terminal: Option<&str>) -> Result<u64, Failed>;

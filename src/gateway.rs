@@ -5,6 +5,7 @@ mod desk;
 mod door;
 mod publisher;
 mod reload;
+mod traces;
 mod watchdog;
 
 use std::{
@@ -30,7 +31,7 @@ use tracing::{error, info, warn};
 use crate::{
     audit::Audit,
     clock::Clock,
-    command::PrivateKey,
+    command::{PrivateKey, sha256},
     config::Config,
     console::Console,
     courier::{Courier, Inbox},
@@ -49,6 +50,7 @@ use desk::FrontDesk;
 use door::Door;
 use publisher::Publisher;
 use reload::Reloader;
+use traces::Traces;
 use watchdog::watch_over;
 
 /// The destination that the courier serves.
@@ -80,7 +82,8 @@ pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Resul
     if let Some((_, newest)) = spool.recent(Filter { limit: 1, ..Filter::default() }).await?.pop() {
         clock.passed(newest.stored);
     }
-    let door = Arc::new(Door::new(spool.clone(), health.clone(), clock.clone()));
+    let traces = Traces::default();
+    let door = Arc::new(Door::new(spool.clone(), health.clone(), clock.clone(), traces.clone()));
     door.set_zones(&config.terminals);
     let mut supervisor = Supervisor::new(door.clone(), health.clone());
 
@@ -92,10 +95,11 @@ pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Resul
     let client = Arc::new(mqtt::Client::new(config.mqtt.clone()));
     let outbox = Box::new(spool.outbox(MQTT));
     let (requests, inbox) = tokio::sync::mpsc::channel(remote::INBOX);
-    let asked = Inbox { filters: vec![suffix::REQUESTS.into()], messages: Some(requests) };
+    let asked = Inbox { filters: vec![suffix::REQUESTS.into(), suffix::TRUST.into()], messages: Some(requests) };
     let (courier, board, link) = Courier::new(config.courier.clone(), outbox, client, asked);
     board.state(wire::GatewayState::Starting, None);
     let (policy_set, policy) = tokio::sync::watch::channel(Arc::new(config.policy.clone()));
+    let (in_force, holds) = tokio::sync::watch::channel(Arc::new(config.policy.under(None, &config.gateway.id)));
     let sources = Sources {
         tenant: config.gateway.tenant.clone(),
         gateway: config.gateway.id.clone(),
@@ -105,7 +109,7 @@ pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Resul
         link: link.clone(),
         clock: clock.clone(),
         key: key.public(),
-        policy: policy.clone(),
+        policy: holds,
         boots,
         host: Arc::default(),
         state_dir: config.gateway.state_dir.clone(),
@@ -118,19 +122,29 @@ pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Resul
     let console = Console::open(&config.gateway.socket).await.context("cannot open the local socket")?;
     supervisor.apply(config.lines).await;
     let supervisor = Arc::new(Mutex::new(supervisor));
+    let reload_path = path.clone();
     let reloader =
         Arc::new(Reloader::new(&config.gateway, path, door.clone(), supervisor.clone(), policy_set, audit.clone())?);
-    let begun = serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "boots": boots });
+    let running = std::fs::read(&reload_path).map(|bytes| sha256(&bytes)).unwrap_or_default();
+    let begun = serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "boots": boots, "config": running });
     if let Err(error) = audit.tell("started", begun).await {
         error!(%error, "the audit log cannot be written: nothing is done from afar until it can");
     }
-    let hands =
-        Arc::new(Hands::new(sources.clone(), supervisor.clone(), reloader.clone(), board.clone(), recent, key.clone()));
+    let hands = Arc::new(Hands::new(
+        sources.clone(),
+        supervisor.clone(),
+        reloader.clone(),
+        board.clone(),
+        recent.clone(),
+        key.clone(),
+        traces,
+    ));
     let parts = remote::Parts {
         tenant: config.gateway.tenant.clone(),
         gateway: config.gateway.id.clone(),
         key,
         policy,
+        in_force,
         spool: spool.clone(),
         board: board.clone(),
         clock,
@@ -140,7 +154,7 @@ pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Resul
         started,
     };
     let remote = tokio::spawn(Remote::new(parts).run());
-    let desk = Arc::new(FrontDesk::new(sources.clone(), supervisor.clone(), audit.clone()));
+    let desk = Arc::new(FrontDesk::new(sources.clone(), supervisor.clone(), audit.clone(), recent));
     let console_closing = CancellationToken::new();
     tokio::spawn(console.run(desk, console_closing.clone()));
     let published = Arc::<AtomicU64>::default();

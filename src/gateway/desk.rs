@@ -8,8 +8,9 @@ use tokio::sync::{Mutex, broadcast};
 
 use crate::{
     audit::Audit,
-    console::{ConditionLine, Desk, Failed, PunchFilter, PunchLine, Status, TerminalLine},
+    console::{ConditionLine, Desk, Failed, LogLine, PunchFilter, PunchLine, Status, TerminalLine},
     inquiry::{Question, Silence, Trail},
+    logging::Recent,
     spool::{self, Filter},
     status::{self, Sources},
     supervisor::Supervisor,
@@ -26,11 +27,12 @@ pub(super) struct FrontDesk {
     sources: Sources,
     supervisor: Arc<Mutex<Supervisor>>,
     audit: Audit,
+    recent: Recent,
 }
 
 impl FrontDesk {
-    pub(super) fn new(sources: Sources, supervisor: Arc<Mutex<Supervisor>>, audit: Audit) -> Self {
-        Self { sources, supervisor, audit }
+    pub(super) fn new(sources: Sources, supervisor: Arc<Mutex<Supervisor>>, audit: Audit, recent: Recent) -> Self {
+        Self { sources, supervisor, audit, recent }
     }
 }
 
@@ -120,6 +122,16 @@ impl Desk for FrontDesk {
         asked.await.map_err(failed)
     }
 
+    async fn logs(&self) -> Vec<LogLine> {
+        let line = |line: crate::logging::Line| LogLine {
+            at: line.at,
+            level: line.level.into(),
+            message: line.message,
+            fields: line.fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        };
+        self.recent.lines().into_iter().map(line).collect()
+    }
+
     async fn acknowledge(&self, terminal: Option<&str>) -> Result<u64, Failed> {
         if let Some(terminal) = terminal
             && !self.sources.spool.status().ledgers.iter().any(|status| status.ledger.terminal == terminal)
@@ -128,6 +140,12 @@ impl Desk for FrontDesk {
                 (format!("there is no punch of a terminal {terminal:?} here"), "see punchgate terminals".into());
             return Err(Failed { why, mend });
         }
+        let told = serde_json::json!({ "act": "acknowledge", "terminal": terminal });
+        // It changes what people are told of a loss: without a line of the log it is not done.
+        self.audit.tell("console", told).await.map_err(|error| Failed {
+            why: format!("the audit log cannot be written: {error}"),
+            mend: "see punchgate doctor".into(),
+        })?;
         let count = self.sources.spool.acknowledge(terminal).await;
         count.map_err(|error| Failed { why: error.to_string(), mend: "see punchgate conditions".into() })
     }
