@@ -1,6 +1,7 @@
 //! The gateway: builds the parts, joins them, closes them.
 
 mod acts;
+mod caretaker;
 mod desk;
 mod door;
 mod publisher;
@@ -33,8 +34,10 @@ use crate::{
     console::Console,
     courier::{Courier, Inbox},
     health::Health,
+    incident::Incidents,
     inquiry::Standing,
     logging::Recent,
+    metrics::Metrics,
     mqtt,
     remote::{self, Remote},
     spool::{Filter, Spool},
@@ -43,6 +46,7 @@ use crate::{
     wire::{self, suffix},
 };
 use acts::Hands;
+use caretaker::{Caretaker, Memory};
 use desk::FrontDesk;
 use door::Door;
 use publisher::Publisher;
@@ -63,6 +67,14 @@ pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Resul
     spool.stands("", Standing::Started);
     let boots = boots(&config.gateway.state_dir);
     let health = Health::default();
+    health.set_groups(config.groups.clone());
+    let memory = Memory::recall(&health, &spool).await;
+    let incidents = {
+        let (state_dir, targets) = (config.gateway.state_dir.clone(), config.targets);
+        let opened = tokio::task::spawn_blocking(move || Incidents::open(&state_dir, targets)).await?;
+        opened.context("cannot read the incidents in state_dir")?
+    };
+    let metrics = Metrics::open(&config.metrics).await.context("cannot open metrics.listen or metrics.socket")?;
     let clock = Arc::new(Clock::default());
     if let Some((_, newest)) = spool.recent(Filter { limit: 1, ..Filter::default() }).await?.pop() {
         clock.passed(newest.stored);
@@ -97,6 +109,8 @@ pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Resul
         host: Arc::default(),
         state_dir: config.gateway.state_dir.clone(),
         min_free_bytes: config.spool.min_free_bytes,
+        site: config.health.clone(),
+        incidents,
     };
     board.set(suffix::BIRTH, wire::json(&status::birth(&sources)));
     let leaving = CancellationToken::new();
@@ -105,11 +119,23 @@ pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Resul
     let console = Console::open(&config.gateway.socket).await.context("cannot open the local socket")?;
     supervisor.apply(config.lines).await;
     let supervisor = Arc::new(Mutex::new(supervisor));
-    let reloader =
-        Arc::new(Reloader::new(&config.gateway, path, door.clone(), supervisor.clone(), policy_set, audit.clone())?);
+    let reloader = Arc::new(Reloader::new(
+        &config.gateway,
+        path.clone(),
+        door.clone(),
+        supervisor.clone(),
+        policy_set,
+        audit.clone(),
+    )?);
     audit.tell("started", serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "boots": boots })).await?;
-    let hands =
-        Arc::new(Hands::new(sources.clone(), supervisor.clone(), reloader.clone(), board.clone(), recent, key.clone()));
+    let hands = Arc::new(Hands::new(
+        sources.clone(),
+        supervisor.clone(),
+        reloader.clone(),
+        board.clone(),
+        recent.clone(),
+        key.clone(),
+    ));
     let parts = remote::Parts {
         tenant: config.gateway.tenant.clone(),
         gateway: config.gateway.id.clone(),
@@ -130,6 +156,17 @@ pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Resul
     tokio::spawn(console.run(desk, console_closing.clone()));
     let published = Arc::<AtomicU64>::default();
     let publisher = tokio::spawn(Publisher::new(sources.clone(), board.clone()).run(published.clone()));
+    let caretaker = Caretaker {
+        sources: sources.clone(),
+        supervisor: supervisor.clone(),
+        board: board.clone(),
+        recent,
+        config: path,
+        memory,
+    };
+    let caretaker = tokio::spawn(caretaker.run());
+    let looked_at = sources.clone();
+    tokio::spawn(metrics.run(Arc::new(move || status::numbers(&looked_at)), console_closing.clone()));
     let watchdog = tokio::spawn(watch_over(sources.clone(), published));
 
     tell_systemd(&[sd_notify::NotifyState::Ready]);
@@ -149,6 +186,8 @@ pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Resul
 
     tell_systemd(&[sd_notify::NotifyState::Stopping]);
     info!("gateway closing");
+    caretaker.abort();
+    Memory::keep_last(&sources.health, &spool).await;
     let stopped = std::mem::replace(&mut *supervisor.lock().await, Supervisor::new(door, health));
     stopped.stop().await;
     publisher.abort();
