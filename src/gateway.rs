@@ -1,6 +1,7 @@
 //! The gateway: builds the parts, joins them, closes them.
 
 mod acts;
+mod caretaker;
 mod desk;
 mod door;
 mod publisher;
@@ -36,8 +37,10 @@ use crate::{
     console::Console,
     courier::{Courier, Inbox},
     health::Health,
+    incident::Incidents,
     inquiry::Standing,
     logging::Recent,
+    metrics::Metrics,
     mqtt,
     remote::{self, Remote},
     spool::{Filter, OpenError, Spool},
@@ -46,6 +49,7 @@ use crate::{
     wire::{self, suffix},
 };
 use acts::Hands;
+use caretaker::{Caretaker, Memory};
 use desk::FrontDesk;
 use door::Door;
 use publisher::Publisher;
@@ -78,6 +82,14 @@ pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Resul
     spool.stands("", Standing::Started);
     let boots = boots(&config.gateway.state_dir);
     let health = Health::default();
+    health.set_groups(config.groups.clone());
+    let memory = Memory::recall(&health, &spool).await;
+    let incidents = {
+        let (state_dir, targets) = (config.gateway.state_dir.clone(), config.targets);
+        let opened = tokio::task::spawn_blocking(move || Incidents::open(&state_dir, targets)).await?;
+        opened.context("cannot read the incidents in state_dir")?
+    };
+    let metrics = Metrics::open(&config.metrics).await.context("cannot open metrics.listen or metrics.socket")?;
     let clock = Arc::new(Clock::default());
     if let Some((_, newest)) = spool.recent(Filter { limit: 1, ..Filter::default() }).await?.pop() {
         clock.passed(newest.stored);
@@ -114,6 +126,8 @@ pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Resul
         host: Arc::default(),
         state_dir: config.gateway.state_dir.clone(),
         min_free_bytes: config.spool.min_free_bytes,
+        site: config.health.clone(),
+        incidents,
     };
     board.set(suffix::BIRTH, wire::json(&status::birth(&sources)));
     let leaving = CancellationToken::new();
@@ -122,10 +136,15 @@ pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Resul
     let console = Console::open(&config.gateway.socket).await.context("cannot open the local socket")?;
     supervisor.apply(config.lines).await;
     let supervisor = Arc::new(Mutex::new(supervisor));
-    let reload_path = path.clone();
-    let reloader =
-        Arc::new(Reloader::new(&config.gateway, path, door.clone(), supervisor.clone(), policy_set, audit.clone())?);
-    let running = std::fs::read(&reload_path).map(|bytes| sha256(&bytes)).unwrap_or_default();
+    let reloader = Arc::new(Reloader::new(
+        &config.gateway,
+        path.clone(),
+        door.clone(),
+        supervisor.clone(),
+        policy_set,
+        audit.clone(),
+    )?);
+    let running = std::fs::read(&path).map(|bytes| sha256(&bytes)).unwrap_or_default();
     let begun = serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "boots": boots, "config": running });
     if let Err(error) = audit.tell("started", begun).await {
         error!(%error, "the audit log cannot be written: nothing is done from afar until it can");
@@ -154,7 +173,7 @@ pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Resul
         started,
     };
     let remote = tokio::spawn(Remote::new(parts).run());
-    let desk = Arc::new(FrontDesk::new(sources.clone(), supervisor.clone(), audit.clone(), recent));
+    let desk = Arc::new(FrontDesk::new(sources.clone(), supervisor.clone(), audit.clone(), recent.clone()));
     let console_closing = CancellationToken::new();
     tokio::spawn(console.run(desk, console_closing.clone()));
     let published = Arc::<AtomicU64>::default();
@@ -168,6 +187,17 @@ pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Resul
         },
         || tell_systemd(&[sd_notify::NotifyState::Watchdog]),
     ));
+    let caretaker = Caretaker {
+        sources: sources.clone(),
+        supervisor: supervisor.clone(),
+        board: board.clone(),
+        recent,
+        config: path,
+        memory,
+    };
+    let caretaker = tokio::spawn(caretaker.run());
+    let looked_at = sources.clone();
+    tokio::spawn(metrics.run(Arc::new(move || status::numbers(&looked_at)), console_closing.clone()));
 
     tell_systemd(&[sd_notify::NotifyState::Ready]);
     info!(gateway = config.gateway.id, version = env!("CARGO_PKG_VERSION"), "gateway started");
@@ -183,6 +213,8 @@ pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Resul
 
     tell_systemd(&[sd_notify::NotifyState::Stopping]);
     info!("gateway closing");
+    caretaker.abort();
+    Memory::keep_last(&sources.health, &spool).await;
     let stopped = std::mem::replace(&mut *supervisor.lock().await, Supervisor::new(door, health));
     stopped.stop().await;
     publisher.abort();
