@@ -9,6 +9,7 @@ mod bundle;
 mod check;
 mod doctor;
 mod exit;
+mod incidents;
 mod journal;
 mod out;
 mod papers;
@@ -42,6 +43,7 @@ pub fn run(command: Command) -> Result<u8, Failure> {
         Command::Terminals(args) => ask::terminals(&args, &mut out),
         Command::Punches(args) => ask::punches(&args, &mut out),
         Command::Conditions(args) => ask::conditions(&args, &mut out),
+        Command::Incidents(args) => incidents::incidents(&args, &mut out),
         Command::Doctor(args) => doctor::doctor(&args, &mut out),
         Command::Bundle(args) => bundle::bundle(&args, &mut out),
         Command::Why(args) => why::why(&args, &mut out),

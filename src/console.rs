@@ -15,7 +15,10 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
-use crate::inquiry::{Question, Silence, Trail};
+use crate::{
+    incident::Incident,
+    inquiry::{Question, Silence, Trail},
+};
 
 pub use ask::{Answers, AskError, ask};
 pub use lines::{
@@ -53,6 +56,15 @@ pub enum Request {
     },
     /// The newest lines of the log, INFO and above.
     Logs,
+    /// Incidents that are open; with `all` every one there ever was, oldest first.
+    Incidents {
+        all: bool,
+    },
+    /// Somebody on site looks after an incident.
+    AcknowledgeIncident {
+        number: u64,
+        by: String,
+    },
     /// The losses of this terminal, or of all, are known.
     Acknowledge {
         terminal: Option<String>,
@@ -101,6 +113,7 @@ pub enum Answer {
         /// How the terminal stands, in words.
         now: Vec<String>,
     },
+    Incident(Box<Incident>),
     /// So many lost numbers are known now.
     Acknowledged(u64),
     /// So many punches were left out here, because the asker read too slowly. They are not lost, only not shown.
@@ -151,6 +164,11 @@ pub trait Desk: Send + Sync + 'static {
 
     /// The newest lines of the log, oldest first.
     async fn logs(&self) -> Vec<LogLine>;
+
+    /// Open ones, or all; oldest first.
+    async fn incidents(&self, all: bool) -> Result<Vec<Incident>, Failed>;
+
+    async fn acknowledge_incident(&self, number: u64, by: &str) -> Result<Incident, Failed>;
 
     /// Tells how many lost numbers are known from now on.
     async fn acknowledge(&self, terminal: Option<&str>) -> Result<u64, Failed>;

@@ -12,7 +12,7 @@
 //!  3   spool   courier   command                     the disk; the way to the broker; what is signed, and who may
 //!  2   outbox   wire   console                       what those two meet at; documents; the local socket
 //!  1   ledger   drivers   health   mqtt   audit      words and tools that know nobody here
-//!  1   logging   inquiry                             likewise; what is asked after a punch, and answered
+//!  1   logging   inquiry   metrics   incident        likewise; what is asked after a punch; numbers; what has a clock
 //!  1   clock   host                                  the machine and its time
 //!  0   driver_api   driver_zk ...                    the door, and what is behind it: no sled, no MQTT, no config file
 //! ```
@@ -32,9 +32,11 @@ pub mod drivers;
 pub mod gateway;
 pub mod health;
 pub mod host;
+pub mod incident;
 pub mod inquiry;
 pub mod ledger;
 pub mod logging;
+pub mod metrics;
 pub mod mqtt;
 pub mod outbox;
 pub mod remote;

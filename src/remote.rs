@@ -82,10 +82,16 @@ pub enum Failed {
 #[derive(Clone)]
 pub struct Progress {
     id: String,
+    by: String,
     to: mpsc::Sender<(String, String)>,
 }
 
 impl Progress {
+    /// The names of those who signed it.
+    pub fn by(&self) -> &str {
+        &self.by
+    }
+
     pub fn tell(&self, words: impl Into<String>) {
         // Whoever is too busy to hear of it hears of the end.
         let _ = self.to.try_send((self.id.clone(), words.into()));
@@ -288,7 +294,8 @@ impl Remote {
         self.working.insert(work.order.id.clone(), Doing { spec, end: end.clone() });
         let page = Page { standing: Standing::Executing, ..Page::accepted(&work.order, &work.request) };
         self.answer(&work.order.id, &page, None);
-        let progress = Progress { id: work.order.id.clone(), to: self.told.clone() };
+        let (id, by) = (work.order.id.clone(), work.by.join("+"));
+        let progress = Progress { id, by, to: self.told.clone() };
         let acts = self.parts.acts.clone();
         self.acts.spawn(async move {
             let late = || Failed::Unknown(format!("it did not end within {} s", spec.limit.as_secs()));

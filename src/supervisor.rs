@@ -135,6 +135,12 @@ impl Supervisor {
         line.map(|line| line.again.notify_one()).is_some()
     }
 
+    /// Terminals whose line has ended although nobody told it to: it should be started again for ever.
+    pub fn ended(&self) -> Vec<String> {
+        let ended = self.running.values().filter(|running| running.task.is_finished());
+        ended.flat_map(|running| running.terminals.iter().cloned()).collect()
+    }
+
     fn serves(&self, terminal: &str) -> bool {
         self.running.values().any(|running| running.terminals.iter().any(|name| name == terminal))
     }

@@ -5,6 +5,7 @@
 
 pub mod birth;
 pub mod health;
+pub mod incident;
 pub mod punches;
 mod schema;
 pub mod state;
@@ -82,6 +83,10 @@ pub mod suffix {
 
     pub fn punch(terminal: &str) -> String {
         format!("punch/{terminal}")
+    }
+
+    pub fn incident(code: &str) -> String {
+        format!("incident/{code}")
     }
 
     pub fn terminal_health(terminal: &str) -> String {

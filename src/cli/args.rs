@@ -80,6 +80,14 @@ pub enum Command {
         after_long_help = "Examples:\n  punchgate conditions\n  punchgate conditions --json | jq -r 'select(.severity == \"high\") | .mend'"
     )]
     Conditions(AskArgs),
+    /// List incidents: what is open, whose it is, and how long there is to mend it
+    ///
+    /// A condition of severity high or medium is an incident from the moment it is shown: it has a number, and a target ([incidents]
+    /// in the config). It is escalated before the target is reached, and what breached it stays known for ever.
+    #[command(
+        after_long_help = "Examples:\n  punchgate incidents\n  punchgate incidents --all --json | jq 'select(.breached)'\n  punchgate incidents acknowledge 17 --by li-wei\n  punchgate incidents evidence 17"
+    )]
+    Incidents(IncidentsArgs),
     /// Look for what is wrong, from the ground up, and say what to mend first
     ///
     /// Config, disk, journal, memory, clock, the daemon, then each broker (name, route, port, TLS, login, acknowledgement) and
@@ -251,6 +259,51 @@ pub struct AskArgs {
     /// Print JSON, one object a line
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct IncidentsArgs {
+    #[command(subcommand)]
+    pub command: Option<IncidentsCommand>,
+    /// Those that are over too, oldest first
+    #[arg(long)]
+    pub all: bool,
+    #[command(flatten)]
+    pub ask: AskArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum IncidentsCommand {
+    /// Say that somebody looks after an open incident; its clock goes on
+    Acknowledge(AcknowledgeIncidentArgs),
+    /// Print what was found out in its first minute, as JSON; the daemon may run or not
+    Evidence(EvidenceArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct AcknowledgeIncidentArgs {
+    /// Its number
+    #[arg(value_name = "NUMBER")]
+    pub number: u64,
+    /// Who looks after it [default: your own user name]
+    #[arg(long, value_name = "NAME")]
+    pub by: Option<String>,
+    #[command(flatten)]
+    pub ask: AskArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct EvidenceArgs {
+    /// Its number
+    #[arg(value_name = "NUMBER")]
+    pub number: u64,
+    /// The config, to find gateway.state_dir [default: /etc/punchgate/config.toml]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The folder itself
+    #[arg(long, value_name = "DIR", conflicts_with = "config")]
+    pub state_dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

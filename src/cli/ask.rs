@@ -149,7 +149,7 @@ pub(super) fn punches(args: &PunchesArgs, out: &mut Out) -> Result<u8, Failure> 
 }
 
 /// Asks, and waits for the whole answer.
-fn all(args: &AskArgs, request: &Request) -> Result<Vec<Answer>, Failure> {
+pub(super) fn all(args: &AskArgs, request: &Request) -> Result<Vec<Answer>, Failure> {
     block_on(async { Ok(open(args, request).await?.all().await?) })
 }
 

@@ -62,6 +62,13 @@ fn read(state_dir: &Path) -> Result<spool::Export, Failure> {
 }
 
 fn unreadable(state_dir: &Path, error: &io::Error) -> Failure {
+    if error.kind() == io::ErrorKind::NotFound {
+        return Failure::failed(
+            format!("there is no journal below {}: the folder journal/ is not there", state_dir.display()),
+            "name the right folder with --state-dir; if this is the right one, put journal/ back from a backup, since the \
+             daemon would begin an empty one",
+        );
+    }
     Failure::failed(
         format!("cannot read the journal below {}: {error}", state_dir.display()),
         "read it as root or as the gateway's user; check the disk with journalctl -k",
@@ -70,7 +77,10 @@ fn unreadable(state_dir: &Path, error: &io::Error) -> Failure {
 
 impl From<spool::Fault> for Damage {
     fn from(fault: spool::Fault) -> Self {
-        Self(format!("segment {} byte {}: {}", fault.segment, fault.offset, fault.what))
+        match fault.segment {
+            0 => Self(fault.what),
+            segment => Self(format!("segment {segment} byte {}: {}", fault.offset, fault.what)),
+        }
     }
 }
 

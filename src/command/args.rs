@@ -186,6 +186,16 @@ impl Args for ConfigSet {
     }
 }
 
+/// Which incident.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IncidentAcknowledge {
+    #[schemars(range(min = 1))]
+    pub number: u64,
+}
+
+impl Args for IncidentAcknowledge {}
+
 /// Which trial.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

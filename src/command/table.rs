@@ -9,7 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value};
 
 use super::{args, args::Args, authority::Role, results};
-use crate::{health::Words, wire::health::GatewayHealth};
+use crate::{health::Words, incident::Incident, wire::health::GatewayHealth};
 
 /// How much a command may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -365,6 +365,14 @@ pub const COMMANDS: &[Spec] = &[
         words(
             "Ends the daemon in good order; its unit starts it again. Terminals keep what happens meanwhile.",
             "正常退出守护进程，由 systemd 重新启动；其间的打卡由考勤机保存。",
+        ),
+    ),
+    Spec::new::<args::IncidentAcknowledge, Incident>(
+        "incident.acknowledge",
+        Class::Reversible,
+        words(
+            "Says that the signer looks after an open incident; its clock goes on.",
+            "声明签名人已接手某个未解决的故障；计时不会停止。",
         ),
     ),
     // It can only take away what may be done: whoever sees a break-in should not wait for a challenge.

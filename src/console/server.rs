@@ -202,6 +202,11 @@ impl Client {
             Request::Acknowledge { terminal } => {
                 desk.acknowledge(terminal.as_deref()).await.map(|count| vec![Answer::Acknowledged(count)])
             }
+            Request::Incidents { all } => desk.incidents(all).await.map(|all| boxed(all, Answer::Incident)),
+            Request::AcknowledgeIncident { number, by } => {
+                let done = desk.acknowledge_incident(number, &by).await;
+                done.map(|incident| vec![Answer::Incident(Box::new(incident))])
+            }
             Request::Why { question } => desk.why(&question).await.map(|trail| vec![Answer::Trail(Box::new(trail))]),
             Request::Silence { terminal } => {
                 let silence = desk.silence(&terminal).await;

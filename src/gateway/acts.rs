@@ -153,6 +153,13 @@ impl Acts for Hands {
                 let key = self.reloader.confirm(&set).await.map_err(Failed::Plainly)?;
                 Ok(json!(results::ConfigSet { key, restarted: 0, seconds_left: None }))
             }
+            "incident.acknowledge" => {
+                let args::IncidentAcknowledge { number } = remote::args(order)?;
+                let (incidents, by) = (self.sources.incidents.clone(), progress.by().to_owned());
+                let done = tokio::task::spawn_blocking(move || incidents.acknowledge(number, &by, "command")).await;
+                let done = done.map_err(|error| Failed::Unknown(error.to_string()))?;
+                done.map(|incident| json!(incident)).map_err(|why| Failed::Plainly(why.to_string()))
+            }
             "gateway.restart" => Ok(json!(results::Restarting { restarting: true })),
             "terminal.unlock" => {
                 let args = remote::args::<args::Unlock>(order)?;

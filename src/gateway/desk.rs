@@ -9,6 +9,7 @@ use tokio::sync::{Mutex, broadcast};
 use crate::{
     audit::Audit,
     console::{ConditionLine, Desk, Failed, LogLine, PunchFilter, PunchLine, Status, TerminalLine},
+    incident::{self, Incident},
     inquiry::{Question, Silence, Trail},
     logging::Recent,
     spool::{self, Filter},
@@ -22,6 +23,9 @@ fn unreadable(error: io::Error) -> Failed {
 
 /// Lines that a slow asker may be behind.
 const BEHIND: usize = 1024;
+
+/// Letters of a name that are kept.
+const NAME: usize = 80;
 
 pub(super) struct FrontDesk {
     sources: Sources,
@@ -130,6 +134,36 @@ impl Desk for FrontDesk {
             fields: line.fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
         };
         self.recent.lines().into_iter().map(line).collect()
+    }
+
+    async fn incidents(&self, all: bool) -> Result<Vec<Incident>, Failed> {
+        if !all {
+            return Ok(self.sources.incidents.open_now());
+        }
+        let state_dir = self.sources.state_dir.clone();
+        let read = tokio::task::spawn_blocking(move || incident::history(&state_dir)).await;
+        let mut all = read.map_err(io::Error::other).and_then(|read| read).map_err(|error| Failed {
+            why: format!("the incidents cannot be read: {error}"),
+            mend: "look at punchgate conditions".into(),
+        })?;
+        // How long the open ones are open is written down now and then; here it is known.
+        all.extend(self.sources.incidents.open_now().into_iter().map(|it| (it.number, it)));
+        Ok(all.into_values().collect())
+    }
+
+    async fn acknowledge_incident(&self, number: u64, by: &str) -> Result<Incident, Failed> {
+        let by: String = by.chars().filter(|c| !c.is_control()).take(NAME).collect();
+        if by.trim().is_empty() {
+            return Err(Failed { why: "it must say by whom".into(), mend: "add --by NAME".into() });
+        }
+        let told = serde_json::json!({ "act": "incident.acknowledge", "number": number, "by": by });
+        if let Err(error) = self.audit.tell("console", told).await {
+            tracing::warn!(%error, "the audit log cannot be written");
+        }
+        let incidents = self.sources.incidents.clone();
+        let done = tokio::task::spawn_blocking(move || incidents.acknowledge(number, &by, "local")).await;
+        let failed = |why: String| Failed { why, mend: "see punchgate incidents".into() };
+        done.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))
     }
 
     async fn acknowledge(&self, terminal: Option<&str>) -> Result<u64, Failed> {

@@ -68,7 +68,7 @@ fn fitted<T: Serialize>(document: &mut T, parts: fn(&mut T) -> (&mut Vec<Conditi
     }
 }
 
-fn shorten(text: &mut String) {
+pub(super) fn shorten(text: &mut String) {
     // As in JSON: a control character takes six bytes there, and a terminal may send nothing else.
     let in_json = |c: char| match c {
         '"' | '\\' => 2,

@@ -148,6 +148,41 @@ fn terminal_health() -> health::TerminalHealth {
     }
 }
 
+fn incident_report() -> incident::IncidentReport {
+    let kind = crate::health::Code::TerminalOffline.kind();
+    let words = |words: crate::health::Words| health::Words { en: words.en.into(), zh: words.zh.into() };
+    incident::IncidentReport {
+        at: at("2026-11-20T01:02:03Z"),
+        code: kind.code.into(),
+        severity: kind.severity.name().into(),
+        title: words(kind.title),
+        text: words(kind.text),
+        mend: words(kind.mend),
+        open: vec![crate::incident::Incident {
+            number: 17,
+            code: kind.code.into(),
+            subject: Some("front-door".into()),
+            severity: kind.severity.name().into(),
+            cause: "cannot reach 192.0.2.10:4370".into(),
+            first_seen: at("2026-11-20T01:00:00Z"),
+            opened: at("2026-11-20T01:00:20Z"),
+            notified: Some(at("2026-11-20T01:00:21Z")),
+            acknowledged: Some(crate::incident::Acknowledged {
+                at: at("2026-11-20T01:01:00Z"),
+                by: "li-wei".into(),
+                how: "command".into(),
+            }),
+            escalated: None,
+            breached: None,
+            resolved: None,
+            target_s: 86_400,
+            open_s: 103,
+            reopened: 0,
+        }],
+        open_left_out: 0,
+    }
+}
+
 fn state() -> StateMessage {
     StateMessage {
         state: GatewayState::Online,
@@ -193,6 +228,13 @@ fn documents() -> Vec<Described> {
             "The health of one terminal.",
             schema::<health::TerminalHealth>(),
             terminal,
+        ),
+        document(
+            "incident",
+            "incident/{code}",
+            "Open incidents of one kind; empty when none is open any more.",
+            schema::<incident::IncidentReport>(),
+            incident_report().document(),
         ),
     ]
     .into_iter()
@@ -249,6 +291,9 @@ fn the_asyncapi_document_is_that_of_the_code() {
         }
         if topic.contains("{id}") {
             parameters["id"] = json!({ "description": "id of the order: a UUID of version 7" });
+        }
+        if topic.contains("{code}") {
+            parameters["code"] = parameter("code of the condition");
         }
         channels.insert(
             name.into(),
@@ -379,6 +424,15 @@ fn a_document_is_small_whatever_terminals_say_and_however_much_is_wrong() {
     (terminal.serial, terminal.model, terminal.firmware, terminal.platform) = (long(), long(), long(), long());
     terminal.conditions = all;
     assert!(terminal.document().len() <= DOCUMENT_LIMIT);
+
+    let mut report = incident_report();
+    report.open[0].cause = "\u{1}".repeat(5_000);
+    report.open = vec![report.open[0].clone(); 200];
+    let payload = report.document();
+    assert!(payload.len() <= DOCUMENT_LIMIT);
+    let seen: Value = serde_json::from_slice(&payload).unwrap();
+    let (shown, left_out) = (seen["open"].as_array().unwrap().len() as u64, seen["open_left_out"].as_u64().unwrap());
+    assert_eq!((shown + left_out, shown > 0), (200, true));
 }
 
 /// Whoever checks messages by the schemas in docs finds the gateway's own to be right, and bent ones wrong.

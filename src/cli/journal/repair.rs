@@ -44,6 +44,9 @@ impl From<RepairError> for Failure {
             RepairError::NoStore(_) => {
                 "put journal/lock back from a backup: it holds the store's id; without it no record can be told from garbage"
             }
+            RepairError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                "name the right folder with --state-dir; if this is the right one, put journal/ back from a backup"
+            }
             RepairError::Io { .. } => {
                 "nothing was changed yet, or all of it can be repeated: mend that, and repair again"
             }
@@ -64,16 +67,18 @@ fn show(report: &RepairReport, out: &mut Out) -> io::Result<()> {
     for file in &report.rewritten {
         writeln!(out, "{} {would}written anew: {}", file.file, file.why)?;
     }
-    if let Some(folder) = &report.set_aside_in {
+    if let Some(folder) = report.set_aside_in.as_ref().filter(|_| !report.set_aside.is_empty()) {
         writeln!(out, "the former files {aside} {}: {}", folder.display(), report.set_aside.join(", "))?;
     }
     let RepairReport { salvaged_punches: punches, salvaged_others: others, left_out, .. } = report;
-    writeln!(
-        out,
-        "out of damaged bytes {would}kept: {} punches, {} other records",
-        words::count(*punches),
-        words::count(*others)
-    )?;
+    if *punches + *others > 0 {
+        writeln!(
+            out,
+            "out of damaged bytes {would}kept: punches: {}, other records: {}",
+            words::count(*punches),
+            words::count(*others)
+        )?;
+    }
     if *left_out > 0 {
         writeln!(
             out,
