@@ -55,7 +55,7 @@ pub enum Command {
     /// Starts a broker with TLS, simulated terminals that speak real bytes, and the real daemon, all on this machine alone.
     /// At the end it counts: what was punched, what is durable, what was delivered.
     #[command(
-        after_long_help = "Examples:\n  punchgate demo\n  punchgate demo --for 30s --outage\n  punchgate demo --for 1m --faults --terminals 20 --keep ./demo"
+        after_long_help = "Examples:\n  punchgate demo\n  punchgate demo --for 30s --outage\n  punchgate demo --all-drivers\n  punchgate demo --for 1m --faults --terminals 20 --keep ./demo"
     )]
     Demo(DemoArgs),
     /// A process of the demo's own, started by it
@@ -187,6 +187,10 @@ pub struct DemoArgs {
     /// forms, then two that push over HTTP, one for attendance and one for access control
     #[arg(long, value_name = "COUNT", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=200))]
     pub terminals: u16,
+    /// One simulated terminal for each driver instead: zk, zk-push, anviz, modbus, uhppote, and osdp and serial-ascii on
+    /// pseudo terminals as their serial lines
+    #[arg(long, conflicts_with = "terminals")]
+    pub all_drivers: bool,
     /// Take the broker away in the middle, and show the backlog grow and drain
     #[arg(long)]
     pub outage: bool,

@@ -13,6 +13,8 @@ mod booking;
 mod bus;
 pub mod command;
 mod cursor;
+#[cfg(feature = "decoders")]
+pub mod decoders;
 mod dial_in;
 mod download;
 pub mod frame;

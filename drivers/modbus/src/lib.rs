@@ -11,6 +11,8 @@
 
 mod bus;
 mod cursor;
+#[cfg(feature = "decoders")]
+pub mod decoders;
 pub mod map;
 pub mod maps;
 pub mod record;
