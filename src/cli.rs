@@ -6,6 +6,7 @@ mod args;
 mod ask;
 mod audit;
 mod check;
+mod discover;
 mod doctor;
 mod exit;
 mod journal;
@@ -41,6 +42,7 @@ pub fn run(command: Command) -> Result<u8, Failure> {
         Command::Terminals(args) => ask::terminals(&args, &mut out),
         Command::Punches(args) => ask::punches(&args, &mut out),
         Command::Conditions(args) => ask::conditions(&args, &mut out),
+        Command::Discover(args) => discover::discover(&args, &mut out),
         Command::Doctor(args) => doctor::doctor(&args, &mut out),
         Command::Why(args) => why::why(&args, &mut out),
         Command::Reconcile(args) => ask::reconcile(&args, &mut out),

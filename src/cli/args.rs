@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use driver_api::Period;
 
-use super::words;
+use super::{discover::DiscoverArgs, words};
 use crate::logging::Format;
 
 const CODES: &str = "\
@@ -87,6 +87,15 @@ pub enum Command {
     /// daemon, and works when the daemon does not. Exit code 1 when something is wrong.
     #[command(after_long_help = "Examples:\n  punchgate doctor\n  punchgate doctor front-door --lang zh")]
     Doctor(DoctorArgs),
+    /// Find terminals on the networks here, and show the block that serves each
+    ///
+    /// Asks each address for ZKTeco, Anviz and Modbus, and by broadcast for UHPPOTE boards; gently, without a login, and nothing is
+    /// written. Who stands in the config is left alone. Serial adapters are shown, and nothing is sent over them. Close other
+    /// programs before: a terminal that serves one client may not answer, or leave that one.
+    #[command(
+        after_long_help = "Examples:\n  punchgate discover\n  punchgate discover 192.0.2.0/24 --listen 2m\n  punchgate discover 192.0.2.10 --port zk=14370 --json"
+    )]
+    Discover(DiscoverArgs),
     /// Compare a terminal's log with the ledger now, and read what is missing
     ///
     /// This happens by itself after each connect and at intervals; ask for it when you do not want to wait. It changes
@@ -488,6 +497,6 @@ pub enum ExportFormat {
     Csv,
 }
 
-fn period(text: &str) -> Result<Duration, String> {
+pub(super) fn period(text: &str) -> Result<Duration, String> {
     Period::parse(text).map(|Period(period)| period).ok_or_else(|| "write a time such as 30s, 5m or 2h".into())
 }

@@ -13,6 +13,7 @@ mod booking;
 pub mod command;
 pub mod commkey;
 mod cursor;
+mod discover;
 mod download;
 pub mod event;
 pub mod form;
@@ -49,6 +50,8 @@ use crate::{
     session::Session,
     settings::{Defaults, Settings},
 };
+
+pub use crate::discover::{FINDER, FINDER_UDP};
 
 /// This driver's entry in the gateway's list.
 pub const KIND: Kind = Kind {

@@ -80,9 +80,12 @@ fn answer(state: &mut State, question: &Question) -> Option<Vec<u8>> {
     }
     let device = state.devices.get_mut(&question.unit)?;
     let [fc, rest @ ..] = &*question.pdu else { return None };
+    let refuse = |code: u8| Some(vec![fc | 0x80, code]);
+    if !matches!(fc, 1..=6 | 16) {
+        return refuse(1);
+    }
     let word = |at: usize| Some(u16::from_be_bytes([*rest.get(at)?, *rest.get(at + 1)?]));
     let (addr, second) = (word(0)?, word(2)?);
-    let refuse = |code: u8| Some(vec![fc | 0x80, code]);
     match fc {
         1 | 2 => {
             let bits: Option<Vec<bool>> = (0..second.min(2000)).map(|n| device.bit(addr.wrapping_add(n))).collect();
