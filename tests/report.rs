@@ -121,7 +121,7 @@ async fn a_report_can_be_recomputed_and_looks_right() {
 
     for lang in ["en", "zh"] {
         let file = place.join(format!("{lang}.html"));
-        asked(&state, &["report", "--lang", lang, "--out", file.to_str().unwrap()]);
+        asked(&state, &["report", "--to", &to, "--lang", lang, "--out", file.to_str().unwrap()]);
         let page = fs::read_to_string(&file).unwrap();
         assert!(page.contains("front-door") && page.contains("ghost"));
         // On a desk and on a telephone nothing sticks out to the side.
