@@ -3,7 +3,7 @@
 //! Files of JSON lines in `state_dir/audit/`, appended to and never changed; each line is on disk before what it tells of is
 //! done. `hash(n) = SHA-256(hash(n-1) || JCS({"at","data","kind","n"}))`, hashes enter as 32 bytes and are shown as 64 hex
 //! digits, `hash(0)` is 32 zeros. Whoever changes or removes a line must forge all that follow, and the checkpoints that are
-//! signed and sent away besides.
+//! signed and sent away besides. While the disk fails nothing is added, and the next line opens the files anew.
 
 mod read;
 
@@ -18,6 +18,7 @@ use std::{
 
 use data_encoding::HEXLOWER;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -30,12 +31,13 @@ const FILE_BYTES: u64 = 1 << 20;
 const KEPT: Duration = Duration::from_secs(180 * 86_400);
 
 /// One line.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
     /// From 1, without gaps.
     pub n: u64,
     /// By our clock, as it was then.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub at: Timestamp,
     /// As in `command`, `outcome`, `refused`.
     pub kind: String,
@@ -59,9 +61,36 @@ impl Entry {
     }
 }
 
+/// The newest lines, as they are sent away: the payload of an envelope on the topic `audit`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "Checkpoint")]
+pub struct Checkpoint {
+    pub v: u8,
+    pub gateway: String,
+    pub tenant: String,
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub at: Timestamp,
+    /// Number of the first line in it, and of the last.
+    pub first: u64,
+    pub last: u64,
+    /// The hash before the first line, and the one of the last.
+    pub prev: String,
+    pub head: String,
+    pub entries: Vec<Entry>,
+}
+
 /// The log at work. Cheap to clone.
 #[derive(Clone)]
-pub struct Audit(Arc<Mutex<Log>>);
+pub struct Audit(Arc<Mutex<Desk>>);
+
+struct Desk {
+    dir: PathBuf,
+    /// Nothing before the first line, and after a failure: how much of the last line is on disk is not known then.
+    log: Option<Log>,
+    /// What nobody has taken to send it away.
+    fresh: Vec<Entry>,
+}
 
 struct Log {
     dir: PathBuf,
@@ -70,16 +99,13 @@ struct Log {
     bytes: u64,
     last: u64,
     head: [u8; 32],
-    /// What nobody has taken to send it away.
-    fresh: Vec<Entry>,
-    /// Something went wrong while writing: how much of the last line is there is not known.
-    broken: bool,
 }
 
 impl Audit {
-    /// Opens or makes it. Bytes behind the last whole line, which a crash left, are cut off, and that is told in the log.
-    pub fn open(state_dir: &Path) -> io::Result<Self> {
-        Ok(Self(Arc::new(Mutex::new(Log::open(&state_dir.join("audit"))?))))
+    /// The log in this folder, which is looked at when the first line is added: a disk that is full or broken keeps a
+    /// gateway from its orders, never from its terminals.
+    pub fn new(state_dir: &Path) -> Self {
+        Self(Arc::new(Mutex::new(Desk { dir: state_dir.join("audit"), log: None, fresh: vec![] })))
     }
 
     /// Adds a line; it is on disk when this returns. Blocks on the disk.
@@ -97,11 +123,25 @@ impl Audit {
     pub fn take_fresh(&self) -> Vec<Entry> {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).fresh)
     }
+}
 
-    /// Number and hash of the last line.
-    pub fn head(&self) -> (u64, String) {
-        let log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        (log.last, HEXLOWER.encode(&log.head))
+impl Desk {
+    fn append(&mut self, kind: &str, data: Value) -> io::Result<Entry> {
+        let mut log = match self.log.take() {
+            Some(log) => log,
+            None => {
+                let (log, torn) = Log::open(&self.dir)?;
+                self.fresh.extend(torn);
+                log
+            }
+        };
+        let entry = log.append(kind, data)?;
+        self.log = Some(log);
+        self.fresh.push(entry.clone());
+        if self.fresh.len() > 1000 {
+            self.fresh.remove(0);
+        }
+        Ok(entry)
     }
 }
 
@@ -114,7 +154,8 @@ fn open_file(path: &Path) -> io::Result<File> {
 }
 
 impl Log {
-    fn open(dir: &Path) -> io::Result<Self> {
+    /// Opens or makes it. Bytes behind the last whole line, which a crash left, are cut off, and that is told in the log.
+    fn open(dir: &Path) -> io::Result<(Self, Option<Entry>)> {
         fs::create_dir_all(dir)?;
         let files = read::files(dir)?;
         let (number, place) = files.last().cloned().unwrap_or_else(|| (1, path(dir, 1)));
@@ -132,23 +173,17 @@ impl Log {
         }
         let file = open_file(&place)?;
         let length = file.metadata()?.len();
-        let mut log = Self { dir: dir.into(), file, number, bytes: whole, last, head, fresh: vec![], broken: false };
+        let mut log = Self { dir: dir.into(), file, number, bytes: whole, last, head };
         if length > whole {
             log.file.set_len(whole)?;
         }
         log.file.sync_all()?;
         File::open(dir)?.sync_all()?;
-        if length > whole {
-            log.append("torn", json!({ "bytes": length - whole }))?;
-        }
-        Ok(log)
+        let torn = if length > whole { Some(log.append("torn", json!({ "bytes": length - whole }))?) } else { None };
+        Ok((log, torn))
     }
 
     fn append(&mut self, kind: &str, data: Value) -> io::Result<Entry> {
-        if self.broken {
-            let fresh = std::mem::take(&mut self.fresh);
-            *self = Self { fresh, ..Self::open(&self.dir)? };
-        }
         if self.bytes >= FILE_BYTES {
             self.roll()?;
         }
@@ -158,15 +193,9 @@ impl Log {
         let entry = Entry { n, at, kind: kind.into(), data, prev, hash: hex };
         let mut line = serde_json::to_vec(&entry)?;
         line.push(b'\n');
-        self.broken = true;
         self.file.write_all(&line)?;
         self.file.sync_data()?;
-        self.broken = false;
         (self.bytes, self.last, self.head) = (self.bytes + line.len() as u64, n, hash);
-        self.fresh.push(entry.clone());
-        if self.fresh.len() > 1000 {
-            self.fresh.remove(0);
-        }
         Ok(entry)
     }
 
@@ -193,15 +222,15 @@ mod tests {
     #[test]
     fn what_was_written_stays_chained_over_a_crash_and_every_change_is_told() {
         let folder = tempfile::tempdir().unwrap();
-        let audit = Audit::open(folder.path()).unwrap();
+        let audit = Audit::new(folder.path());
         for n in 1..=5 {
             assert_eq!(audit.append("command", json!({ "id": n, "z": {"b": 1, "a": [null, true]} })).unwrap().n, n);
         }
-        let head = audit.head();
+        let head = audit.take_fresh().pop().unwrap().hash;
         drop(audit);
         let report = verify(folder.path()).unwrap();
         assert!(report.is_whole(), "{report:?}");
-        assert_eq!((report.first, report.last, report.head), (1, 5, head.1));
+        assert_eq!((report.first, report.last, report.head), (1, 5, head));
 
         let file = folder.path().join("audit/00000001.log");
         let good = fs::read(&file).unwrap();
@@ -219,7 +248,7 @@ mod tests {
 
         // Torn by a crash: cut off, told, and the chain goes on.
         fs::write(&file, &good[..good.len() - 9]).unwrap();
-        let audit = Audit::open(folder.path()).unwrap();
+        let audit = Audit::new(folder.path());
         audit.append("started", json!({})).unwrap();
         let kinds: Vec<String> = entries(folder.path()).unwrap().map(|entry| entry.unwrap().kind).collect();
         assert_eq!(kinds[4..], ["torn", "started"]);
@@ -227,15 +256,27 @@ mod tests {
     }
 
     #[test]
+    fn a_disk_that_fails_is_asked_again_with_the_next_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let audit = Audit::new(folder.path());
+        fs::write(folder.path().join("audit"), "a file where the folder should be").unwrap();
+        assert!(audit.append("started", json!({})).is_err());
+        fs::remove_file(folder.path().join("audit")).unwrap();
+        assert_eq!(audit.append("command", json!({})).unwrap().n, 1);
+        assert_eq!(audit.take_fresh().len(), 1);
+        assert!(verify(folder.path()).unwrap().is_whole());
+    }
+
+    #[test]
     fn it_goes_on_in_a_new_file_when_one_is_long() {
         let folder = tempfile::tempdir().unwrap();
-        let audit = Audit::open(folder.path()).unwrap();
+        let audit = Audit::new(folder.path());
         for _ in 0..25 {
             audit.append("command", json!({ "x": "x".repeat(100_000) })).unwrap();
         }
         drop(audit);
         assert!(fs::read_dir(folder.path().join("audit")).unwrap().count() > 1);
-        assert_eq!(Audit::open(folder.path()).unwrap().append("started", json!({})).unwrap().n, 26);
+        assert_eq!(Audit::new(folder.path()).append("started", json!({})).unwrap().n, 26);
         assert!(verify(folder.path()).unwrap().is_whole());
     }
 }

@@ -5,6 +5,7 @@
 mod args;
 mod ask;
 mod audit;
+mod bundle;
 mod check;
 mod doctor;
 mod exit;
@@ -46,6 +47,7 @@ pub fn run(command: Command) -> Result<u8, Failure> {
         Command::Conditions(args) => ask::conditions(&args, &mut out),
         Command::Incidents(args) => incidents::incidents(&args, &mut out),
         Command::Doctor(args) => doctor::doctor(&args, &mut out),
+        Command::Bundle(args) => bundle::bundle(&args, &mut out),
         Command::Why(args) => why::why(&args, &mut out),
         Command::Reconcile(args) => ask::reconcile(&args, &mut out),
         Command::Journal { command: JournalCommand::Verify(args) } => journal::verify_command(&args, &mut out),

@@ -32,9 +32,9 @@ use crate::{
     metrics::MetricsSettings, mqtt::MqttSettings, spool::SpoolSettings,
 };
 
-pub use afar::{Afar, masked};
+pub use afar::{Afar, masked, secrets};
 pub use places::{Places, SYSTEM_SOCKET, places};
-pub use profile::{Profile, profile};
+pub use profile::{Profile, operators, profile};
 pub use size::Size;
 
 /// Where the config lies unless somebody says otherwise.

@@ -21,7 +21,10 @@ use crate::{
 };
 
 pub use ask::{Answers, AskError, ask};
-pub use lines::{ConditionLine, Link, OwnClock, PunchLine, Queue, Status, TerminalCount, TerminalLine, headline};
+pub use lines::{
+    ConditionLine, ConditionWords, Link, LogLine, OwnClock, PunchLine, Queue, Status, TerminalCount, TerminalLine,
+    headline,
+};
 pub use server::{Console, OpenError, PATH_LIMIT};
 
 /// What may be asked.
@@ -51,6 +54,8 @@ pub enum Request {
     Silence {
         terminal: String,
     },
+    /// The newest lines of the log, INFO and above.
+    Logs,
     /// Incidents that are open; with `all` every one there ever was, oldest first.
     Incidents {
         all: bool,
@@ -99,6 +104,7 @@ pub enum Answer {
     Terminal(Box<TerminalLine>),
     Punch(Box<PunchLine>),
     Condition(Box<ConditionLine>),
+    Log(Box<LogLine>),
     /// What came of a reconcile, as the driver tells it.
     Outcome(serde_json::Value),
     Trail(Box<Trail>),
@@ -155,6 +161,9 @@ pub trait Desk: Send + Sync + 'static {
 
     /// And how the terminal stands now, in words.
     async fn silence(&self, terminal: &str) -> Result<(Silence, Vec<String>), Failed>;
+
+    /// The newest lines of the log, oldest first.
+    async fn logs(&self) -> Vec<LogLine>;
 
     /// Open ones, or all; oldest first.
     async fn incidents(&self, all: bool) -> Result<Vec<Incident>, Failed>;

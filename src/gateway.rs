@@ -6,6 +6,8 @@ mod desk;
 mod door;
 mod publisher;
 mod reload;
+mod traces;
+mod watchdog;
 
 use std::{
     fs, io,
@@ -21,15 +23,16 @@ use anyhow::Context;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::Mutex,
+    task::JoinHandle,
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::{
     audit::Audit,
     clock::Clock,
-    command::PrivateKey,
+    command::{PrivateKey, sha256},
     config::Config,
     console::Console,
     courier::{Courier, Inbox},
@@ -40,7 +43,7 @@ use crate::{
     metrics::Metrics,
     mqtt,
     remote::{self, Remote},
-    spool::{Filter, Spool},
+    spool::{Filter, OpenError, Spool},
     status::{self, Sources},
     supervisor::Supervisor,
     wire::{self, suffix},
@@ -51,19 +54,31 @@ use desk::FrontDesk;
 use door::Door;
 use publisher::Publisher;
 use reload::Reloader;
+use traces::Traces;
+use watchdog::watch_over;
 
 /// The destination that the courier serves.
 const MQTT: &str = "mqtt";
 /// Everything is closed in this time after SIGTERM, or given up: the journal holds it.
 const DRAIN: Duration = Duration::from_secs(4);
-/// How often the loops are looked at; the publisher turns each 15 s at least, and the unit waits for a minute.
-const WATCHDOG: Duration = Duration::from_secs(5);
+/// A store that is still opening is waited for so long after SIGTERM, to close it in order.
+const OPENING: Duration = Duration::from_secs(8);
 
 /// Runs until SIGTERM or SIGINT, or until somebody orders a restart from afar. `recent` are the newest lines of the log.
 pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Result<()> {
     let started = Instant::now();
+    // From here on nothing ends by a signal's default action.
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
     let settings = config.spool.clone();
-    let spool = tokio::task::spawn_blocking(move || Spool::open(&settings)).await?.context("cannot open the store")?;
+    let mut opening = tokio::task::spawn_blocking(move || Spool::open(&settings));
+    let opened = tokio::select! {
+        opened = &mut opening => opened?,
+        _ = terminate.recv() => return close_early(opening).await,
+        _ = interrupt.recv() => return close_early(opening).await,
+    };
+    let spool = opened.context("cannot open the store")?;
     spool.stands("", Standing::Started);
     let boots = boots(&config.gateway.state_dir);
     let health = Health::default();
@@ -79,7 +94,8 @@ pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Resul
     if let Some((_, newest)) = spool.recent(Filter { limit: 1, ..Filter::default() }).await?.pop() {
         clock.passed(newest.stored);
     }
-    let door = Arc::new(Door::new(spool.clone(), health.clone(), clock.clone()));
+    let traces = Traces::default();
+    let door = Arc::new(Door::new(spool.clone(), health.clone(), clock.clone(), traces.clone()));
     door.set_zones(&config.terminals);
     let mut supervisor = Supervisor::new(door.clone(), health.clone());
 
@@ -87,14 +103,15 @@ pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Resul
         PrivateKey::read_or_make(&config.gateway.state_dir.join("gateway-key.jwk"))
             .context("cannot use the gateway's key")?,
     );
-    let audit = Audit::open(&config.gateway.state_dir).context("cannot open the audit log")?;
+    let audit = Audit::new(&config.gateway.state_dir);
     let client = Arc::new(mqtt::Client::new(config.mqtt.clone()));
     let outbox = Box::new(spool.outbox(MQTT));
     let (requests, inbox) = tokio::sync::mpsc::channel(remote::INBOX);
-    let asked = Inbox { filters: vec![suffix::REQUESTS.into()], messages: Some(requests) };
+    let asked = Inbox { filters: vec![suffix::REQUESTS.into(), suffix::TRUST.into()], messages: Some(requests) };
     let (courier, board, link) = Courier::new(config.courier.clone(), outbox, client, asked);
     board.state(wire::GatewayState::Starting, None);
     let (policy_set, policy) = tokio::sync::watch::channel(Arc::new(config.policy.clone()));
+    let (in_force, holds) = tokio::sync::watch::channel(Arc::new(config.policy.under(None, &config.gateway.id)));
     let sources = Sources {
         tenant: config.gateway.tenant.clone(),
         gateway: config.gateway.id.clone(),
@@ -104,7 +121,7 @@ pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Resul
         link: link.clone(),
         clock: clock.clone(),
         key: key.public(),
-        policy: policy.clone(),
+        policy: holds,
         boots,
         host: Arc::default(),
         state_dir: config.gateway.state_dir.clone(),
@@ -127,7 +144,11 @@ pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Resul
         policy_set,
         audit.clone(),
     )?);
-    audit.tell("started", serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "boots": boots })).await?;
+    let running = std::fs::read(&path).map(|bytes| sha256(&bytes)).unwrap_or_default();
+    let begun = serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "boots": boots, "config": running });
+    if let Err(error) = audit.tell("started", begun).await {
+        error!(%error, "the audit log cannot be written: nothing is done from afar until it can");
+    }
     let hands = Arc::new(Hands::new(
         sources.clone(),
         supervisor.clone(),
@@ -135,12 +156,14 @@ pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Resul
         board.clone(),
         recent.clone(),
         key.clone(),
+        traces,
     ));
     let parts = remote::Parts {
         tenant: config.gateway.tenant.clone(),
         gateway: config.gateway.id.clone(),
         key,
         policy,
+        in_force,
         spool: spool.clone(),
         board: board.clone(),
         clock,
@@ -149,13 +172,21 @@ pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Resul
         inbox,
         started,
     };
-    let remote = Remote::open(parts).await.context("cannot read which commands were done")?;
-    let remote = tokio::spawn(remote.run());
-    let desk = Arc::new(FrontDesk::new(sources.clone(), supervisor.clone(), audit.clone()));
+    let remote = tokio::spawn(Remote::new(parts).run());
+    let desk = Arc::new(FrontDesk::new(sources.clone(), supervisor.clone(), audit.clone(), recent.clone()));
     let console_closing = CancellationToken::new();
     tokio::spawn(console.run(desk, console_closing.clone()));
     let published = Arc::<AtomicU64>::default();
     let publisher = tokio::spawn(Publisher::new(sources.clone(), board.clone()).run(published.clone()));
+    let (beat, store) = (sources.link.clone(), spool.clone());
+    let watchdog = tokio::spawn(watch_over(
+        move || [beat.borrow().beat, published.load(Ordering::Relaxed)],
+        move || {
+            let store = store.clone();
+            async move { store.is_alive().await }
+        },
+        || tell_systemd(&[sd_notify::NotifyState::Watchdog]),
+    ));
     let caretaker = Caretaker {
         sources: sources.clone(),
         supervisor: supervisor.clone(),
@@ -167,13 +198,9 @@ pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Resul
     let caretaker = tokio::spawn(caretaker.run());
     let looked_at = sources.clone();
     tokio::spawn(metrics.run(Arc::new(move || status::numbers(&looked_at)), console_closing.clone()));
-    let watchdog = tokio::spawn(watch_over(sources.clone(), published));
 
     tell_systemd(&[sd_notify::NotifyState::Ready]);
     info!(gateway = config.gateway.id, version = env!("CARGO_PKG_VERSION"), "gateway started");
-    let mut hangup = signal(SignalKind::hangup())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
     loop {
         tokio::select! {
             // A bad file is a condition, and has been logged.
@@ -205,18 +232,16 @@ pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Resul
     Ok(())
 }
 
-/// Pings systemd's watchdog only while every vital loop makes progress: store, courier, publisher.
-async fn watch_over(sources: Sources, published: Arc<AtomicU64>) {
-    let mut before = (0, 0);
-    loop {
-        tokio::time::sleep(WATCHDOG).await;
-        let now = (sources.link.borrow().beat, published.load(Ordering::Relaxed));
-        let alive = timeout(WATCHDOG, sources.spool.is_alive()).await == Ok(true);
-        if alive && now.0 != before.0 && now.1 != before.1 {
-            tell_systemd(&[sd_notify::NotifyState::Watchdog]);
-            before = now;
-        }
+/// Told to stop while the store opens, which may have a whole journal to read after a power cut. What is read by then is
+/// kept where that does not take long; otherwise the store is left as a crash leaves it, which loses nothing.
+async fn close_early(opening: JoinHandle<Result<Spool, OpenError>>) -> anyhow::Result<()> {
+    tell_systemd(&[sd_notify::NotifyState::Stopping]);
+    info!("gateway closing before its store was open");
+    match timeout(OPENING, opening).await {
+        Ok(opened) => opened?.context("cannot open the store")?.close().await,
+        Err(_) => warn!("the store did not open in time to be closed in order"),
     }
+    Ok(())
 }
 
 fn tell_systemd(news: &[sd_notify::NotifyState<'_>]) {

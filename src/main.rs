@@ -1,6 +1,6 @@
 //! Arguments in, exit code out.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
 #[cfg(feature = "demo")]
@@ -40,7 +40,10 @@ fn prepare(args: &LogArgs) -> Result<logging::Recent, Failure> {
 /// Runs the gateway, or a demo of it, to its end.
 fn serve<T>(work: impl Future<Output = anyhow::Result<T>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Runtime::new().map_err(|error| failed(error.into()))?;
-    runtime.block_on(work).map_err(failed)
+    let done = runtime.block_on(work).map_err(failed);
+    // What still blocks was waited for already: a store that opens for long is left as a crash leaves it.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    done
 }
 
 fn failed(error: anyhow::Error) -> Failure {

@@ -123,6 +123,12 @@ impl Supervisor {
         Ok(async move { outcome.await.unwrap_or_else(|_| Err(JobFailed::NoAnswer("the connection ended".into()))) })
     }
 
+    /// Whether a terminal's driver offers this.
+    pub fn offers(&self, terminal: &str, operation: &str) -> bool {
+        let line = self.running.values().find(|running| running.terminals.iter().any(|name| name == terminal));
+        line.is_some_and(|line| line.operations.contains(&operation))
+    }
+
     /// Ends the connection of a terminal's line and begins it anew. Whether there is such a terminal.
     pub fn restart(&self, terminal: &str) -> bool {
         let line = self.running.values().find(|running| running.terminals.iter().any(|name| name == terminal));

@@ -63,6 +63,8 @@ pub mod suffix {
     pub const BIRTH: &str = "birth";
     pub const HEALTH: &str = "health";
     pub const AUDIT: &str = "audit";
+    /// The trust list of the fleet, for gateways whose config names its roots.
+    pub const TRUST: &str = "trust";
     /// Filter of all requests.
     pub const REQUESTS: &str = "request/+";
 

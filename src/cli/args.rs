@@ -95,6 +95,14 @@ pub enum Command {
     /// daemon, and works when the daemon does not. Exit code 1 when something is wrong.
     #[command(after_long_help = "Examples:\n  punchgate doctor\n  punchgate doctor front-door --lang zh")]
     Doctor(DoctorArgs),
+    /// Pack all that support needs into one file, without secrets, names and cards
+    ///
+    /// The config masked, the doctor's report, what verifying the journal found, the state of every terminal, conditions, logs and
+    /// versions: a tar archive compressed with zstd. It can be made when the daemon is dead. Quote the id that it prints.
+    #[command(
+        after_long_help = "Examples:\n  punchgate bundle\n  punchgate bundle --out /tmp/branch.tar.zst\n  tar --zstd -tf branch.tar.zst"
+    )]
+    Bundle(BundleArgs),
     /// Compare a terminal's log with the ledger now, and read what is missing
     ///
     /// This happens by itself after each connect and at intervals; ask for it when you do not want to wait. It changes
@@ -347,6 +355,22 @@ pub struct DoctorArgs {
     #[arg(long, value_name = "LANGUAGE", value_enum)]
     pub lang: Option<Language>,
     /// Print the report as one JSON object, in both languages
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct BundleArgs {
+    /// The config
+    #[arg(long, value_name = "FILE", default_value = crate::config::DEFAULT_PATH)]
+    pub config: PathBuf,
+    /// A new file [default: punchgate-bundle-ID.tar.zst here]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// The end of this log goes in where the daemon does not answer [default: what systemd kept]
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+    /// Print one JSON object
     #[arg(long)]
     pub json: bool,
 }

@@ -194,6 +194,7 @@ impl Client {
             Request::Status => Ok(vec![Answer::Status(Box::new(desk.status().await))]),
             Request::Terminals => Ok(boxed(desk.terminals().await, Answer::Terminal)),
             Request::Conditions => Ok(boxed(desk.conditions().await, Answer::Condition)),
+            Request::Logs => Ok(boxed(desk.logs().await, Answer::Log)),
             Request::Punches { filter, follow: false } => {
                 desk.punches(&bounded(filter)).await.map(|punches| boxed(punches, Answer::Punch))
             }

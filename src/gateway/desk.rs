@@ -8,9 +8,10 @@ use tokio::sync::{Mutex, broadcast};
 
 use crate::{
     audit::Audit,
-    console::{ConditionLine, Desk, Failed, PunchFilter, PunchLine, Status, TerminalLine},
+    console::{ConditionLine, Desk, Failed, LogLine, PunchFilter, PunchLine, Status, TerminalLine},
     incident::{self, Incident},
     inquiry::{Question, Silence, Trail},
+    logging::Recent,
     spool::{self, Filter},
     status::{self, Sources},
     supervisor::Supervisor,
@@ -30,11 +31,12 @@ pub(super) struct FrontDesk {
     sources: Sources,
     supervisor: Arc<Mutex<Supervisor>>,
     audit: Audit,
+    recent: Recent,
 }
 
 impl FrontDesk {
-    pub(super) fn new(sources: Sources, supervisor: Arc<Mutex<Supervisor>>, audit: Audit) -> Self {
-        Self { sources, supervisor, audit }
+    pub(super) fn new(sources: Sources, supervisor: Arc<Mutex<Supervisor>>, audit: Audit, recent: Recent) -> Self {
+        Self { sources, supervisor, audit, recent }
     }
 }
 
@@ -124,6 +126,16 @@ impl Desk for FrontDesk {
         asked.await.map_err(failed)
     }
 
+    async fn logs(&self) -> Vec<LogLine> {
+        let line = |line: crate::logging::Line| LogLine {
+            at: line.at,
+            level: line.level.into(),
+            message: line.message,
+            fields: line.fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        };
+        self.recent.lines().into_iter().map(line).collect()
+    }
+
     async fn incidents(&self, all: bool) -> Result<Vec<Incident>, Failed> {
         if !all {
             return Ok(self.sources.incidents.open_now());
@@ -162,6 +174,12 @@ impl Desk for FrontDesk {
                 (format!("there is no punch of a terminal {terminal:?} here"), "see punchgate terminals".into());
             return Err(Failed { why, mend });
         }
+        let told = serde_json::json!({ "act": "acknowledge", "terminal": terminal });
+        // It changes what people are told of a loss: without a line of the log it is not done.
+        self.audit.tell("console", told).await.map_err(|error| Failed {
+            why: format!("the audit log cannot be written: {error}"),
+            mend: "see punchgate doctor".into(),
+        })?;
         let count = self.sources.spool.acknowledge(terminal).await;
         count.map_err(|error| Failed { why: error.to_string(), mend: "see punchgate conditions".into() })
     }

@@ -55,7 +55,8 @@ impl SegmentHeader {
     /// `None` when these bytes are no header, or were one.
     pub(super) fn read(bytes: &[u8; SEGMENT_HEADER]) -> Option<Self> {
         let number = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
-        let right = bytes[..8] == MAGIC && bytes[40..44] == crc32c::crc32c(&bytes[..40]).to_le_bytes();
+        let right =
+            bytes[..8] == MAGIC && bytes[44..] == [0; 4] && bytes[40..44] == crc32c::crc32c(&bytes[..40]).to_le_bytes();
         let store = bytes[8..24].try_into().expect("sixteen bytes");
         right.then(|| Self { store, segment: number(24), first_group: number(32) })
     }
@@ -92,7 +93,12 @@ pub(super) fn stub_path(dir: &Path, number: u64) -> PathBuf {
 pub(super) fn list(dir: &Path) -> io::Result<Vec<SegmentFile>> {
     let mut files: Vec<SegmentFile> = Vec::new();
     for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
+        let entry = entry?;
+        let path = entry.path();
+        // A folder of such a name must not keep anybody from the files.
+        if entry.file_type()?.is_dir() {
+            continue;
+        }
         let number = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
         let retired = match path.extension().and_then(|extension| extension.to_str()) {
             Some("seg") => false,

@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use driver_api::{Delivery, Direction, Flag, Mark, Origin, PunchId, Raw, Verify};
 use jiff::{SignedDuration, Timestamp, civil::DateTime};
 use punchgate::console::{
-    ConditionLine, Console, Desk, Failed, Link, OwnClock, PunchFilter, PunchLine, Queue, Status, TerminalCount,
-    TerminalLine, headline,
+    ConditionLine, ConditionWords, Console, Desk, Failed, Link, LogLine, OwnClock, PunchFilter, PunchLine, Queue,
+    Status, TerminalCount, TerminalLine, headline,
 };
 use punchgate::incident::{Acknowledged, Incident};
 use punchgate::inquiry::{Question, Silence, Trail};
@@ -82,6 +82,9 @@ fn condition() -> ConditionLine {
         cause: "no route to host".into(),
         text: "People can punch.".into(),
         mend: "Check its cable.".into(),
+        zh: ConditionWords {
+            title: "考勤机离线".into(), text: "可以打卡。".into(), mend: "检查网线。".into()
+        },
     }
 }
 
@@ -168,6 +171,10 @@ impl Desk for Double {
 
     async fn silence(&self, _: &str) -> Result<(Silence, Vec<String>), Failed> {
         Err(Failed { why: "nobody knows".into(), mend: String::new() })
+    }
+
+    async fn logs(&self) -> Vec<LogLine> {
+        vec![]
     }
 
     async fn incidents(&self, _: bool) -> Result<Vec<Incident>, Failed> {

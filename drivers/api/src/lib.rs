@@ -22,13 +22,14 @@ mod punch;
 mod report;
 mod section;
 mod skew;
+mod trace;
 
 pub use address::{Address, Parity, SerialLine};
 pub use door::{Gateway, Link, LinkParts, Store, Terminal};
 pub use driver::{Delivery, Driver, Kind, Line, TerminalBlock};
 pub use error::{DriverError, NotStored};
 pub use identity::{Occurrences, PunchId, SetAsideId};
-pub use job::{Job, JobFailed, Light, Operation};
+pub use job::{Job, JobFailed, Light, Operation, User};
 pub use punch::{
     Batch, Clock, ClockSource, Direction, DirectionMark, Flag, Mark, Origin, Punch, Raw, SetAside, Stored, Verify,
     VerifyMark,
@@ -36,6 +37,7 @@ pub use punch::{
 pub use report::{Holdings, Report, Stranger, Trouble};
 pub use section::{Period, Problem, Problems, Secret, Section};
 pub use skew::{NotSet, Skew, may_set};
+pub use trace::{Frame, TRACE, Way};
 
 /// Reexported so that drivers and gateway agree on one version.
 pub use async_trait::async_trait;

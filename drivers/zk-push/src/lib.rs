@@ -45,6 +45,7 @@ pub mod sim;
 mod skew;
 mod strangers;
 mod tabledata;
+mod tap;
 mod target;
 mod terminal;
 mod tls;
@@ -83,7 +84,17 @@ pub const KIND: Kind = Kind {
     name: "zk-push",
     title: "ZKTeco terminals that push over HTTP (ADMS), attendance and security",
     delivery: Delivery::Acked,
-    operations: &["reconcile", "info", "users", "time-set", "restart", "unlock"],
+    operations: &[
+        "reconcile",
+        "info",
+        "users",
+        "time-set",
+        "restart",
+        "unlock",
+        "user-put",
+        "user-delete",
+        driver_api::TRACE,
+    ],
     plan,
 };
 

@@ -94,6 +94,7 @@ fn acknowledge(args: &WatchArgs, gateway: &str, number: u64, reason: String) -> 
         profile: args.profile.clone(),
         alone: false,
         yes: false,
+        out: None,
         json: true,
     };
     let code = remote::send_now(&send, &mut Out::nowhere())?;

@@ -39,12 +39,10 @@ async fn a_note_is_there_after_a_crash_without_an_index_and_after_its_segment_wa
     for n in 0..40 {
         put(&spool, "door", log(n * 10..n * 10 + 10)).await;
     }
-    for _ in 0..2 {
-        while let Ok(segment) = tokio::time::timeout(Duration::from_millis(300), outbox.next()).await {
-            outbox.confirm(&segment.ledger, segment.first(), segment.last());
-        }
+    for segment in drain(&mut outbox, 400).await {
+        outbox.confirm(&segment.ledger, segment.first(), segment.last());
     }
-    assert!(spool.retire().await.unwrap() > 0);
+    until_retired(&house, &spool, &mut outbox, 1).await;
     drop(outbox);
     spool.close().await;
     std::fs::remove_dir_all(house.state_dir().join("index")).unwrap();
