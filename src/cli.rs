@@ -7,6 +7,7 @@ mod ask;
 mod audit;
 mod bundle;
 mod check;
+mod discover;
 mod doctor;
 mod exit;
 mod incidents;
@@ -46,6 +47,7 @@ pub fn run(command: Command) -> Result<u8, Failure> {
         Command::Punches(args) => ask::punches(&args, &mut out),
         Command::Conditions(args) => ask::conditions(&args, &mut out),
         Command::Incidents(args) => incidents::incidents(&args, &mut out),
+        Command::Discover(args) => discover::discover(&args, &mut out),
         Command::Doctor(args) => doctor::doctor(&args, &mut out),
         Command::Bundle(args) => bundle::bundle(&args, &mut out),
         Command::Why(args) => why::why(&args, &mut out),

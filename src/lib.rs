@@ -7,7 +7,7 @@
 //!  8   main                                          arguments in, exit code out
 //!  7   demo                                          a broker, terminals and the gateway between them
 //!  6   gateway   cli                                 the parts joined; what people ask on the command line
-//!  5   doctor   bundle                               what is wrong, from the ground up; all for support in one file
+//!  5   doctor   bundle   discover                    what is wrong, from the ground up; all for support; who is there
 //!  4   config   status   supervisor   remote         one file, one view, one task per line, who is asked from afar
 //!  4   report                                        a period on one page
 //!  3   spool   courier   command                     the disk; the way to the broker; what is signed, and who may
@@ -29,6 +29,7 @@ pub mod console;
 pub mod courier;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod discover;
 pub mod doctor;
 pub mod drivers;
 pub mod fleet;

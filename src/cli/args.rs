@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use driver_api::Period;
 
-use super::words;
+use super::{discover::DiscoverArgs, words};
 use crate::logging::Format;
 
 const CODES: &str = "\
@@ -55,7 +55,7 @@ pub enum Command {
     /// Starts a broker with TLS, simulated terminals that speak real bytes, and the real daemon, all on this machine alone.
     /// At the end it counts: what was punched, what is durable, what was delivered.
     #[command(
-        after_long_help = "Examples:\n  punchgate demo\n  punchgate demo --for 30s --outage\n  punchgate demo --for 1m --faults --terminals 20 --keep ./demo"
+        after_long_help = "Examples:\n  punchgate demo\n  punchgate demo --for 30s --outage\n  punchgate demo --all-drivers\n  punchgate demo --for 1m --faults --terminals 20 --keep ./demo"
     )]
     Demo(DemoArgs),
     /// A process of the demo's own, started by it
@@ -103,6 +103,15 @@ pub enum Command {
         after_long_help = "Examples:\n  punchgate bundle\n  punchgate bundle --out /tmp/branch.tar.zst\n  tar --zstd -tf branch.tar.zst"
     )]
     Bundle(BundleArgs),
+    /// Find terminals on the networks here, and show the block that serves each
+    ///
+    /// Asks each address for ZKTeco, Anviz and Modbus, and by broadcast for UHPPOTE boards; gently, without a login, and nothing is
+    /// written. Who stands in the config is left alone. Serial adapters are shown, and nothing is sent over them. Close other
+    /// programs before: a terminal that serves one client may not answer, or leave that one.
+    #[command(
+        after_long_help = "Examples:\n  punchgate discover\n  punchgate discover 192.0.2.0/24 --listen 2m\n  punchgate discover 192.0.2.10 --port zk=14370 --json"
+    )]
+    Discover(DiscoverArgs),
     /// Compare a terminal's log with the ledger now, and read what is missing
     ///
     /// This happens by itself after each connect and at intervals; ask for it when you do not want to wait. It changes
@@ -219,6 +228,10 @@ pub struct DemoArgs {
     /// forms, then two that push over HTTP, one for attendance and one for access control
     #[arg(long, value_name = "COUNT", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=200))]
     pub terminals: u16,
+    /// One simulated terminal for each driver instead: zk, zk-push, anviz, modbus, uhppote, and osdp and serial-ascii on
+    /// pseudo terminals as their serial lines
+    #[arg(long, conflicts_with = "terminals")]
+    pub all_drivers: bool,
     /// Take the broker away in the middle, and show the backlog grow and drain
     #[arg(long)]
     pub outage: bool,
@@ -617,6 +630,6 @@ pub enum ExportFormat {
     Csv,
 }
 
-fn period(text: &str) -> Result<Duration, String> {
+pub(super) fn period(text: &str) -> Result<Duration, String> {
     Period::parse(text).map(|Period(period)| period).ok_or_else(|| "write a time such as 30s, 5m or 2h".into())
 }

@@ -6,6 +6,7 @@
 //! * What a driver is: [`Kind`] (its entry in the list), [`Line`] (what is run and restarted as one), [`Driver`].
 //! * What it is given: [`Link`] for its line, one [`Terminal`] handle for each of the line's terminals, and from that
 //!   a [`Store`] as soon as the terminal's serial number is known.
+//! * How its terminals are found when a person looks for them: [`Finder`].
 //! * What it says when it fails: [`DriverError`], sorted by what happens next.
 //!
 //! The one rule above all: a driver lets its terminal forget a punch only after [`Store::put`] has returned `Ok`.
@@ -16,6 +17,7 @@ mod door;
 mod driver;
 mod error;
 pub mod fake;
+mod finder;
 mod identity;
 mod job;
 mod punch;
@@ -28,6 +30,7 @@ pub use address::{Address, Parity, SerialLine};
 pub use door::{Gateway, Link, LinkParts, Store, Terminal};
 pub use driver::{Delivery, Driver, Kind, Line, TerminalBlock};
 pub use error::{DriverError, NotStored};
+pub use finder::{Finder, Finding, Found, Reach, shown};
 pub use identity::{Occurrences, PunchId, SetAsideId};
 pub use job::{Job, JobFailed, Light, Operation, User};
 pub use punch::{

@@ -20,6 +20,7 @@ mod crowd;
 mod cursor;
 #[cfg(feature = "decoders")]
 pub mod decoders;
+mod discover;
 mod errands;
 mod feed;
 mod gaps;
@@ -79,6 +80,8 @@ use crate::{
     settings::{Settings, TerminalSettings},
     terminal::Terminal,
 };
+
+pub use crate::discover::FINDER;
 
 pub const KIND: Kind = Kind {
     name: "zk-push",

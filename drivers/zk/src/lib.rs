@@ -15,6 +15,7 @@ mod clearing;
 pub mod command;
 pub mod commkey;
 mod cursor;
+mod discover;
 mod download;
 pub mod event;
 pub mod form;
@@ -53,6 +54,8 @@ use crate::{
     session::Session,
     settings::{Defaults, Settings},
 };
+
+pub use crate::discover::{FINDER, FINDER_UDP};
 
 /// This driver's entry in the gateway's list.
 pub const KIND: Kind = Kind {
