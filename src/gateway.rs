@@ -40,7 +40,6 @@ use crate::{
     incident::Incidents,
     inquiry::Standing,
     logging::Recent,
-    metrics::Metrics,
     mqtt,
     remote::{self, Remote},
     spool::{Filter, OpenError, Spool},
@@ -84,12 +83,7 @@ pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Resul
     let health = Health::default();
     health.set_groups(config.groups.clone());
     let memory = Memory::recall(&health, &spool).await;
-    let incidents = {
-        let (state_dir, targets) = (config.gateway.state_dir.clone(), config.targets);
-        let opened = tokio::task::spawn_blocking(move || Incidents::open(&state_dir, targets)).await?;
-        opened.context("cannot read the incidents in state_dir")?
-    };
-    let metrics = Metrics::open(&config.metrics).await.context("cannot open metrics.listen or metrics.socket")?;
+    let incidents = Incidents::new(&config.gateway.state_dir, config.targets);
     let clock = Arc::new(Clock::default());
     if let Some((_, newest)) = spool.recent(Filter { limit: 1, ..Filter::default() }).await?.pop() {
         clock.passed(newest.stored);
@@ -197,7 +191,7 @@ pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Resul
     };
     let caretaker = tokio::spawn(caretaker.run());
     let looked_at = sources.clone();
-    tokio::spawn(metrics.run(Arc::new(move || status::numbers(&looked_at)), console_closing.clone()));
+    tokio::spawn(caretaker::serve_numbers(looked_at, config.metrics.clone(), console_closing.clone()));
 
     tell_systemd(&[sd_notify::NotifyState::Ready]);
     info!(gateway = config.gateway.id, version = env!("CARGO_PKG_VERSION"), "gateway started");

@@ -18,7 +18,7 @@ mod log;
 
 use std::{
     io,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -138,6 +138,15 @@ struct Inner {
 }
 
 struct Desk {
+    state_dir: PathBuf,
+    targets: Targets,
+    /// None as long as the disk does not let them be read: then none is opened, since no number may be given twice.
+    kept: Option<Kept>,
+    /// Why not, and when it is tried again.
+    trouble: Option<(String, Instant)>,
+}
+
+struct Kept {
     book: Book,
     log: Log,
     looked: Instant,
@@ -146,30 +155,63 @@ struct Desk {
 
 /// How often it is written down how long they have been open.
 const SAVE_EVERY: Duration = Duration::from_secs(60);
+/// A disk that does not let them be read is tried again after so long.
+const RETRY: Duration = Duration::from_secs(10);
+
+impl Desk {
+    /// Reads what a former run left, if that was not done yet.
+    fn open(&mut self) -> io::Result<&mut Kept> {
+        if self.kept.is_none() {
+            let (log, kept) = Log::open(&self.state_dir)?;
+            let open = log::open_times(&self.state_dir);
+            let book = Book::of(kept, open, self.targets, Timestamp::now());
+            let now = Instant::now();
+            self.kept = Some(Kept { book, log, looked: now, saved: now });
+        }
+        self.kept.as_mut().ok_or_else(|| io::Error::other("the incidents are not read yet"))
+    }
+}
 
 impl Incidents {
-    /// Opens what a former run left. Blocks on the disk.
-    pub fn open(state_dir: &Path, targets: Targets) -> io::Result<Self> {
-        let (log, kept) = Log::open(state_dir)?;
-        let open = log::open_times(state_dir);
-        let book = Book::of(kept, open, targets, Timestamp::now());
-        let now = Instant::now();
-        let desk = Mutex::new(Desk { book, log, looked: now, saved: now });
-        Ok(Self(Arc::new(Inner { desk, changed: watch::channel(0).0 })))
+    /// Nothing is opened yet: that is done by the first look, and a gateway starts without it.
+    pub fn new(state_dir: &Path, targets: Targets) -> Self {
+        let desk = Desk { state_dir: state_dir.into(), targets, kept: None, trouble: None };
+        Self(Arc::new(Inner { desk: Mutex::new(desk), changed: watch::channel(0).0 }))
+    }
+
+    /// Reads what a former run left. Blocks on the disk.
+    pub fn open(&self) -> io::Result<()> {
+        self.desk().open().map(drop)
+    }
+
+    /// Why they cannot be kept now, if so.
+    pub fn trouble(&self) -> Option<String> {
+        self.desk().trouble.as_ref().map(|(why, _)| why.clone())
     }
 
     /// Takes the conditions that are shown now, and lets time pass. Blocks on the disk. Tells what changed.
     pub fn look(&self, seen: &[Seen]) -> Vec<(Change, Incident)> {
         let mut desk = self.desk();
         let now = Instant::now();
-        let passed = now.saturating_duration_since(desk.looked);
-        desk.looked = now;
-        let changes = desk.book.look(seen, Timestamp::now(), passed);
-        if now.saturating_duration_since(desk.saved) >= SAVE_EVERY {
-            desk.saved = now;
-            // It costs a minute of counting at the next start, if anything.
-            let _ = desk.log.save_times(desk.book.open(), Timestamp::now());
+        if desk.trouble.as_ref().is_some_and(|(_, again)| now < *again) {
+            return vec![];
         }
+        let kept = match desk.open() {
+            Ok(kept) => kept,
+            Err(error) => {
+                desk.trouble = Some((error.to_string(), now + RETRY));
+                return vec![];
+            }
+        };
+        let passed = now.saturating_duration_since(kept.looked);
+        kept.looked = now;
+        let changes = kept.book.look(seen, Timestamp::now(), passed);
+        if now.saturating_duration_since(kept.saved) >= SAVE_EVERY {
+            kept.saved = now;
+            // It costs a minute of counting at the next start, if anything.
+            let _ = kept.log.save_times(kept.book.open(), Timestamp::now());
+        }
+        desk.trouble = None;
         self.written(desk, &changes);
         changes
     }
@@ -177,7 +219,8 @@ impl Incidents {
     /// The broker has the message that tells of these.
     pub fn notified(&self, code: &str) -> Vec<(Change, Incident)> {
         let mut desk = self.desk();
-        let changes = desk.book.notified(code, Timestamp::now());
+        let Some(kept) = &mut desk.kept else { return vec![] };
+        let changes = kept.book.notified(code, Timestamp::now());
         self.written(desk, &changes);
         changes
     }
@@ -186,24 +229,25 @@ impl Incidents {
     pub fn acknowledge(&self, number: u64, by: &str, how: &str) -> Result<Incident, NotAcknowledged> {
         let mut desk = self.desk();
         let acknowledged = Acknowledged { at: Timestamp::now(), by: by.into(), how: how.into() };
-        let incident = desk.book.acknowledge(number, acknowledged)?;
+        let kept = desk.kept.as_mut().ok_or(NotAcknowledged::NotOpen(number))?;
+        let incident = kept.book.acknowledge(number, acknowledged)?;
         self.written(desk, &[(Change::Acknowledged, incident.clone())]);
         Ok(incident)
     }
 
     /// Those that are open, oldest first.
     pub fn open_now(&self) -> Vec<Incident> {
-        self.desk().book.open().cloned().collect()
+        self.desk().kept.iter().flat_map(|kept| kept.book.open()).cloned().collect()
     }
 
     /// Breaches since this store began.
     pub fn breaches(&self) -> u64 {
-        self.desk().book.breaches()
+        self.desk().kept.as_ref().map_or(0, |kept| kept.book.breaches())
     }
 
     /// Keeps what was found out about one. Blocks on the disk.
     pub fn keep_evidence(&self, number: u64, evidence: &Value) -> io::Result<()> {
-        let place = self.desk().log.evidence(number);
+        let place = self.desk().open()?.log.evidence(number);
         log::write_whole(&place, &serde_json::to_vec_pretty(evidence)?)
     }
 
@@ -213,7 +257,9 @@ impl Incidents {
     }
 
     fn written(&self, mut desk: MutexGuard<'_, Desk>, changes: &[(Change, Incident)]) {
-        desk.log.append(changes.iter().map(|(_, incident)| incident));
+        if let Some(kept) = &mut desk.kept {
+            kept.log.append(changes.iter().map(|(_, incident)| incident));
+        }
         drop(desk);
         if !changes.is_empty() {
             self.0.changed.send_modify(|count| *count += 1);

@@ -10,6 +10,7 @@ use tokio::{
     sync::Mutex,
     time::{Instant, MissedTickBehavior, interval, timeout},
 };
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
@@ -18,7 +19,7 @@ use crate::{
     health::{Code, Health, Kept},
     incident::{Change, Incident},
     logging::Recent,
-    metrics::{RING_FILE, Ring},
+    metrics::{Metrics, MetricsSettings, RING_FILE, Ring},
     spool::{self, NoteKind, Spool},
     status::{self, Sources},
     supervisor::Supervisor,
@@ -52,7 +53,7 @@ pub(super) struct Caretaker {
 impl Caretaker {
     pub(super) async fn run(self) {
         let Self { sources, supervisor, board, recent, config, mut memory } = self;
-        let ring = open_ring(&sources);
+        let mut ring = open_ring(&sources).await;
         let gathering = Arc::new(tokio::sync::Semaphore::new(GATHERING));
         let mut turns = interval(TURN);
         turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -61,6 +62,7 @@ impl Caretaker {
             turns.tick().await;
             memory.keep(&sources.health, &sources.spool).await;
             let changes = look(&sources, &board).await;
+            sources.health.set(Code::IncidentsNotKept, None, sources.incidents.trouble());
             for (change, incident) in changes {
                 tell(change, &incident);
                 if change == Change::Opened
@@ -79,6 +81,9 @@ impl Caretaker {
                 continue;
             }
             minute = now.as_second().div_euclid(60);
+            if ring.is_none() {
+                ring = open_ring(&sources).await;
+            }
             if let Some(ring) = &ring {
                 let put = write_minute(&sources, ring.clone(), minute).await;
                 if put.is_ok() != noted {
@@ -100,11 +105,13 @@ impl Caretaker {
     }
 }
 
-fn open_ring(sources: &Sources) -> Option<Arc<Ring>> {
-    match Ring::open(&sources.state_dir.join(RING_FILE)) {
+async fn open_ring(sources: &Sources) -> Option<Arc<Ring>> {
+    let path = sources.state_dir.join(RING_FILE);
+    let opened = tokio::task::spawn_blocking(move || Ring::open(&path)).await;
+    match opened.map_err(std::io::Error::other).flatten() {
         Ok(ring) => Some(Arc::new(ring)),
         Err(error) => {
-            warn!(%error, "there will be no numbers of past minutes");
+            warn!(%error, "numbers of past minutes cannot be kept now");
             None
         }
     }
@@ -134,6 +141,30 @@ async fn judge_runs(health: &Health, supervisor: &Mutex<Supervisor>) {
     health.keep(Code::TerminalNotRun, |name| ended.iter().any(|it| it == name));
     for name in ended {
         health.raise(Code::TerminalNotRun, Some(&name), "the task of its line has ended");
+    }
+}
+
+/// Before a port or socket that could not be opened is tried again.
+const AGAIN: Duration = Duration::from_secs(10);
+
+/// Answers whoever asks for numbers, as soon as that can be; the gateway does not wait for it.
+pub(super) async fn serve_numbers(sources: Sources, settings: MetricsSettings, closing: CancellationToken) {
+    loop {
+        match Metrics::open(&settings).await {
+            Ok(metrics) => {
+                sources.health.clear(Code::MetricsNotServed, None);
+                let looked_at = sources.clone();
+                return metrics.run(Arc::new(move || status::numbers(&looked_at)), closing).await;
+            }
+            Err(error) => {
+                let source = std::error::Error::source(&error).map(|it| format!(": {it}")).unwrap_or_default();
+                sources.health.raise(Code::MetricsNotServed, None, format!("{error}{source}"));
+            }
+        }
+        tokio::select! {
+            () = closing.cancelled() => return,
+            () = tokio::time::sleep(AGAIN) => {}
+        }
     }
 }
 
@@ -229,8 +260,9 @@ pub(super) struct Memory {
     written: BTreeMap<String, Vec<(String, i64)>>,
 }
 
-/// How long a disk that takes nothing is waited for.
+/// How long a disk that takes nothing is waited for; and when the gateway closes.
 const PATIENCE: Duration = Duration::from_secs(5);
+const LAST: Duration = Duration::from_secs(1);
 
 fn mark(all: &[Kept]) -> Vec<(String, i64)> {
     all.iter().map(|kept| (kept.code.clone(), kept.since)).collect()
@@ -281,8 +313,13 @@ impl Memory {
         }
     }
 
-    /// The same at the end of a run, when nobody keeps it up any more.
+    /// The same at the end of a run, when nobody keeps it up any more; a disk that is slow is not waited for.
     pub(super) async fn keep_last(health: &Health, spool: &Spool) {
+        // What is lost of it costs a `since` that begins anew.
+        let _ = timeout(LAST, Self::keep_all(health, spool)).await;
+    }
+
+    async fn keep_all(health: &Health, spool: &Spool) {
         let mut memory = Self::default();
         if let Ok(notes) = spool.notes(NoteKind::Condition).await {
             let read = notes.into_iter().filter_map(|note| {

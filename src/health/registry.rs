@@ -145,6 +145,20 @@ conditions! {
             / "网关所有网口均无连接：既无法访问消息服务器，也无法访问考勤机。打卡保留在原处，不会丢失。",
         mend: "Check the gateway's cable and the switch it is plugged into." / "请检查网关的网线及其连接的交换机。",
     }
+    IncidentsNotKept = "incidents-not-kept", Medium, after 10 s, clears after 0 s, explained by [DiskFailed] {
+        title: "Incidents cannot be kept" / "故障无法记录",
+        text: "The disk does not let the list of incidents be read or written: conditions are told, but have no number and no clock."
+            / "磁盘上的故障列表无法读写：状况仍会报告，但没有编号和计时。",
+        mend: "Look at state_dir/incidents: whether it is a folder that the gateway may write; it is tried again by itself."
+            / "请检查 state_dir/incidents 是否为网关可写的目录；网关会自动重试。",
+    }
+    MetricsNotServed = "metrics-not-served", Low, after 10 s, clears after 0 s, explained by [] {
+        title: "Nobody can ask for numbers" / "无法提供数值查询",
+        text: "The port or socket of [metrics] could not be opened, so graphs stay empty. Punches are not touched by it."
+            / "[metrics] 的端口或套接字无法打开，图表将无数据。打卡不受影响。",
+        mend: "See the cause; end what uses the port, or choose another. It is tried again by itself."
+            / "详见原因；请停止占用端口的程序或更换端口。网关会自动重试。",
+    }
     BackupTooOld = "backup-too-old", Medium, after 0 s, clears after 0 s, explained by [] {
         title: "Backup too old" / "备份已过期",
         text: "Were this disk to fail now, what was not delivered and not in the backup would be lost."

@@ -88,7 +88,11 @@ fn the_clock_of_an_incident_does_not_jump_with_the_wall() {
 #[tokio::test(start_paused = true)]
 async fn incidents_survive_a_crash_with_number_clock_and_people() {
     let folder = tempfile::tempdir().unwrap();
-    let open = || Incidents::open(folder.path(), Targets::default()).unwrap();
+    let open = || {
+        let incidents = Incidents::new(folder.path(), Targets::default());
+        incidents.open().unwrap();
+        incidents
+    };
     let incidents = open();
     let all = [seen("high", None), seen("medium", Some("front-door"))];
     assert_eq!(incidents.look(&all).len(), 2);
@@ -127,7 +131,7 @@ async fn incidents_survive_a_crash_with_number_clock_and_people() {
 #[test]
 fn a_log_that_got_long_is_written_anew_with_every_incident_in_it() {
     let folder = tempfile::tempdir().unwrap();
-    let incidents = Incidents::open(folder.path(), Targets { low: Some(hours(1)), ..Targets::default() }).unwrap();
+    let incidents = Incidents::new(folder.path(), Targets { low: Some(hours(1)), ..Targets::default() });
     let mut one = seen("low", Some("canteen"));
     one.cause = "x".repeat(3000);
     for _ in 0..300 {
@@ -138,8 +142,25 @@ fn a_log_that_got_long_is_written_anew_with_every_incident_in_it() {
     let path = folder.path().join("incidents/log.jsonl");
     let before = (std::fs::metadata(&path).unwrap().len(), history(folder.path()).unwrap());
     drop(incidents);
-    let _again = Incidents::open(folder.path(), Targets::default()).unwrap();
+    Incidents::new(folder.path(), Targets::default()).open().unwrap();
     let after = (std::fs::metadata(&path).unwrap().len(), history(folder.path()).unwrap());
     assert!(before.0 > 1 << 20 && after.0 < 10_000, "{} {}", before.0, after.0);
     assert_eq!(before.1, after.1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_does_not_let_them_be_read_is_told_and_tried_again() {
+    let folder = tempfile::tempdir().unwrap();
+    // Where the folder should be, there is a file.
+    std::fs::write(folder.path().join("incidents"), "x").unwrap();
+    let incidents = Incidents::new(folder.path(), Targets::default());
+    let all = [seen("high", None)];
+    assert_eq!(incidents.look(&all), []);
+    assert!(incidents.trouble().is_some() && incidents.open_now().is_empty());
+    assert_eq!(incidents.acknowledge(1, "li-wei", "local"), Err(NotAcknowledged::NotOpen(1)));
+    std::fs::remove_file(folder.path().join("incidents")).unwrap();
+    assert_eq!(incidents.look(&all), [], "not at once");
+    advance(RETRY).await;
+    assert_eq!(kinds(&incidents.look(&all)), [(Change::Opened, 1)]);
+    assert_eq!(incidents.trouble(), None);
 }
