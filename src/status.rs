@@ -14,7 +14,7 @@ use crate::{
     drivers::{DRIVERS, find},
     health::{Code, Condition, Health, Severity, TerminalState},
     host::{self, Host},
-    spool::{FindingKind, OpenLoss, Spool, SpoolStatus, SpoolTrouble},
+    spool::{Finding, FindingKind, OpenLoss, Spool, SpoolStatus, SpoolTrouble},
     wire::{
         Birth, GatewayState,
         birth::{Driver, LedgerHead, Terminal},
@@ -68,11 +68,16 @@ pub fn judge(sources: &Sources) {
     });
     health.set(Code::DiskNearlyFull, None, nearly);
     let findings = spool.findings();
-    let last = |kind| findings.iter().rev().find(|finding| finding.kind == kind).map(|finding| finding.text.clone());
-    health.set(Code::JournalDamaged, None, last(FindingKind::Damage));
+    let now = Timestamp::now();
+    // Something that is done with is not told for ever to whoever never restarts.
+    let last = |kind, days: i64| {
+        let told = |it: &&Finding| it.kind == kind && now.duration_since(it.at).as_hours() < days.saturating_mul(24);
+        findings.iter().rev().find(told).map(|finding| finding.text.clone())
+    };
+    health.set(Code::JournalDamaged, None, last(FindingKind::Damage, i64::MAX));
     judge_losses(health, &status);
-    health.set(Code::IndexRebuilt, None, last(FindingKind::IndexRebuilt));
-    health.set(Code::StoreRestored, None, last(FindingKind::Restored));
+    health.set(Code::IndexRebuilt, None, last(FindingKind::IndexRebuilt, 1));
+    health.set(Code::StoreRestored, None, last(FindingKind::Restored, 7));
     let link = link.borrow().clone();
     let cause = link.cause.as_ref();
     let words = |refuses| {
