@@ -45,6 +45,7 @@
 
 mod board;
 mod catalogue;
+mod codes;
 mod committer;
 #[cfg(feature = "decoders")]
 pub mod decoders;
@@ -66,6 +67,7 @@ mod ranges;
 mod recent;
 mod record;
 mod recovery;
+mod reindex;
 mod repair;
 mod replay;
 mod retention;
@@ -73,6 +75,7 @@ mod scanner;
 mod scrub;
 mod seen;
 mod segment;
+mod stand;
 mod status;
 #[cfg(test)]
 mod tests;
