@@ -5,9 +5,12 @@
 mod args;
 mod ask;
 mod audit;
+mod bundle;
 mod check;
+mod discover;
 mod doctor;
 mod exit;
+mod incidents;
 mod journal;
 mod out;
 mod papers;
@@ -41,7 +44,10 @@ pub fn run(command: Command) -> Result<u8, Failure> {
         Command::Terminals(args) => ask::terminals(&args, &mut out),
         Command::Punches(args) => ask::punches(&args, &mut out),
         Command::Conditions(args) => ask::conditions(&args, &mut out),
+        Command::Incidents(args) => incidents::incidents(&args, &mut out),
+        Command::Discover(args) => discover::discover(&args, &mut out),
         Command::Doctor(args) => doctor::doctor(&args, &mut out),
+        Command::Bundle(args) => bundle::bundle(&args, &mut out),
         Command::Why(args) => why::why(&args, &mut out),
         Command::Reconcile(args) => ask::reconcile(&args, &mut out),
         Command::Journal { command: JournalCommand::Verify(args) } => journal::verify_command(&args, &mut out),

@@ -1,10 +1,12 @@
 //! The gateway: builds the parts, joins them, closes them.
 
 mod acts;
+mod caretaker;
 mod desk;
 mod door;
 mod publisher;
 mod reload;
+mod traces;
 mod watchdog;
 
 use std::{
@@ -30,13 +32,15 @@ use tracing::{error, info, warn};
 use crate::{
     audit::Audit,
     clock::Clock,
-    command::PrivateKey,
+    command::{PrivateKey, sha256},
     config::Config,
     console::Console,
     courier::{Courier, Inbox},
     health::Health,
+    incident::Incidents,
     inquiry::Standing,
     logging::Recent,
+    metrics::Metrics,
     mqtt,
     remote::{self, Remote},
     spool::{Filter, OpenError, Spool},
@@ -45,10 +49,12 @@ use crate::{
     wire::{self, suffix},
 };
 use acts::Hands;
+use caretaker::{Caretaker, Memory};
 use desk::FrontDesk;
 use door::Door;
 use publisher::Publisher;
 use reload::Reloader;
+use traces::Traces;
 use watchdog::watch_over;
 
 /// The destination that the courier serves.
@@ -56,7 +62,7 @@ const MQTT: &str = "mqtt";
 /// Everything is closed in this time after SIGTERM, or given up: the journal holds it.
 const DRAIN: Duration = Duration::from_secs(4);
 /// A store that is still opening is waited for so long after SIGTERM, to close it in order.
-const OPENING: Duration = Duration::from_secs(10);
+const OPENING: Duration = Duration::from_secs(8);
 
 /// Runs until SIGTERM or SIGINT, or until somebody orders a restart from afar. `recent` are the newest lines of the log.
 pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Result<()> {
@@ -76,11 +82,20 @@ pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Resul
     spool.stands("", Standing::Started);
     let boots = boots(&config.gateway.state_dir);
     let health = Health::default();
+    health.set_groups(config.groups.clone());
+    let memory = Memory::recall(&health, &spool).await;
+    let incidents = {
+        let (state_dir, targets) = (config.gateway.state_dir.clone(), config.targets);
+        let opened = tokio::task::spawn_blocking(move || Incidents::open(&state_dir, targets)).await?;
+        opened.context("cannot read the incidents in state_dir")?
+    };
+    let metrics = Metrics::open(&config.metrics).await.context("cannot open metrics.listen or metrics.socket")?;
     let clock = Arc::new(Clock::default());
     if let Some((_, newest)) = spool.recent(Filter { limit: 1, ..Filter::default() }).await?.pop() {
         clock.passed(newest.stored);
     }
-    let door = Arc::new(Door::new(spool.clone(), health.clone(), clock.clone()));
+    let traces = Traces::default();
+    let door = Arc::new(Door::new(spool.clone(), health.clone(), clock.clone(), traces.clone()));
     door.set_zones(&config.terminals);
     let mut supervisor = Supervisor::new(door.clone(), health.clone());
 
@@ -92,10 +107,11 @@ pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Resul
     let client = Arc::new(mqtt::Client::new(config.mqtt.clone()));
     let outbox = Box::new(spool.outbox(MQTT));
     let (requests, inbox) = tokio::sync::mpsc::channel(remote::INBOX);
-    let asked = Inbox { filters: vec![suffix::REQUESTS.into()], messages: Some(requests) };
+    let asked = Inbox { filters: vec![suffix::REQUESTS.into(), suffix::TRUST.into()], messages: Some(requests) };
     let (courier, board, link) = Courier::new(config.courier.clone(), outbox, client, asked);
     board.state(wire::GatewayState::Starting, None);
     let (policy_set, policy) = tokio::sync::watch::channel(Arc::new(config.policy.clone()));
+    let (in_force, holds) = tokio::sync::watch::channel(Arc::new(config.policy.under(None, &config.gateway.id)));
     let sources = Sources {
         tenant: config.gateway.tenant.clone(),
         gateway: config.gateway.id.clone(),
@@ -105,11 +121,13 @@ pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Resul
         link: link.clone(),
         clock: clock.clone(),
         key: key.public(),
-        policy: policy.clone(),
+        policy: holds,
         boots,
         host: Arc::default(),
         state_dir: config.gateway.state_dir.clone(),
         min_free_bytes: config.spool.min_free_bytes,
+        site: config.health.clone(),
+        incidents,
     };
     board.set(suffix::BIRTH, wire::json(&status::birth(&sources)));
     let leaving = CancellationToken::new();
@@ -118,19 +136,34 @@ pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Resul
     let console = Console::open(&config.gateway.socket).await.context("cannot open the local socket")?;
     supervisor.apply(config.lines).await;
     let supervisor = Arc::new(Mutex::new(supervisor));
-    let reloader =
-        Arc::new(Reloader::new(&config.gateway, path, door.clone(), supervisor.clone(), policy_set, audit.clone())?);
-    let begun = serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "boots": boots });
+    let reloader = Arc::new(Reloader::new(
+        &config.gateway,
+        path.clone(),
+        door.clone(),
+        supervisor.clone(),
+        policy_set,
+        audit.clone(),
+    )?);
+    let running = std::fs::read(&path).map(|bytes| sha256(&bytes)).unwrap_or_default();
+    let begun = serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "boots": boots, "config": running });
     if let Err(error) = audit.tell("started", begun).await {
         error!(%error, "the audit log cannot be written: nothing is done from afar until it can");
     }
-    let hands =
-        Arc::new(Hands::new(sources.clone(), supervisor.clone(), reloader.clone(), board.clone(), recent, key.clone()));
+    let hands = Arc::new(Hands::new(
+        sources.clone(),
+        supervisor.clone(),
+        reloader.clone(),
+        board.clone(),
+        recent.clone(),
+        key.clone(),
+        traces,
+    ));
     let parts = remote::Parts {
         tenant: config.gateway.tenant.clone(),
         gateway: config.gateway.id.clone(),
         key,
         policy,
+        in_force,
         spool: spool.clone(),
         board: board.clone(),
         clock,
@@ -140,7 +173,7 @@ pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Resul
         started,
     };
     let remote = tokio::spawn(Remote::new(parts).run());
-    let desk = Arc::new(FrontDesk::new(sources.clone(), supervisor.clone(), audit.clone()));
+    let desk = Arc::new(FrontDesk::new(sources.clone(), supervisor.clone(), audit.clone(), recent.clone()));
     let console_closing = CancellationToken::new();
     tokio::spawn(console.run(desk, console_closing.clone()));
     let published = Arc::<AtomicU64>::default();
@@ -154,6 +187,17 @@ pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Resul
         },
         || tell_systemd(&[sd_notify::NotifyState::Watchdog]),
     ));
+    let caretaker = Caretaker {
+        sources: sources.clone(),
+        supervisor: supervisor.clone(),
+        board: board.clone(),
+        recent,
+        config: path,
+        memory,
+    };
+    let caretaker = tokio::spawn(caretaker.run());
+    let looked_at = sources.clone();
+    tokio::spawn(metrics.run(Arc::new(move || status::numbers(&looked_at)), console_closing.clone()));
 
     tell_systemd(&[sd_notify::NotifyState::Ready]);
     info!(gateway = config.gateway.id, version = env!("CARGO_PKG_VERSION"), "gateway started");
@@ -169,6 +213,8 @@ pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Resul
 
     tell_systemd(&[sd_notify::NotifyState::Stopping]);
     info!("gateway closing");
+    caretaker.abort();
+    Memory::keep_last(&sources.health, &spool).await;
     let stopped = std::mem::replace(&mut *supervisor.lock().await, Supervisor::new(door, health));
     stopped.stop().await;
     publisher.abort();

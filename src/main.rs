@@ -52,8 +52,9 @@ fn failed(error: anyhow::Error) -> Failure {
 
 #[cfg(feature = "demo")]
 fn demo(args: cli::DemoArgs) -> Result<u8, Failure> {
-    let cli::DemoArgs { duration, terminals, outage, faults, keep, json, log: _ } = args;
-    let agreed = serve(demo::run(demo::Settings { duration, terminals, outage, faults, keep, json }))?;
+    let cli::DemoArgs { duration, terminals, all_drivers, outage, faults, keep, json, log: _ } = args;
+    let cast = if all_drivers { demo::Cast::OfEachDriver } else { demo::Cast::InTurn(terminals) };
+    let agreed = serve(demo::run(demo::Settings { duration, cast, outage, faults, keep, json }))?;
     Ok(if agreed { cli::OK } else { cli::FAILED })
 }
 

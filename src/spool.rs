@@ -112,7 +112,7 @@ pub use self::{
     recovery::OpenError,
     repair::{RepairError, RepairLoss, RepairReport, Rewritten, repair},
     status::{CommitTimes, Finding, FindingKind, LedgerStatus, OpenLoss, Queue, SpoolStatus, SpoolTrouble},
-    trace::{silence, trace},
+    trace::{punch_hours, silence, trace},
     verify::{Fault, LedgerReport, Missing, Recorded, Verdict, VerifyReport, verify},
 };
 use crate::{

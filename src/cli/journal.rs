@@ -22,6 +22,7 @@ use super::{
     out::Out,
 };
 use crate::{
+    audit::Audit,
     config,
     ledger::{Entry, Ledger},
     spool::{self, Exported, RawRecord, Verdict},
@@ -142,6 +143,14 @@ pub(super) fn state_dir(args: &DiskArgs) -> Result<PathBuf, Failure> {
             "name the folder with --state-dir, and read it as root or as the gateway's user",
         )),
     }
+}
+
+/// What was changed here, into the audit log; the daemon does not run, so that nobody else writes there.
+fn local_act(state_dir: &Path, told: serde_json::Value) -> Result<(), Failure> {
+    let written = Audit::new(state_dir).append("console", told);
+    written.map(drop).map_err(|error| {
+        Failure::failed(format!("it is done, and the audit log cannot be written: {error}"), "punchgate doctor")
+    })
 }
 
 /// Writes a new file that only its owner reads: it holds who was where and when. What fails leaves no half file behind.

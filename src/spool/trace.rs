@@ -1,7 +1,7 @@
 //! Where a punch is, and whether a silence is usual: out of the journal alone, while the daemon runs or not.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     io,
     path::Path,
 };
@@ -236,6 +236,25 @@ fn changes(all: &[(i64, Standing)], (from, to): (i64, i64)) -> Vec<(Timestamp, S
     let behind = all.iter().find(|(at, _)| *at > to);
     let told = before.into_iter().chain(within).chain(behind);
     told.filter_map(|(at, standing)| Some((Timestamp::from_millisecond(*at).ok()?, *standing))).collect()
+}
+
+/// In which hours since 1970 each terminal was punched at, from that hour on.
+pub fn punch_hours(state_dir: &Path, from: i64) -> io::Result<BTreeMap<String, BTreeSet<i64>>> {
+    let (mut names, mut hours): (BTreeMap<u32, String>, BTreeMap<String, BTreeSet<i64>>) = Default::default();
+    walk(state_dir, |_, record| match record {
+        Record::Ledger(it) => _ = names.entry(it.number).or_insert_with(|| it.terminal.to_owned()),
+        Record::Punch(punch) => {
+            let hour = punch.utc_ms().div_euclid(3_600_000);
+            if let Some(name) = names.get(&punch.ledger).filter(|_| hour >= from) {
+                match hours.get_mut(name) {
+                    Some(known) => _ = known.insert(hour),
+                    None => _ = hours.insert(name.clone(), BTreeSet::from([hour])),
+                }
+            }
+        }
+        _ => {}
+    })?;
+    Ok(hours)
 }
 
 /// Whether a terminal that is silent usually is so in these hours, as its own past tells.

@@ -128,6 +128,8 @@ async fn a_driver_that_panics_is_started_again_and_harms_no_other() {
     until("the bad one serves", || state(&health, "bad") == TerminalState::Online).await;
     assert_eq!(bad.runs.load(Ordering::SeqCst), 3);
     assert_eq!(good.runs.load(Ordering::SeqCst), 1);
+    // It may come and go, and is held for a while.
+    sleep(Duration::from_secs(6)).await;
     assert_eq!(health.conditions(), []);
 }
 
@@ -228,4 +230,17 @@ async fn a_job_reaches_its_terminal_or_is_answered_with_the_reason() {
     assert_eq!(supervisor.ask("front-door", Operation::Restart).err(), Some(JobFailed::NotSupported));
     assert_eq!(supervisor.ask("nobody", Operation::Info).err(), Some(JobFailed::NotSupported));
     assert_eq!(supervisor.ask("away", Operation::Info).err(), Some(JobFailed::NotConnected));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_whose_task_is_gone_is_told() {
+    let (mut supervisor, _) = supervisor();
+    let (_, one) = line("one", 1, &["serve"]);
+    let (_, other) = line("other", 1, &["serve"]);
+    supervisor.apply(vec![one, other]).await;
+    assert_eq!(supervisor.ended(), [""; 0]);
+    let lost = supervisor.running.values().find(|running| running.terminals == ["other"]).unwrap();
+    lost.task.abort();
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(supervisor.ended(), ["other"]);
 }

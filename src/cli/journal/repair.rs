@@ -2,7 +2,9 @@
 
 use std::io::{self, Write};
 
-use super::state_dir;
+use serde_json::json;
+
+use super::{local_act, state_dir};
 use crate::{
     cli::{FAILED, Failure, MENDED, OK, args::RepairArgs, out::Out, words},
     spool::{self, RepairError, RepairReport},
@@ -14,6 +16,11 @@ const TOLD: usize = 50;
 pub(in crate::cli) fn repair_command(args: &RepairArgs, out: &mut Out) -> Result<u8, Failure> {
     let state_dir = state_dir(&args.disk)?;
     let report = spool::repair(&state_dir, args.dry_run)?;
+    if report.done {
+        let told =
+            json!({ "act": "journal repair", "losses": report.losses.len(), "rewritten": report.rewritten.len() });
+        local_act(&state_dir, told)?;
+    }
     if args.json {
         out.json(&report)?;
     } else {
