@@ -1,5 +1,7 @@
 //! What the machine and this process are doing, as the kernel tells it. What it does not tell is `None`.
 
+mod time_server;
+
 use std::{
     collections::VecDeque,
     fs,
@@ -25,6 +27,7 @@ struct Seen {
     /// CPU time used so far, and the share of a core since the look before.
     cpu: Option<(Instant, Duration)>,
     cpu_percent: Option<f64>,
+    clock_source: Option<(Instant, Option<String>)>,
     /// Punches stored so far.
     punches: VecDeque<(Instant, u64)>,
 }
@@ -56,6 +59,16 @@ impl Host {
     /// This process's share of one core since the last look but one.
     pub fn cpu_percent(&self) -> Option<f64> {
         self.seen().cpu_percent
+    }
+
+    /// What keeps the clock, as [`clock_source`] found it less than half a minute ago.
+    pub fn clock_source(&self) -> Option<String> {
+        let mut seen = self.seen();
+        let young = |(at, _): &(Instant, _)| at.elapsed() < Duration::from_secs(30);
+        if !seen.clock_source.as_ref().is_some_and(young) {
+            seen.clock_source = Some((Instant::now(), clock_source()));
+        }
+        seen.clock_source.as_ref().and_then(|(_, source)| source.clone())
     }
 
     /// For how long `bytes` last at the pace of the last hour; `None` while there is no pace.
@@ -161,10 +174,10 @@ fn ports_below(folder: &Path) -> Option<(usize, usize)> {
 /// The battery clock of this machine.
 const RTC: &str = "/sys/class/rtc/rtc0/since_epoch";
 
-/// `ntp` when systemd-timesyncd has set the clock since the boot (other services leave no such mark), `rtc` when there is
-/// a battery clock from which it was set at the boot.
+/// `ntp` when a time server keeps the clock (systemd-timesyncd, chronyd, ntpd), `rtc` when there is a battery clock from
+/// which it was set at the boot.
 pub fn clock_source() -> Option<String> {
-    let (ntp, rtc) = (Path::new("/run/systemd/timesync/synchronized").exists(), Path::new(RTC).exists());
+    let (ntp, rtc) = (time_server::keeps_clock(), Path::new(RTC).exists());
     if ntp { Some("ntp".into()) } else { rtc.then(|| "rtc".into()) }
 }
 

@@ -45,6 +45,7 @@
 
 mod board;
 mod catalogue;
+mod codes;
 mod committer;
 #[cfg(feature = "decoders")]
 pub mod decoders;
@@ -67,6 +68,7 @@ mod ranges;
 mod recent;
 mod record;
 mod recovery;
+mod reindex;
 mod repair;
 mod replay;
 mod retention;
@@ -74,6 +76,7 @@ mod scanner;
 mod scrub;
 mod seen;
 mod segment;
+mod stand;
 mod status;
 #[cfg(test)]
 mod tests;

@@ -224,7 +224,7 @@ fn process(sources: &Sources) -> doc::Process {
 
 fn machine(sources: &Sources) -> doc::Host {
     doc::Host {
-        clock_source: host::clock_source(),
+        clock_source: sources.host.clock_source(),
         clock_offset_ms: host::clock_offset_ms(),
         load: host::load(),
         disk_used_percent: host::disk_used_percent(&sources.state_dir),

@@ -170,8 +170,8 @@ conditions! {
         title: "Journal damaged" / "日志损坏",
         text: "Records on the disk do not match their checksums. They were set aside; everything around them is in use."
             / "磁盘上的部分记录校验不符，已隔离保存；其余记录正常使用。",
-        mend: "Run punchgate journal verify to see what is missing; terminals with a log bring it again: punchgate reconcile."
-            / "运行 punchgate journal verify 查看缺失内容；有记录功能的考勤机可重新读取：punchgate reconcile。",
+        mend: "Run punchgate journal verify to see what is missing. It is over when the gateway was stopped, punchgate journal repair was run, which keeps every good record, and the gateway runs again; terminals with a log bring what is missing: punchgate reconcile."
+            / "运行 punchgate journal verify 查看缺失内容。停止网关、运行 punchgate journal repair（保留所有完好的记录）并重新启动后即告结束；有记录功能的考勤机可重新读取缺失内容：punchgate reconcile。",
     }
     PunchesLost = "punches-lost", High, after 0 s, clears after 0 s, explained by [] {
         title: "Punches lost from the journal" / "日志中有打卡丢失",
@@ -184,15 +184,15 @@ conditions! {
         title: "Index rebuilt" / "索引已重建",
         text: "The index did not match the journal and was made anew from it. No punch is lost; some may be sent twice."
             / "索引与日志不一致，已根据日志重建。打卡不会丢失，个别打卡可能重复发送。",
-        mend: "Nothing to do once; if it comes back, check the disk and the power supply."
-            / "偶发无需处理；若反复出现，请检查磁盘和供电。",
+        mend: "Nothing to do once, and it is over after a day; if it comes back, check the disk and the power supply."
+            / "偶发无需处理，一天后自行结束；若反复出现，请检查磁盘和供电。",
     }
     StoreRestored = "store-restored", Medium, after 0 s, clears after 0 s, explained by [] {
         title: "Store copied or restored" / "数据目录被复制或恢复",
         text: "The state folder is not the one that was left: each terminal begins a new ledger, since numbers may have been used since the copy was made. Punches stored after it and not yet sent are only in the terminals' own logs."
             / "数据目录不是原来的那一个：由于副本之后的编号可能已被使用，每台考勤机都从新的账本开始。副本之后存储且尚未发送的打卡只存在于考勤机自身的记录中。",
-        mend: "See that no other gateway runs on the original; terminals with a log bring what is missing: punchgate reconcile."
-            / "请确认没有其他网关在使用原目录；有记录功能的考勤机可重新读取缺失内容：punchgate reconcile。",
+        mend: "See that no other gateway runs on the original; terminals with a log bring what is missing: punchgate reconcile. It is told for a week, or until the gateway is started again."
+            / "请确认没有其他网关在使用原目录；有记录功能的考勤机可重新读取缺失内容：punchgate reconcile。此状况显示一周，或直到网关再次启动。",
     }
     BrokerUnreachable = "broker-unreachable", Medium, after 10 s, clears after 5 s, explained by [NetworkDown] {
         title: "Broker unreachable" / "无法连接消息服务器",

@@ -99,7 +99,13 @@ impl From<Option<String>> for Verdict {
 
 impl Facts<'_> {
     fn verdicts(&self) -> Vec<(Code, Verdict)> {
-        let last = |kind| self.findings.iter().rev().find(|finding| finding.kind == kind).map(|it| it.text.clone());
+        // Something that is done with is not told for ever to whoever never restarts.
+        let now = Timestamp::now();
+        let last = |kind, days: i64| {
+            let told =
+                |it: &&Finding| it.kind == kind && now.duration_since(it.at).as_hours() < days.saturating_mul(24);
+            self.findings.iter().rev().find(told).map(|finding| finding.text.clone())
+        };
         let full = self.troubles.iter().find_map(|trouble| match trouble {
             SpoolTrouble::DiskFull(cause) => Some(cause.clone()),
             _ => None,
@@ -112,9 +118,9 @@ impl Facts<'_> {
             (Code::DiskNearlyFull, self.nearly_full().into()),
             (Code::DiskSlow, self.slow()),
             (Code::DiskWorn, self.worn().into()),
-            (Code::JournalDamaged, last(FindingKind::Damage).into()),
-            (Code::IndexRebuilt, last(FindingKind::IndexRebuilt).into()),
-            (Code::StoreRestored, last(FindingKind::Restored).into()),
+            (Code::JournalDamaged, last(FindingKind::Damage, i64::MAX).into()),
+            (Code::IndexRebuilt, last(FindingKind::IndexRebuilt, 1).into()),
+            (Code::StoreRestored, last(FindingKind::Restored, 7).into()),
             (Code::PunchUnsendable, (unsendable > 0).then(|| format!("{unsendable} punches are too large")).into()),
             (Code::ClockNotTrusted, self.doubt.clone().into()),
             (Code::NetworkDown, self.network().into()),
@@ -355,6 +361,18 @@ mod tests {
         {
             it.findings = findings;
             assert_eq!(told(&it), [code]);
+        }
+        let old = |kind, days: i64| {
+            let at = Timestamp::now() - jiff::SignedDuration::from_hours(days * 24 + 1);
+            [Finding { at, kind, text: "x".into() }]
+        };
+        let (damage, rebuilt, restored) =
+            (old(FindingKind::Damage, 90), old(FindingKind::IndexRebuilt, 1), old(FindingKind::Restored, 7));
+        it.findings = &damage;
+        assert_eq!(told(&it), ["journal-damaged"], "it is over when it is repaired");
+        for findings in [&rebuilt, &restored] {
+            it.findings = findings;
+            assert_eq!(told(&it), [""; 0]);
         }
         it.findings = &[];
         assert_eq!(told(&it), [""; 0]);

@@ -39,7 +39,7 @@ pub fn status(sources: &Sources) -> Status {
             total: terminals.len(),
         },
         clock: OwnClock {
-            source: host::clock_source(),
+            source: sources.host.clock_source(),
             offset_ms: host::clock_offset_ms(),
             doubt: sources.clock.doubt(),
         },

@@ -90,7 +90,7 @@ impl Whole {
         let Some(newest) = self.anatomy.last() else { return Vec::new() };
         let first = newest.last_group().or(newest.groups.last().map(|group| group.start)).unwrap_or(0);
         let bytes = newest.used - first;
-        let count = plan.times(6, bytes).clamp(1, bytes);
+        let count = plan.times(4, bytes).clamp(1, bytes);
         (0..count).map(|n| damage(first + n * bytes / count)).collect()
     }
 }
