@@ -31,6 +31,8 @@ struct Running {
     incident: Incident,
     /// How long it has been open, counted.
     open: Duration,
+    /// By a former run, and not seen by this one so far.
+    former: bool,
 }
 
 /// How long incidents had been open when that was written down.
@@ -57,7 +59,7 @@ impl Book {
                     let by_wall = (now.as_second() - incident.opened.as_second()).max(0).unsigned_abs();
                     let open = counted.unwrap_or(by_wall).max(incident.open_s);
                     incident.open_s = open;
-                    book.open.insert(number, Running { incident, open: Duration::from_secs(open) });
+                    book.open.insert(number, Running { incident, open: Duration::from_secs(open), former: true });
                 }
                 Some(at) if (0..SAME.as_secs() as i64).contains(&(now.as_second() - at.as_second())) => {
                     book.remember(incident);
@@ -78,7 +80,10 @@ impl Book {
         for one in seen {
             let mine = |incident: &Incident| incident.code == one.code && incident.subject == one.subject;
             match self.open.values_mut().find(|running| mine(&running.incident)) {
-                Some(running) => running.incident.cause.clone_from(&one.cause),
+                Some(running) => {
+                    running.former = false;
+                    running.incident.cause.clone_from(&one.cause);
+                }
                 None => changes.extend(self.begin(one, now)),
             }
         }
@@ -88,7 +93,7 @@ impl Book {
         };
         let over: Vec<u64> = match self.time < GRACE {
             // Those of this run are known well enough.
-            true => self.open.iter().filter(|(_, it)| it.open < self.time && is_over(it)).map(|it| *it.0).collect(),
+            true => self.open.iter().filter(|(_, it)| !it.former && is_over(it)).map(|it| *it.0).collect(),
             false => self.open.iter().filter(|(_, it)| is_over(it)).map(|it| *it.0).collect(),
         };
         for number in over {
@@ -131,7 +136,7 @@ impl Book {
             incident.reopened += 1;
             incident.cause.clone_from(&one.cause);
             let open = Duration::from_secs(incident.open_s);
-            self.open.insert(incident.number, Running { incident: incident.clone(), open });
+            self.open.insert(incident.number, Running { incident: incident.clone(), open, former: false });
             return Some((Change::Reopened, incident));
         }
         let incident = Incident {
@@ -152,7 +157,7 @@ impl Book {
             reopened: 0,
         };
         self.next += 1;
-        self.open.insert(incident.number, Running { incident: incident.clone(), open: Duration::ZERO });
+        self.open.insert(incident.number, Running { incident: incident.clone(), open: Duration::ZERO, former: false });
         Some((Change::Opened, incident))
     }
 
