@@ -32,15 +32,14 @@ async fn whatever_a_terminal_does_those_of_other_drivers_are_served() {
         for ill in 0..NAMES.len() {
             everyone.harm(ill, illness).await;
             for _ in 0..3 {
-                for at in 0..NAMES.len() {
-                    punched[at] += 1;
-                    everyone.punch(at, 1000 + punched[at]);
+                for (at, punched) in punched.iter_mut().enumerate() {
+                    *punched += 1;
+                    everyone.punch(at, 1000 + *punched);
                 }
             }
             let what = format!("all others' punches are on disk while {} is {illness:?}", NAMES[ill]);
             let others = |lines: &[Value]| {
-                let well = (0..NAMES.len()).filter(|at| *at != ill);
-                well.into_iter().all(|at| of(lines, NAMES[at])["punches"] == punched[at])
+                (0..NAMES.len()).filter(|at| *at != ill).all(|at| of(lines, NAMES[at])["punches"] == punched[at])
             };
             daemon.until(&["terminals"], &what, others).await;
             // And its own when it has come to its senses: nothing of what it said was a punch, and none of its own is lost.

@@ -108,7 +108,7 @@ impl Caretaker {
 async fn open_ring(sources: &Sources) -> Option<Arc<Ring>> {
     let path = sources.state_dir.join(RING_FILE);
     let opened = tokio::task::spawn_blocking(move || Ring::open(&path)).await;
-    match opened.map_err(std::io::Error::other).flatten() {
+    match opened.map_err(std::io::Error::other).and_then(|opened| opened) {
         Ok(ring) => Some(Arc::new(ring)),
         Err(error) => {
             warn!(%error, "numbers of past minutes cannot be kept now");
