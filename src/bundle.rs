@@ -10,6 +10,8 @@
 //! status.json  terminals.json  conditions.json  logs.jsonl       of the daemon; why not, where it does not answer
 //! doctor.json                as `punchgate doctor --json`
 //! journal.json  audit.json   what verifying them found
+//! incidents.json             each incident with its clock
+//! metrics.csv                the history of figures
 //! terminals/NAME.json        what is known of each terminal: its block, its standing, its conditions, its ledgers
 //! versions.json              of program, kernel and system
 //! ```
@@ -35,7 +37,7 @@ use crate::{
     audit,
     config::{self, masked},
     console::{self, Answer, Request},
-    spool,
+    incident, metrics, spool,
 };
 pub use scrub::Scrub;
 
@@ -56,7 +58,7 @@ pub struct Given {
     pub doctor: Value,
     /// A log that the daemon wrote into a file, for where it does not run.
     pub log: Option<PathBuf>,
-    /// Files of other parts, as a history of figures: name and content, which may say nothing of persons.
+    /// Files of other parts: name and content, which may say nothing of persons.
     pub more: Vec<(String, Vec<u8>)>,
 }
 
@@ -87,7 +89,7 @@ pub async fn make(config: &Path, given: Given) -> io::Result<Bundle> {
     let state_dir = places.as_ref().map(|places| places.state_dir.clone()).ok();
     let journal = of_disk(state_dir.clone(), |dir| Ok(json!(spool::verify(dir)?))).await;
     files.json("journal.json", shortened(journal.clone()));
-    files.json("audit.json", of_disk(state_dir, audit_in_short).await);
+    files.json("audit.json", of_disk(state_dir.clone(), audit_in_short).await);
     let table = table.unwrap_or_default();
     for (name, twin) in twins(&table, daemon.as_ref().ok(), &journal) {
         files.json(&format!("terminals/{name}.json"), twin);
@@ -106,6 +108,13 @@ pub async fn make(config: &Path, given: Given) -> io::Result<Bundle> {
                 None => files.lines("logs.jsonl", of_systemd()),
             }
         }
+    }
+    files.json("incidents.json", of_disk(state_dir.clone(), incidents_in_short).await);
+    if let Some(state_dir) = state_dir {
+        let history = tokio::task::spawn_blocking(move || history(&state_dir)).await.map_err(io::Error::other)?;
+        // Names of columns and numbers alone: the last look would take bytes for cards.
+        let history = history.unwrap_or_else(|error| format!("# it cannot be read: {error}\n"));
+        files.files.insert("metrics.csv".into(), history.into_bytes());
     }
     files.json("doctor.json", given.doctor);
     files.json("versions.json", versions());
@@ -206,6 +215,36 @@ fn audit_in_short(state_dir: &Path) -> io::Result<Value> {
     }
     report["kinds"] = json!(kinds);
     Ok(shortened(report))
+}
+
+/// Every incident there ever was, with its clock; who looked after it is nobody's business here.
+fn incidents_in_short(state_dir: &Path) -> io::Result<Value> {
+    let mut all: Vec<Value> = incident::history(state_dir)?.into_values().rev().map(|it| json!(it)).collect();
+    all.truncate(TOLD);
+    for one in &mut all {
+        if let Some(by) = one.pointer_mut("/acknowledged/by") {
+            *by = json!("***");
+        }
+    }
+    Ok(Value::Array(all))
+}
+
+/// The history of figures: each minute of the last day, and one in fifteen of the month before.
+fn history(state_dir: &Path) -> io::Result<String> {
+    let now = Timestamp::now();
+    let from = now - jiff::SignedDuration::from_mins(metrics::KEPT_MINUTES);
+    let metrics::Series { columns, rows } = metrics::read(&state_dir.join(metrics::RING_FILE), from, now)?;
+    let mut text = format!("at,{}\n", columns.join(","));
+    for (at, values) in rows {
+        let minute = at.as_second().div_euclid(60);
+        if now.as_second() - at.as_second() > 86_400 && minute % 15 != 0 {
+            continue;
+        }
+        let shown: Vec<String> =
+            values.iter().map(|value| if value.is_nan() { String::new() } else { value.to_string() }).collect();
+        text += &format!("{at},{}\n", shown.join(","));
+    }
+    Ok(text)
 }
 
 /// Long lists cut, with how much was left out.

@@ -15,9 +15,11 @@ mod journal;
 mod out;
 mod papers;
 mod remote;
+mod report;
 mod table;
 #[cfg(test)]
 mod tests;
+mod watch;
 mod why;
 mod words;
 
@@ -57,6 +59,8 @@ pub fn run(command: Command) -> Result<u8, Failure> {
         Command::Journal { command: JournalCommand::Repair(args) } => journal::repair_command(&args, &mut out),
         Command::Journal { command: JournalCommand::Acknowledge(args) } => ask::acknowledge(&args, &mut out),
         Command::Remote(args) => remote::remote(&args, &mut out),
+        Command::Report(args) => report::report(&args, &mut out),
+        Command::Watch(args) => watch::watch(&args, &mut out),
         Command::Audit { command } => audit::audit(&command, &mut out),
         Command::Completions { shell } => papers::completions(shell, &mut out),
         Command::Man { dir } => papers::man(&dir),

@@ -248,7 +248,11 @@ impl Health {
         self.edit(|notes, now| {
             let Some(terminal) = notes.terminals.get_mut(name) else { return false };
             terminal.last_punch = terminal.last_punch.max(Some(at));
-            notes.hours.entry(name.to_owned()).or_default().mark(hours::hour(at), hours::hour(now.wall));
+            let (hour, now) = (hours::hour(at), hours::hour(now.wall));
+            match notes.hours.get_mut(name) {
+                Some(hours) => hours.mark(hour, now),
+                None => notes.hours.entry(name.to_owned()).or_default().mark(hour, now),
+            }
             true
         });
     }
@@ -304,11 +308,9 @@ impl Health {
         tokio::time::sleep(due).await;
     }
 
+    /// Conditions settle when somebody looks: this is in the way of every punch.
     fn edit(&self, edit: impl FnOnce(&mut Notes, Moment) -> bool) {
-        let now = Moment::now();
-        let mut notes = self.notes();
-        let news = edit(&mut notes, now) | notes.conditions.settle(now);
-        drop(notes);
+        let news = edit(&mut self.notes(), Moment::now());
         if news {
             self.0.changed.send_modify(|count| *count += 1);
         }

@@ -242,7 +242,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let port = |name: &str, carrier: Option<&str>| {
             fs::create_dir_all(folder.path().join(name)).unwrap();
-            carrier.map(|text| fs::write(folder.path().join(name).join("carrier"), text).unwrap());
+            if let Some(text) = carrier {
+                fs::write(folder.path().join(name).join("carrier"), text).unwrap();
+            }
         };
         port("lo", Some("1\n"));
         assert_eq!(ports_below(folder.path()), Some((0, 0)));

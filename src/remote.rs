@@ -136,8 +136,9 @@ pub struct Remote {
     told: mpsc::Sender<(String, String)>,
     progress: mpsc::Receiver<(String, String)>,
     doors: Doors,
-    /// Signatures that are looked at, and refusals that are answered.
+    /// Signatures that are looked at, trust lists, and refusals that are answered.
     checks: Bucket,
+    lists: Bucket,
     refusals: Bucket,
     refused: Refused,
     /// Audit entries that no checkpoint has told of.
@@ -182,6 +183,7 @@ impl Remote {
             progress,
             doors: Doors::default(),
             checks: Bucket::new(100.0, 400.0),
+            lists: Bucket::new(1.0, 10.0),
             refusals: Bucket::new(5.0, 30.0),
             refused: Refused::default(),
             untold: Vec::new(),

@@ -54,6 +54,7 @@ mod disk;
 mod draft;
 mod export;
 mod group;
+mod history;
 mod index;
 mod intake;
 mod journal;
@@ -105,6 +106,7 @@ use self::{
 pub use self::{
     board::Committed,
     export::{Export, Exported, RawRecord, export},
+    history::{History, Sample, TerminalHistory, history},
     note::{Note, NoteKind},
     outbox::SpoolOutbox,
     proof::{LedgerProof, Proof, prove},

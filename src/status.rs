@@ -4,6 +4,7 @@ mod incidents;
 mod judge;
 pub mod lines;
 mod numbers;
+mod trust;
 
 use std::{path::PathBuf, sync::Arc, time::Instant};
 

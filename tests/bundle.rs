@@ -92,6 +92,8 @@ async fn a_bundle_tells_everything_and_nobody() {
     assert!(alive["logs.jsonl"].contains("gateway started"), "{}", alive["logs.jsonl"]);
     assert!(json("doctor.json")["findings"].as_array().unwrap().len() > 10);
     assert!(alive["config.toml"].contains("front-door") && alive["config.toml"].contains("***"));
+    assert!(alive["metrics.csv"].starts_with("at,"), "{}", alive["metrics.csv"]);
+    assert!(json("incidents.json").is_array());
     for name in ["conditions.json", "audit.json", "versions.json"] {
         assert!(alive.contains_key(name), "{name}");
     }

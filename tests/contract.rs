@@ -34,9 +34,12 @@ use tokio::{
     time::sleep,
 };
 
+/// Topic, payload and when it came.
+type Came = (String, Vec<u8>, Instant);
+
 /// Everything that came, as it came.
 #[derive(Clone, Default)]
-struct Heard(Arc<Mutex<Vec<(String, Vec<u8>, Instant)>>>);
+struct Heard(Arc<Mutex<Vec<Came>>>);
 
 impl Heard {
     /// Listens to every gateway, and comes again when the broker does.
@@ -65,7 +68,7 @@ impl Heard {
         heard
     }
 
-    fn all(&self) -> Vec<(String, Vec<u8>, Instant)> {
+    fn all(&self) -> Vec<Came> {
         self.0.lock().unwrap().clone()
     }
 
@@ -105,7 +108,7 @@ fn fits(pattern: &str, topic: &str) -> bool {
 }
 
 /// Everything that is wrong with what was heard.
-fn faults(heard: &[(String, Vec<u8>, Instant)]) -> (Vec<String>, BTreeMap<String, usize>) {
+fn faults(heard: &[Came]) -> (Vec<String>, BTreeMap<String, usize>) {
     let contract = contract();
     let (mut faults, mut counts) = (Vec::new(), BTreeMap::<String, usize>::new());
     let mut times: BTreeMap<&str, Vec<Instant>> = BTreeMap::new();

@@ -7,7 +7,7 @@ mod support;
 
 use std::fs;
 
-use driver_zk::sim::{Fault, Harm};
+use driver_zk::sim::{Fault, Harm, Model, Simulator};
 use office::{Office, order, run};
 use punchgate::{
     audit,
@@ -99,6 +99,24 @@ async fn a_support_engineer_sees_mends_and_proves_over_the_broker_alone() {
         assert!(kinds.iter().any(|it| it.0 == kind && it.1 == what), "{kind} {what}: {kinds:?}");
     }
     assert!(!fs::read_to_string(state.join("audit/00000001.log")).unwrap().contains("\"1024\""), "a person is there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_incident_is_acknowledged_from_afar_by_whoever_signed() {
+    let Some(mut office) = Office::open().await else { return };
+    office.simulator = Simulator::start(Model::default(), 0).await.unwrap();
+    let open = |report: &Value| report["open"][0]["number"].is_u64();
+    let report = office.watcher.until_document("incident/terminal-offline", open).await;
+    let number = format!("number={}", report["open"][0]["number"]);
+    let take = ["sz-03", "incident.acknowledge", &number, "--reason", "TICKET-1"];
+    let taken = office.successful("wang", &take).await;
+    assert_eq!((&taken["acknowledged"]["by"], &taken["acknowledged"]["how"]), (&json!("wang"), &json!("command")));
+    let theirs = |report: &Value| report["open"][0]["acknowledged"]["by"] == "wang";
+    office.watcher.until_document("incident/terminal-offline", theirs).await;
+    let (again, well) = office.remote("li", &take).await;
+    assert!(!well && again["error"].as_str().unwrap().contains("wang has acknowledged it"), "{again}");
+    let (none, well) = office.remote("li", &["sz-03", "incident.acknowledge", "number=99", "--reason", "x"]).await;
+    assert!(!well && none["error"].as_str().unwrap().contains("no open incident 99"), "{none}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -76,6 +76,10 @@ async fn everything_that_is_said_is_in_the_contract() {
     };
     office.publish("trust", &list.sign(&root).bytes(), true).await;
     // A hundred entries, and the newest are sent away. Younger orders than the start would need a challenge.
+    // Something goes wrong, and has a clock from then on.
+    fs::write(office.daemon.config(), fs::read_to_string(office.daemon.config()).unwrap() + "[nonsense]\n").unwrap();
+    office.daemon.signal(Signal::HUP);
+    office.watcher.until_document("incident/config-rejected", |it| it.is_object()).await;
     tokio::time::sleep(std::time::Duration::from_secs(6)).await;
     let (key, mut connection) = (office.key("wang"), office.connect(&[]).await);
     for ticket in 1..=60 {

@@ -141,6 +141,22 @@ pub enum Command {
         after_long_help = "Examples:\n  punchgate remote sz-03 health\n  punchgate remote sz-03 reconcile front-door --reason \"TICKET-12: punches of Monday\"\n  punchgate remote sz-03 terminal.unlock front-door seconds=5 --reason \"fire drill\""
     )]
     Remote(super::remote::RemoteArgs),
+    /// Put a period on one page: availability, delays, clocks, gaps, capacity, incidents against their targets
+    ///
+    /// Reads the state folder only, and asks a running daemon for what stands on no disk (firmware). The page holds everything it
+    /// shows, so that it can be sent and printed; with --json the same figures for programs.
+    #[command(
+        after_long_help = "Examples:\n  punchgate report --out report.html\n  punchgate report --from 2026-11-01 --to 2026-12-01 --lang zh --out november.html\n  punchgate report --json | jq .terminals"
+    )]
+    Report(ReportArgs),
+    /// Watch all gateways of a tenant on one screen, worst first
+    ///
+    /// Needs no key to look, only a broker's user that may read `state`, `health` and `incident`; with your key, `a` acknowledges an
+    /// incident, signed. Into a pipe it prints one look; with --json everything that is wrong, changes or is over, as it happens.
+    #[command(
+        after_long_help = "Examples:\n  punchgate watch\n  punchgate watch --filter \"high sz-\"\n  punchgate watch --json | jq -c 'select(.row.severity == \"high\")'\n  punchgate watch --once"
+    )]
+    Watch(WatchArgs),
     /// What was asked of this gateway from afar and on site, chained by hashes; the daemon may run or not
     Audit {
         #[command(subcommand)]
@@ -376,6 +392,46 @@ pub struct BundleArgs {
 pub enum Language {
     En,
     Zh,
+}
+
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// From then on: 30d, 2026-11-01 [default: 30 days before the end]
+    #[arg(long, value_name = "TIME", value_parser = words::instant)]
+    pub from: Option<jiff::Timestamp>,
+    /// Up to then [default: now]
+    #[arg(long, value_name = "TIME", value_parser = words::instant)]
+    pub to: Option<jiff::Timestamp>,
+    /// A file, readable by you alone [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Language of the page [default: as LANG says]
+    #[arg(long, value_name = "LANGUAGE", value_enum)]
+    pub lang: Option<Language>,
+    /// The same figures as one JSON object
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub disk: DiskArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct WatchArgs {
+    /// Your key, broker and gateways, as for `punchgate remote` [default: ~/.config/punchgate/remote.toml]
+    #[arg(long, value_name = "FILE")]
+    pub profile: Option<PathBuf>,
+    /// Only what holds all these words: names, codes, severities
+    #[arg(long, value_name = "WORDS")]
+    pub filter: Option<String>,
+    /// Language of the words [default: as LANG says]
+    #[arg(long, value_name = "LANGUAGE", value_enum)]
+    pub lang: Option<Language>,
+    /// Look once and leave
+    #[arg(long)]
+    pub once: bool,
+    /// Print JSON, one object a line: what is wrong, what changed, what is over
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -21,7 +21,6 @@ pub(super) fn bundle(args: &BundleArgs, out: &mut Out) -> Result<u8, Failure> {
     let config = args.config.clone();
     let made = block_on(async {
         let report = doctor::examine(&Examination { config: config.clone(), terminal: None }).await;
-        // Whoever keeps more, as a history of figures, gives it along here: `more`.
         let given = Given { doctor: json!(report), log: args.log.clone(), ..Given::default() };
         bundle::make(&config, given).await.map_err(|error| Failure::failed(format!("it cannot be made: {error}"), ""))
     })?;

@@ -16,8 +16,8 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use tokio::time::{Instant, timeout};
 
-pub(super) use args::RemoteArgs;
-use args::{ApproveArgs, KeygenArgs, RemoteCommand, SendArgs};
+use args::{ApproveArgs, KeygenArgs, RemoteCommand};
+pub(super) use args::{RemoteArgs, SendArgs};
 use line::{Line, NotSigned};
 
 use super::{FAILED, Failure, OK, out::Out, out::harmless};
@@ -281,9 +281,14 @@ fn show_end(response: &Response, json: bool, out: &mut Out) -> Result<u8, Failur
     Ok(if response.standing == Standing::Successful { OK } else { FAILED })
 }
 
-/// The profile, and the private key that it names.
-fn open(profile: &Option<PathBuf>) -> Result<(Profile, PrivateKey), Failure> {
-    let path = match profile {
+/// Signs an order and follows it to its end, for whoever has no runtime of his own at work.
+pub(super) fn send_now(args: &SendArgs, out: &mut Out) -> Result<u8, Failure> {
+    block_on(send(args, out))
+}
+
+/// The profile, from the named file or the usual one.
+pub(super) fn profile(named: &Option<PathBuf>) -> Result<Profile, Failure> {
+    let path = match named {
         Some(path) => path.clone(),
         None => {
             let home = env::var_os("XDG_CONFIG_HOME").map(PathBuf::from);
@@ -291,7 +296,12 @@ fn open(profile: &Option<PathBuf>) -> Result<(Profile, PrivateKey), Failure> {
             home.unwrap_or_default().join("punchgate/remote.toml")
         }
     };
-    let profile = config::profile(&path)?;
+    Ok(config::profile(&path)?)
+}
+
+/// The profile, and the private key that it names.
+fn open(named: &Option<PathBuf>) -> Result<(Profile, PrivateKey), Failure> {
+    let profile = profile(named)?;
     let key = private_key(&profile.key_file)?;
     Ok((profile, key))
 }

@@ -199,6 +199,13 @@ conditions! {
             / "某条打卡超过服务器允许的大小，保留在网关磁盘上；其余打卡正常发送。",
         mend: "Raise the broker's maximum packet size." / "请调大服务器的最大报文长度。",
     }
+    TrustListEnds = "trust-list-ends", Low, after 60 s, clears after 0 s, explained by [] {
+        title: "No trust list, or one that ends" / "没有操作人员名单，或名单即将到期",
+        text: "Who may order something from afar stands in a list that the roots of this config sign. Without one nobody may; when it ends, only what reads or can be undone is taken. Punches are not concerned."
+            / "谁可以远程下命令，写在由本配置中的根密钥签名的名单里。没有名单则谁也不能；到期后只接受只读和可恢复的命令。打卡不受影响。",
+        mend: "Let the holders of the roots make, sign and send a newer list: punchgate remote trust, docs/remote-support.md."
+            / "请根密钥持有人制作、签名并发送更新的名单：punchgate remote trust，见 docs/zh/remote-support.md。",
+    }
     CertificateExpires = "certificate-expires", Low, after 0 s, clears after 0 s, explained by [CertificateExpiresSoon, CertificateEnds] {
         title: "Certificate about to end" / "证书即将到期",
         text: "When it has ended, the broker will not let this gateway in." / "证书到期后，服务器将拒绝本网关连接。",

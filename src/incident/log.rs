@@ -25,6 +25,8 @@ pub(super) struct Log {
     waiting: Vec<Vec<u8>>,
     /// How much of the last line is there is not known.
     broken: bool,
+    /// The folder knows the file's name for sure.
+    named: bool,
 }
 
 fn dir(state_dir: &Path) -> PathBuf {
@@ -108,9 +110,8 @@ impl Log {
             // What a crash left of the last line.
             file.set_len(whole)?;
         }
-        file.sync_all()?;
-        File::open(&dir)?.sync_all()?;
-        Ok((Self { dir, file, waiting: Vec::new(), broken: false }, kept))
+        // A start has no time for the disk: nothing is synced before the first line, and then the folder is too.
+        Ok((Self { dir, file, waiting: Vec::new(), broken: false, named: false }, kept))
     }
 
     /// Adds lines, with those that wait. What the disk does not take waits for the next time.
@@ -143,6 +144,10 @@ impl Log {
         }
         self.file.write_all(&self.waiting.concat())?;
         self.file.sync_data()?;
+        if !self.named {
+            File::open(&self.dir)?.sync_all()?;
+            self.named = true;
+        }
         self.waiting.clear();
         self.broken = false;
         Ok(())

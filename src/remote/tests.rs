@@ -531,7 +531,6 @@ async fn a_trust_list_is_taken_when_it_is_newer_and_holds_ever_after() {
     };
     let give = async |room: &mut Room, payload: &[u8], retain| {
         let topic = "punchgate/1/acme/sz-03/trust".to_owned();
-        room.remote.checks = Bucket::new(1e9, 1e9);
         room.remote.take(Message { topic, payload: payload.to_vec(), retain }).await;
     };
     let may = async |room: &mut Room, who: &str| {

@@ -27,7 +27,7 @@ const NEAR: usize = 4;
 const ASIDE: i64 = 86_400_000;
 
 /// Goes once through the journal; `each` sees every record of it.
-fn walk(state_dir: &Path, mut each: impl FnMut(Position, &Record<'_>)) -> io::Result<usize> {
+pub(super) fn walk(state_dir: &Path, mut each: impl FnMut(Position, &Record<'_>)) -> io::Result<usize> {
     let dir = state_dir.join("journal");
     let (mut unreadable, mut last) = (0, 0);
     // Without the store's id nothing of any file can be read.

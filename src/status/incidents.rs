@@ -33,8 +33,7 @@ pub fn incidents(sources: &Sources) -> BTreeMap<String, IncidentReport> {
         // A code of another version has no words here.
         let kind = Code::ALL.iter().map(|it| it.kind()).find(|kind| kind.code == code);
         let words = |of: fn(&crate::health::ConditionKind) -> Words| {
-            kind.map(|kind| of(kind))
-                .map_or_else(Default::default, |it| health::Words { en: it.en.into(), zh: it.zh.into() })
+            kind.map(of).map_or_else(Default::default, |it| health::Words { en: it.en.into(), zh: it.zh.into() })
         };
         let report = IncidentReport {
             at: Timestamp::now(),

@@ -9,7 +9,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{Sources, hours_left};
+use super::{Sources, hours_left, trust::trust_list_ends};
 use crate::{
     courier::{LinkState, LinkStatus},
     health::{Code, Health},
@@ -54,6 +54,8 @@ pub fn judge(sources: &Sources) {
         }
     }
     judge_losses(&sources.health, &status);
+    let ends = trust_list_ends(&sources.policy.borrow(), Timestamp::now().as_second());
+    sources.health.set(Code::TrustListEnds, None, ends);
 }
 
 /// Everything that is judged, as it was when one looked.

@@ -27,7 +27,6 @@ impl Hands {
                 progress.tell("the doctor looks");
                 let report = doctor::examine(&Examination { config: config.clone(), terminal: None }).await;
                 progress.tell("the journal is verified, and all is packed");
-                // Whoever keeps more, as a history of figures, gives it along here: `more`.
                 let given = Given { doctor: json!(report), ..Given::default() };
                 let made = bundle::make(&config, given).await;
                 let made = Arc::new(made.map_err(|error| Failed::Plainly(format!("it cannot be made: {error}")))?);
