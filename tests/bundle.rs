@@ -102,7 +102,7 @@ async fn a_bundle_tells_everything_and_nobody() {
     daemon.kill();
     let text = fs::read_to_string(daemon.config()).unwrap();
     let url = format!("mqtts://u:{SECRET}@localhost:1");
-    let text = text.replace("[mqtt]\n", &format!("[mqtt]\npassword = \"4711-0815\"\n")).replacen(
+    let text = text.replace("[mqtt]\n", "[mqtt]\npassword = \"4711-0815\"\n").replacen(
         "mqtts://",
         "mqtts://u:MarkerSecret@",
         1,

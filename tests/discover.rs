@@ -51,9 +51,7 @@ async fn a_terminal_of_each_protocol_is_found_and_its_block_is_taken() {
     let board = uhppote::Simulator::start(uhppote::Model::default(), 0).await.unwrap();
     let listen = free_address();
     let _pushes = push::PushTerminal::start(push::Model::new("FOUND00002", listen));
-    for terminal in [&clock] {
-        terminal.punch("1001");
-    }
+    clock.punch("1001");
     workshop.punch(0, 1002);
     board.swipe(1003);
     let modbus_port = turnstile.address().rsplit(':').next().unwrap().to_owned();

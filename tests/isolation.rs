@@ -32,9 +32,9 @@ async fn whatever_a_terminal_does_those_of_other_drivers_are_served() {
         for ill in 0..NAMES.len() {
             everyone.harm(ill, illness).await;
             for _ in 0..3 {
-                for at in 0..NAMES.len() {
-                    punched[at] += 1;
-                    everyone.punch(at, 1000 + punched[at]);
+                for (at, count) in punched.iter_mut().enumerate() {
+                    *count += 1;
+                    everyone.punch(at, 1000 + *count);
                 }
             }
             let what = format!("all others' punches are on disk while {} is {illness:?}", NAMES[ill]);

@@ -12,7 +12,7 @@ use std::{io, net::SocketAddr};
 
 use async_trait::async_trait;
 use driver_api::Raw;
-use jiff::{Zoned, civil::DateTime, tz::TimeZone};
+use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use rand::{RngExt, rngs::StdRng};
 
 use self::{
@@ -150,7 +150,7 @@ fn serial(index: u16) -> String {
 
 /// A wall clock that is right, for terminals that have none of their own: that of whoever stands before them.
 fn wall(zone: &TimeZone) -> DateTime {
-    let local = Zoned::now().with_time_zone(zone.clone()).datetime();
+    let local = zone.to_datetime(Timestamp::now());
     local.with().subsec_nanosecond(0).build().expect("a whole second is a time")
 }
 
