@@ -18,6 +18,7 @@ use std::{
 
 use data_encoding::HEXLOWER;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -30,12 +31,13 @@ const FILE_BYTES: u64 = 1 << 20;
 const KEPT: Duration = Duration::from_secs(180 * 86_400);
 
 /// One line.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
     /// From 1, without gaps.
     pub n: u64,
     /// By our clock, as it was then.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub at: Timestamp,
     /// As in `command`, `outcome`, `refused`.
     pub kind: String,
@@ -57,6 +59,25 @@ impl Entry {
         let hash = Self::hash_of(prev, self.n, self.at, &self.kind, &self.data);
         self.prev == HEXLOWER.encode(prev) && self.hash == HEXLOWER.encode(&hash)
     }
+}
+
+/// The newest lines, as they are sent away: the payload of an envelope on the topic `audit`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "Checkpoint")]
+pub struct Checkpoint {
+    pub v: u8,
+    pub gateway: String,
+    pub tenant: String,
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub at: Timestamp,
+    /// Number of the first line in it, and of the last.
+    pub first: u64,
+    pub last: u64,
+    /// The hash before the first line, and the one of the last.
+    pub prev: String,
+    pub head: String,
+    pub entries: Vec<Entry>,
 }
 
 /// The log at work. Cheap to clone.

@@ -5,16 +5,21 @@
 mod args;
 mod ask;
 mod audit;
+mod bundle;
 mod check;
+mod discover;
 mod doctor;
 mod exit;
+mod incidents;
 mod journal;
 mod out;
 mod papers;
 mod remote;
+mod report;
 mod table;
 #[cfg(test)]
 mod tests;
+mod watch;
 mod why;
 mod words;
 
@@ -41,7 +46,10 @@ pub fn run(command: Command) -> Result<u8, Failure> {
         Command::Terminals(args) => ask::terminals(&args, &mut out),
         Command::Punches(args) => ask::punches(&args, &mut out),
         Command::Conditions(args) => ask::conditions(&args, &mut out),
+        Command::Incidents(args) => incidents::incidents(&args, &mut out),
+        Command::Discover(args) => discover::discover(&args, &mut out),
         Command::Doctor(args) => doctor::doctor(&args, &mut out),
+        Command::Bundle(args) => bundle::bundle(&args, &mut out),
         Command::Why(args) => why::why(&args, &mut out),
         Command::Reconcile(args) => ask::reconcile(&args, &mut out),
         Command::Journal { command: JournalCommand::Verify(args) } => journal::verify_command(&args, &mut out),
@@ -51,6 +59,8 @@ pub fn run(command: Command) -> Result<u8, Failure> {
         Command::Journal { command: JournalCommand::Repair(args) } => journal::repair_command(&args, &mut out),
         Command::Journal { command: JournalCommand::Acknowledge(args) } => ask::acknowledge(&args, &mut out),
         Command::Remote(args) => remote::remote(&args, &mut out),
+        Command::Report(args) => report::report(&args, &mut out),
+        Command::Watch(args) => watch::watch(&args, &mut out),
         Command::Audit { command } => audit::audit(&command, &mut out),
         Command::Completions { shell } => papers::completions(shell, &mut out),
         Command::Man { dir } => papers::man(&dir),

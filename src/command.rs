@@ -16,6 +16,7 @@ mod strict;
 mod table;
 #[cfg(test)]
 mod tests;
+mod trust;
 
 pub use authority::{Operator, Policy, Refusal, Role};
 pub use envelope::{ENVELOPE_LIMIT, Envelope, Malformed, Purpose, SIGNATURES_LIMIT, sha256};
@@ -23,7 +24,8 @@ pub use freshness::{CHALLENGE_LIFE, Challenges, Moment, is_fresh};
 pub use key::{KeyError, KeyId, PrivateKey, PublicKey};
 pub use order::{Order, is_uuid7, new_id};
 pub use response::{Response, Standing};
-pub use table::{About, CHALLENGE, COMMANDS, Class, Spec, Trust, find};
+pub use table::{About, CANCEL, CHALLENGE, COMMANDS, Class, Spec, Trust, find};
+pub use trust::{Listed, Roots, TrustList, Untrusted};
 
 use serde_json::Value;
 
@@ -38,7 +40,7 @@ pub fn order_in(envelope: &Envelope) -> Result<(Order, &'static Spec), Refusal> 
 /// Arguments for the audit log: what may say who somebody is, is left out.
 pub fn without_persons(args: &serde_json::Map<String, Value>) -> Value {
     let masked = |(name, value): (&String, &Value)| {
-        let masked = matches!(name.as_str(), "person" | "user" | "card" | "text");
+        let masked = matches!(name.as_str(), "person" | "user" | "name" | "card" | "text");
         (name.clone(), if masked { Value::from("***") } else { value.clone() })
     };
     Value::Object(args.iter().map(masked).collect())

@@ -7,15 +7,17 @@ mod afar;
 mod certificate;
 mod commands;
 mod gateway;
+mod groups;
 mod lines;
 mod mqtt;
 mod places;
 mod profile;
 mod size;
 mod spool;
+mod watching;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fmt, fs,
     path::{Path, PathBuf},
     sync::Arc,
@@ -26,12 +28,13 @@ use jiff::tz::TimeZone;
 use toml::{Table, Value};
 
 use crate::{
-    command::Policy, courier::CourierSettings, drivers::PlannedLine, mqtt::MqttSettings, spool::SpoolSettings,
+    command::Policy, courier::CourierSettings, drivers::PlannedLine, health::HealthSettings, incident::Targets,
+    metrics::MetricsSettings, mqtt::MqttSettings, spool::SpoolSettings,
 };
 
-pub use afar::{Afar, masked};
+pub use afar::{Afar, masked, secrets};
 pub use places::{Places, SYSTEM_SOCKET, places};
-pub use profile::{Profile, profile};
+pub use profile::{Profile, operators, profile};
 pub use size::Size;
 
 /// Where the config lies unless somebody says otherwise.
@@ -43,6 +46,13 @@ pub struct Config {
     pub spool: SpoolSettings,
     pub mqtt: MqttSettings,
     pub courier: CourierSettings,
+    /// What this site says of itself.
+    pub health: HealthSettings,
+    /// In which time incidents should be resolved.
+    pub targets: Targets,
+    pub metrics: MetricsSettings,
+    /// Terminals that share a switch, a host or a bus, as their addresses tell, by its name.
+    pub groups: BTreeMap<String, BTreeSet<String>>,
     /// Who may order what from afar.
     pub policy: Policy,
     /// As it stands in the file, with what was set from afar laid over it.
@@ -138,6 +148,9 @@ fn assemble(table: Table, folder: Arc<Path>, drivers: &'static [Kind], problems:
     let client_id = ids.as_ref().map_or_else(String::new, |(tenant, id)| format!("punchgate-{tenant}-{id}"));
     let mqtt = mqtt::read(section(&mut file, "mqtt", &folder, problems), client_id, problems);
     let spool = spool::read(section(&mut file, "spool", &folder, problems), problems);
+    let health = watching::health(section(&mut file, "health", &folder, problems), problems);
+    let targets = watching::incidents(section(&mut file, "incidents", &folder, problems), problems);
+    let metrics = watching::metrics(section(&mut file, "metrics", &folder, problems), problems);
     let zone = gateway.as_ref().map_or(TimeZone::UTC, |gateway| gateway.zone.clone());
     let plan = lines::plan(&mut file, &folder, &zone, drivers, problems);
     let names = plan.terminals.iter().map(|terminal| terminal.name.clone()).collect();
@@ -160,7 +173,23 @@ fn assemble(table: Table, folder: Arc<Path>, drivers: &'static [Kind], problems:
     };
     let (terminals, lines) = (plan.terminals, plan.lines);
     let (warnings, keys) = (vec![], BTreeSet::new());
-    Some(Config { gateway, spool, mqtt, courier, policy, table, terminals, lines, warnings, keys })
+    let groups = groups::of(&table);
+    Some(Config {
+        gateway,
+        spool,
+        mqtt,
+        courier,
+        health,
+        targets,
+        metrics,
+        groups,
+        policy,
+        table,
+        terminals,
+        lines,
+        warnings,
+        keys,
+    })
 }
 
 /// Takes a table of the file; an absent one is empty, so that its missing keys are told one by one.

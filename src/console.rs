@@ -15,10 +15,16 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
-use crate::inquiry::{Question, Silence, Trail};
+use crate::{
+    incident::Incident,
+    inquiry::{Question, Silence, Trail},
+};
 
 pub use ask::{Answers, AskError, ask};
-pub use lines::{ConditionLine, Link, OwnClock, PunchLine, Queue, Status, TerminalCount, TerminalLine, headline};
+pub use lines::{
+    ConditionLine, ConditionWords, Link, LogLine, OwnClock, PunchLine, Queue, Status, TerminalCount, TerminalLine,
+    headline,
+};
 pub use server::{Console, OpenError, PATH_LIMIT};
 
 /// What may be asked.
@@ -47,6 +53,17 @@ pub enum Request {
     /// Is it usual that this terminal is silent?
     Silence {
         terminal: String,
+    },
+    /// The newest lines of the log, INFO and above.
+    Logs,
+    /// Incidents that are open; with `all` every one there ever was, oldest first.
+    Incidents {
+        all: bool,
+    },
+    /// Somebody on site looks after an incident.
+    AcknowledgeIncident {
+        number: u64,
+        by: String,
     },
     /// The losses of this terminal, or of all, are known.
     Acknowledge {
@@ -87,6 +104,7 @@ pub enum Answer {
     Terminal(Box<TerminalLine>),
     Punch(Box<PunchLine>),
     Condition(Box<ConditionLine>),
+    Log(Box<LogLine>),
     /// What came of a reconcile, as the driver tells it.
     Outcome(serde_json::Value),
     Trail(Box<Trail>),
@@ -95,6 +113,7 @@ pub enum Answer {
         /// How the terminal stands, in words.
         now: Vec<String>,
     },
+    Incident(Box<Incident>),
     /// So many lost numbers are known now.
     Acknowledged(u64),
     /// So many punches were left out here, because the asker read too slowly. They are not lost, only not shown.
@@ -142,6 +161,14 @@ pub trait Desk: Send + Sync + 'static {
 
     /// And how the terminal stands now, in words.
     async fn silence(&self, terminal: &str) -> Result<(Silence, Vec<String>), Failed>;
+
+    /// The newest lines of the log, oldest first.
+    async fn logs(&self) -> Vec<LogLine>;
+
+    /// Open ones, or all; oldest first.
+    async fn incidents(&self, all: bool) -> Result<Vec<Incident>, Failed>;
+
+    async fn acknowledge_incident(&self, number: u64, by: &str) -> Result<Incident, Failed>;
 
     /// Tells how many lost numbers are known from now on.
     async fn acknowledge(&self, terminal: Option<&str>) -> Result<u64, Failed>;

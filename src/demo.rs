@@ -49,7 +49,7 @@ use view::View;
 pub struct Settings {
     /// How long people punch; without it, until a signal comes.
     pub duration: Option<Duration>,
-    pub terminals: u16,
+    pub cast: Cast,
     /// Take the broker away in the middle.
     pub outage: bool,
     /// Harm the terminals' lines.
@@ -58,6 +58,15 @@ pub struct Settings {
     pub keep: Option<PathBuf>,
     /// The summary as JSON, alone on standard output.
     pub json: bool,
+}
+
+/// Which terminals stand in it.
+#[derive(Debug, Clone, Copy)]
+pub enum Cast {
+    /// So many of ZKTeco's, of different kinds in turn.
+    InTurn(u16),
+    /// One for each driver there is.
+    OfEachDriver,
 }
 
 /// Between two looks.
@@ -77,7 +86,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<bool> {
         "Starting a broker with TLS, simulated terminals and the gateway between them, all on this machine alone.",
     )?;
     let stage = tokio::select! {
-        stage = Stage::set(settings.terminals, settings.keep.as_deref()) => stage?,
+        stage = Stage::set(settings.cast, settings.keep.as_deref()) => stage?,
         () = signals.next() => return Ok(false),
     };
     view.say(&format!("{}\nCtrl-C ends it, with a summary.\n", stage.how_to_look_in()))?;

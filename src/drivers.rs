@@ -1,6 +1,6 @@
 //! The list of drivers: one line each.
 
-use driver_api::{Kind, Line};
+use driver_api::{Finder, Kind, Line};
 
 /// Every driver there is. Its name in a config is `Kind::name`.
 pub const DRIVERS: &[Kind] = &[
@@ -11,6 +11,16 @@ pub const DRIVERS: &[Kind] = &[
     driver_uhppote::KIND,
     driver_zk::KIND,
     driver_zk_push::KIND,
+];
+
+/// How terminals are found that nobody told us of.
+pub const FINDERS: &[Finder] = &[
+    driver_anviz::FINDER,
+    driver_modbus::FINDER,
+    driver_uhppote::discover::FINDER,
+    driver_zk::FINDER,
+    driver_zk::FINDER_UDP,
+    driver_zk_push::FINDER,
 ];
 
 /// A line as the config planned it.

@@ -1,10 +1,13 @@
 //! The gateway: builds the parts, joins them, closes them.
 
 mod acts;
+mod caretaker;
 mod desk;
 mod door;
 mod publisher;
 mod reload;
+mod traces;
+mod watchdog;
 
 use std::{
     fs, io,
@@ -20,6 +23,7 @@ use anyhow::Context;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::Mutex,
+    task::JoinHandle,
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
@@ -28,46 +32,64 @@ use tracing::{error, info, warn};
 use crate::{
     audit::Audit,
     clock::Clock,
-    command::PrivateKey,
+    command::{PrivateKey, sha256},
     config::Config,
     console::Console,
     courier::{Courier, Inbox},
     health::Health,
+    incident::Incidents,
     inquiry::Standing,
     logging::Recent,
     mqtt,
     remote::{self, Remote},
-    spool::{Filter, Spool},
+    spool::{Filter, OpenError, Spool},
     status::{self, Sources},
     supervisor::Supervisor,
     wire::{self, suffix},
 };
 use acts::Hands;
+use caretaker::{Caretaker, Memory};
 use desk::FrontDesk;
 use door::Door;
 use publisher::Publisher;
 use reload::Reloader;
+use traces::Traces;
+use watchdog::watch_over;
 
 /// The destination that the courier serves.
 const MQTT: &str = "mqtt";
 /// Everything is closed in this time after SIGTERM, or given up: the journal holds it.
 const DRAIN: Duration = Duration::from_secs(4);
-/// How often the loops are looked at; the publisher turns each 15 s at least, and the unit waits for a minute.
-const WATCHDOG: Duration = Duration::from_secs(5);
+/// A store that is still opening is waited for so long after SIGTERM, to close it in order.
+const OPENING: Duration = Duration::from_secs(8);
 
 /// Runs until SIGTERM or SIGINT, or until somebody orders a restart from afar. `recent` are the newest lines of the log.
 pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Result<()> {
     let started = Instant::now();
+    // From here on nothing ends by a signal's default action.
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
     let settings = config.spool.clone();
-    let spool = tokio::task::spawn_blocking(move || Spool::open(&settings)).await?.context("cannot open the store")?;
+    let mut opening = tokio::task::spawn_blocking(move || Spool::open(&settings));
+    let opened = tokio::select! {
+        opened = &mut opening => opened?,
+        _ = terminate.recv() => return close_early(opening).await,
+        _ = interrupt.recv() => return close_early(opening).await,
+    };
+    let spool = opened.context("cannot open the store")?;
     spool.stands("", Standing::Started);
     let boots = boots(&config.gateway.state_dir);
     let health = Health::default();
+    health.set_groups(config.groups.clone());
+    let memory = Memory::recall(&health, &spool).await;
+    let incidents = Incidents::new(&config.gateway.state_dir, config.targets);
     let clock = Arc::new(Clock::default());
     if let Some((_, newest)) = spool.recent(Filter { limit: 1, ..Filter::default() }).await?.pop() {
         clock.passed(newest.stored);
     }
-    let door = Arc::new(Door::new(spool.clone(), health.clone(), clock.clone()));
+    let traces = Traces::default();
+    let door = Arc::new(Door::new(spool.clone(), health.clone(), clock.clone(), traces.clone()));
     door.set_zones(&config.terminals);
     let mut supervisor = Supervisor::new(door.clone(), health.clone());
 
@@ -79,10 +101,11 @@ pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Resul
     let client = Arc::new(mqtt::Client::new(config.mqtt.clone()));
     let outbox = Box::new(spool.outbox(MQTT));
     let (requests, inbox) = tokio::sync::mpsc::channel(remote::INBOX);
-    let asked = Inbox { filters: vec![suffix::REQUESTS.into()], messages: Some(requests) };
+    let asked = Inbox { filters: vec![suffix::REQUESTS.into(), suffix::TRUST.into()], messages: Some(requests) };
     let (courier, board, link) = Courier::new(config.courier.clone(), outbox, client, asked);
     board.state(wire::GatewayState::Starting, None);
     let (policy_set, policy) = tokio::sync::watch::channel(Arc::new(config.policy.clone()));
+    let (in_force, holds) = tokio::sync::watch::channel(Arc::new(config.policy.under(None, &config.gateway.id)));
     let sources = Sources {
         tenant: config.gateway.tenant.clone(),
         gateway: config.gateway.id.clone(),
@@ -92,11 +115,13 @@ pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Resul
         link: link.clone(),
         clock: clock.clone(),
         key: key.public(),
-        policy: policy.clone(),
+        policy: holds,
         boots,
         host: Arc::default(),
         state_dir: config.gateway.state_dir.clone(),
         min_free_bytes: config.spool.min_free_bytes,
+        site: config.health.clone(),
+        incidents,
     };
     board.set(suffix::BIRTH, wire::json(&status::birth(&sources)));
     let leaving = CancellationToken::new();
@@ -105,19 +130,34 @@ pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Resul
     let console = Console::open(&config.gateway.socket).await.context("cannot open the local socket")?;
     supervisor.apply(config.lines).await;
     let supervisor = Arc::new(Mutex::new(supervisor));
-    let reloader =
-        Arc::new(Reloader::new(&config.gateway, path, door.clone(), supervisor.clone(), policy_set, audit.clone())?);
-    let begun = serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "boots": boots });
+    let reloader = Arc::new(Reloader::new(
+        &config.gateway,
+        path.clone(),
+        door.clone(),
+        supervisor.clone(),
+        policy_set,
+        audit.clone(),
+    )?);
+    let running = std::fs::read(&path).map(|bytes| sha256(&bytes)).unwrap_or_default();
+    let begun = serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "boots": boots, "config": running });
     if let Err(error) = audit.tell("started", begun).await {
         error!(%error, "the audit log cannot be written: nothing is done from afar until it can");
     }
-    let hands =
-        Arc::new(Hands::new(sources.clone(), supervisor.clone(), reloader.clone(), board.clone(), recent, key.clone()));
+    let hands = Arc::new(Hands::new(
+        sources.clone(),
+        supervisor.clone(),
+        reloader.clone(),
+        board.clone(),
+        recent.clone(),
+        key.clone(),
+        traces,
+    ));
     let parts = remote::Parts {
         tenant: config.gateway.tenant.clone(),
         gateway: config.gateway.id.clone(),
         key,
         policy,
+        in_force,
         spool: spool.clone(),
         board: board.clone(),
         clock,
@@ -127,18 +167,34 @@ pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Resul
         started,
     };
     let remote = tokio::spawn(Remote::new(parts).run());
-    let desk = Arc::new(FrontDesk::new(sources.clone(), supervisor.clone(), audit.clone()));
+    let desk = Arc::new(FrontDesk::new(sources.clone(), supervisor.clone(), audit.clone(), recent.clone()));
     let console_closing = CancellationToken::new();
     tokio::spawn(console.run(desk, console_closing.clone()));
     let published = Arc::<AtomicU64>::default();
     let publisher = tokio::spawn(Publisher::new(sources.clone(), board.clone()).run(published.clone()));
-    let watchdog = tokio::spawn(watch_over(sources.clone(), published));
+    let (beat, store) = (sources.link.clone(), spool.clone());
+    let watchdog = tokio::spawn(watch_over(
+        move || [beat.borrow().beat, published.load(Ordering::Relaxed)],
+        move || {
+            let store = store.clone();
+            async move { store.is_alive().await }
+        },
+        || tell_systemd(&[sd_notify::NotifyState::Watchdog]),
+    ));
+    let caretaker = Caretaker {
+        sources: sources.clone(),
+        supervisor: supervisor.clone(),
+        board: board.clone(),
+        recent,
+        config: path,
+        memory,
+    };
+    let caretaker = tokio::spawn(caretaker.run());
+    let looked_at = sources.clone();
+    tokio::spawn(caretaker::serve_numbers(looked_at, config.metrics.clone(), console_closing.clone()));
 
     tell_systemd(&[sd_notify::NotifyState::Ready]);
     info!(gateway = config.gateway.id, version = env!("CARGO_PKG_VERSION"), "gateway started");
-    let mut hangup = signal(SignalKind::hangup())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
     loop {
         tokio::select! {
             // A bad file is a condition, and has been logged.
@@ -151,6 +207,8 @@ pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Resul
 
     tell_systemd(&[sd_notify::NotifyState::Stopping]);
     info!("gateway closing");
+    caretaker.abort();
+    Memory::keep_last(&sources.health, &spool).await;
     let stopped = std::mem::replace(&mut *supervisor.lock().await, Supervisor::new(door, health));
     stopped.stop().await;
     publisher.abort();
@@ -168,18 +226,16 @@ pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Resul
     Ok(())
 }
 
-/// Pings systemd's watchdog only while every vital loop makes progress: store, courier, publisher.
-async fn watch_over(sources: Sources, published: Arc<AtomicU64>) {
-    let mut before = (0, 0);
-    loop {
-        tokio::time::sleep(WATCHDOG).await;
-        let now = (sources.link.borrow().beat, published.load(Ordering::Relaxed));
-        let alive = timeout(WATCHDOG, sources.spool.is_alive()).await == Ok(true);
-        if alive && now.0 != before.0 && now.1 != before.1 {
-            tell_systemd(&[sd_notify::NotifyState::Watchdog]);
-            before = now;
-        }
+/// Told to stop while the store opens, which may have a whole journal to read after a power cut. What is read by then is
+/// kept where that does not take long; otherwise the store is left as a crash leaves it, which loses nothing.
+async fn close_early(opening: JoinHandle<Result<Spool, OpenError>>) -> anyhow::Result<()> {
+    tell_systemd(&[sd_notify::NotifyState::Stopping]);
+    info!("gateway closing before its store was open");
+    match timeout(OPENING, opening).await {
+        Ok(opened) => opened?.context("cannot open the store")?.close().await,
+        Err(_) => warn!("the store did not open in time to be closed in order"),
     }
+    Ok(())
 }
 
 fn tell_systemd(news: &[sd_notify::NotifyState<'_>]) {

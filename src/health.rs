@@ -3,22 +3,38 @@
 //! One shared notebook. Drivers' reports and the supervisor write into it through the gateway; whoever shows health
 //! (the topics, the local command line, systemd) reads snapshots. It holds facts and conditions, publishes nothing itself.
 
+mod engine;
+mod firmware;
+mod hours;
 mod registry;
 mod terminal;
+#[cfg(test)]
+mod tests;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use driver_api::{Clock, Report, Trouble};
 use jiff::Timestamp;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use tracing::info;
 
+pub use engine::Kept;
+use engine::{Engine, Key, Moment};
+pub use firmware::{FLAWS, Flaw, flaws_of};
 pub use registry::{Code, ConditionKind, Severity, Words};
 pub use terminal::{TerminalHealth, TerminalState};
+
+/// What a site says of itself that health is judged by.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HealthSettings {
+    /// A file that each backup touches, and how old it may be.
+    pub backup: Option<(PathBuf, Duration)>,
+}
 
 /// The shared notebook. Cheap to clone.
 #[derive(Clone)]
@@ -32,16 +48,9 @@ struct Inner {
 #[derive(Default)]
 struct Notes {
     terminals: BTreeMap<String, TerminalHealth>,
-    conditions: BTreeMap<(Code, Option<String>), Raised>,
-}
-
-/// A condition as it was raised.
-#[derive(Debug, Clone)]
-struct Raised {
-    since: Timestamp,
-    /// For how long it has lasted: the wall clock may jump.
-    started: Instant,
-    cause: String,
+    conditions: Engine,
+    /// When people punch at each terminal.
+    hours: BTreeMap<String, hours::Hours>,
 }
 
 /// A named thing that is wrong now.
@@ -64,41 +73,25 @@ impl Default for Health {
 impl Health {
     /// Something is wrong from now on, until [`Health::clear`]. Raised again, only its cause is renewed.
     pub fn raise(&self, code: Code, subject: Option<&str>, cause: impl Into<String>) {
-        let cause = cause.into();
-        self.edit(|notes| {
-            let raised = notes.conditions.entry((code, subject.map(str::to_owned))).or_insert_with(|| Raised {
-                since: Timestamp::now(),
-                started: Instant::now(),
-                cause: String::new(),
-            });
-            let news = raised.cause != cause;
-            raised.cause = cause;
-            news
-        });
+        let (key, cause) = (key(code, subject), cause.into());
+        self.edit(|notes, now| notes.conditions.raise(key, cause, now));
     }
 
-    /// That is over, or was never so.
+    /// That is over, or was never so. What comes and goes is held for a while.
     pub fn clear(&self, code: Code, subject: Option<&str>) {
-        self.edit(|notes| notes.conditions.remove(&(code, subject.map(str::to_owned))).is_some());
+        let key = key(code, subject);
+        self.edit(|notes, now| notes.conditions.clear(&key, now));
     }
 
     /// That is over for everybody whom it was about.
     pub fn clear_all(&self, code: Code) {
-        self.edit(|notes| {
-            let before = notes.conditions.len();
-            notes.conditions.retain(|(other, _), _| *other != code);
-            notes.conditions.len() != before
-        });
+        self.edit(|notes, now| notes.conditions.clear_those(|(other, _)| *other == code, now));
     }
 
     /// That is over for everybody who is not one of these.
     pub fn keep(&self, code: Code, wanted: impl Fn(&str) -> bool) {
-        self.edit(|notes| {
-            let before = notes.conditions.len();
-            let over = |subject: &Option<String>| !subject.as_deref().is_some_and(&wanted);
-            notes.conditions.retain(|(other, subject), _| *other != code || !over(subject));
-            notes.conditions.len() != before
-        });
+        let over = |(other, subject): &Key| *other == code && !subject.as_deref().is_some_and(&wanted);
+        self.edit(|notes, now| notes.conditions.clear_those(over, now));
     }
 
     /// Raises or clears, as one looks at it.
@@ -111,47 +104,69 @@ impl Health {
 
     /// The conditions to be shown: those that have lasted long enough and are not explained by another one. Worst first.
     pub fn conditions(&self) -> Vec<Condition> {
-        let notes = self.notes();
-        let lasts =
-            |(code, _): &(Code, Option<String>), raised: &Raised| raised.started.elapsed() >= code.kind().shown_after;
-        let mut shown: Vec<Condition> = notes
-            .conditions
-            .iter()
-            .filter(|(key, raised)| lasts(key, raised) && !notes.explained(key))
-            .map(|((code, subject), raised)| Condition {
-                kind: code.kind(),
-                subject: subject.clone(),
-                since: raised.since,
-                cause: raised.cause.clone(),
-            })
-            .collect();
+        let mut notes = self.notes();
+        notes.conditions.settle(Moment::now());
+        let one = |(key, raised): (&Key, &engine::Raised)| {
+            let mut cause = raised.cause.clone();
+            match notes.conditions.returns(key) {
+                0 => {}
+                1 => cause += " (it came back once in the last hours)",
+                more => cause += &format!(" (it came back {more} times in the last hours)"),
+            }
+            Condition { kind: key.0.kind(), subject: key.1.clone(), since: raised.since, cause }
+        };
+        let mut shown: Vec<Condition> = notes.conditions.shown().map(one).collect();
         shown.sort_by_key(|condition| (condition.kind.severity, condition.since));
         shown
     }
 
-    /// When a condition that is still too young will have to be shown.
-    pub fn next_to_be_shown(&self) -> Option<Instant> {
-        let notes = self.notes();
-        let due = notes.conditions.iter().map(|((code, _), raised)| raised.started + code.kind().shown_after);
-        due.filter(|due| *due > Instant::now()).min()
+    /// When a condition will have to be shown, or is over, if nothing else happens.
+    pub fn next_change(&self) -> Option<Instant> {
+        self.notes().conditions.next_change(Moment::now())
+    }
+
+    /// Which terminals share a switch, a host or a bus, by its name: what happens to most of them at once is one thing.
+    pub fn set_groups(&self, groups: BTreeMap<String, BTreeSet<String>>) {
+        self.edit(|notes, _| {
+            notes.conditions.set_groups(groups);
+            true
+        });
+    }
+
+    /// What is to be remembered over a restart, by subject; empty is the gateway itself.
+    pub fn kept(&self) -> BTreeMap<String, Vec<Kept>> {
+        let mut notes = self.notes();
+        notes.conditions.settle(Moment::now());
+        notes.conditions.kept()
+    }
+
+    /// Takes back what was remembered: shown at once with its old `since`, and dropped if nobody raises it again.
+    pub fn restore(&self, subject: &str, kept: Vec<Kept>) {
+        self.edit(|notes, now| {
+            notes.conditions.restore(subject, kept, now);
+            true
+        });
     }
 
     /// Begins to know a terminal, or keeps what it knows of it.
     pub fn know(&self, name: &str, driver: &'static str, delivery: driver_api::Delivery) {
-        self.edit(|notes| {
+        self.edit(|notes, now| {
             let known = notes.terminals.get(name);
             if known.is_some_and(|known| known.driver == driver) {
                 return false;
             }
             notes.terminals.insert(name.to_owned(), TerminalHealth::new(driver, delivery));
+            let cause = format!("its driver {driver} has waited for it since {}", now.wall);
+            notes.conditions.raise(key(Code::TerminalNeverHeard, Some(name)), cause, now);
             true
         });
     }
 
     /// Forgets a terminal and all that was wrong with it.
     pub fn forget(&self, name: &str) {
-        self.edit(|notes| {
-            notes.conditions.retain(|(_, subject), _| subject.as_deref() != Some(name));
+        self.edit(|notes, _| {
+            notes.conditions.forget(name);
+            notes.hours.remove(name);
             notes.terminals.remove(name).is_some()
         });
     }
@@ -165,22 +180,36 @@ impl Health {
                 return self.unserved(name, TerminalState::Offline, Code::TerminalOffline, &why);
             }
             Report::Online => {
-                for code in Code::UNSERVED {
+                for code in Code::UNSERVED.iter().chain(&[Code::TerminalNeverHeard]) {
                     self.clear(*code, Some(name));
                 }
             }
             Report::Clock(clock) => self.judge_jump(name, clock),
             _ => {}
         }
+        let identity = matches!(report, Report::Identity { .. });
         let online = matches!(report, Report::Online);
         let mut news = false;
-        self.edit(|notes| {
+        self.edit(|notes, _| {
             news = notes.terminals.get_mut(name).is_some_and(|terminal| terminal.take(report));
             news
         });
         if online && news {
             info!(terminal = name, "terminal online");
         }
+        if identity {
+            self.judge_firmware(name);
+        }
+    }
+
+    /// Whether flaws of what a terminal runs are published.
+    fn judge_firmware(&self, name: &str) {
+        let Some(terminal) = self.notes().terminals.get(name).cloned() else { return };
+        let told = |flaw: &Flaw| format!("{}: {}; see {}", flaw.name, flaw.effect, flaw.source);
+        let told: Vec<String> = firmware::flaws(&terminal).map(told).collect();
+        let runs = terminal.firmware.or(terminal.model).unwrap_or_default();
+        let cause = (!told.is_empty()).then(|| format!("{runs}: {}", told.join("; ")));
+        self.set(Code::TerminalFirmwareFlawed, Some(name), cause);
     }
 
     /// Whether a terminal's clock moved by itself since it was last looked at.
@@ -211,25 +240,65 @@ impl Health {
             self.clear(*other, Some(name));
         }
         self.raise(code, Some(name), cause);
-        self.edit(|notes| notes.terminals.get_mut(name).is_some_and(|terminal| terminal.enter(state)));
+        self.edit(|notes, _| notes.terminals.get_mut(name).is_some_and(|terminal| terminal.enter(state)));
     }
 
     /// Why a terminal is not served, from the first moment on.
     pub fn unserved_by(&self, name: &str) -> Option<(Code, String)> {
         let notes = self.notes();
-        let subject = Some(name.to_owned());
         Code::UNSERVED.iter().find_map(|code| {
-            notes.conditions.get(&(*code, subject.clone())).map(|raised| (*code, raised.cause.clone()))
+            let raised = notes.conditions.get(&key(*code, Some(name)))?;
+            raised.is_so().then(|| (*code, raised.cause.clone()))
         })
     }
 
     /// A punch of this terminal became durable; `local` is what its clock said.
     pub fn punched(&self, name: &str, at: Timestamp) {
-        self.edit(|notes| {
+        self.edit(|notes, now| {
             let Some(terminal) = notes.terminals.get_mut(name) else { return false };
             terminal.last_punch = terminal.last_punch.max(Some(at));
+            let (hour, now) = (hours::hour(at), hours::hour(now.wall));
+            match notes.hours.get_mut(name) {
+                Some(hours) => hours.mark(hour, now),
+                None => notes.hours.entry(name.to_owned()).or_default().mark(hour, now),
+            }
             true
         });
+    }
+
+    /// People punched at this terminal in these hours since 1970, as its ledger tells.
+    pub fn punched_in(&self, name: &str, all: impl IntoIterator<Item = i64>) {
+        self.edit(|notes, now| {
+            let (kept, now) = (notes.hours.entry(name.to_owned()).or_default(), hours::hour(now.wall));
+            all.into_iter().for_each(|hour| kept.mark(hour, now));
+            false
+        });
+    }
+
+    /// Whether terminals are silent in hours in which they usually are not; asked now and then.
+    pub fn judge_silence(&self, now: Timestamp) {
+        let hour = hours::hour(now);
+        let verdicts: Vec<(String, bool, Option<hours::Unusual>)> = {
+            let notes = self.notes();
+            let of = |name: &String| notes.hours.get(name).cloned().unwrap_or_default();
+            let online = |it: &TerminalHealth| it.state == TerminalState::Online;
+            let one = |(name, it): (&String, &TerminalHealth)| {
+                let hours = of(name);
+                (name.clone(), hours.after(hour - 3), hours.unusual(hour).filter(|_| online(it)))
+            };
+            notes.terminals.iter().map(one).collect()
+        };
+        let silent = verdicts.iter().filter(|(_, _, unusual)| unusual.is_some()).count();
+        let busy = verdicts.iter().any(|(_, busy, _)| *busy);
+        // One of one is told of that one; many together are a holiday.
+        let all = (silent >= 3 && !busy).then(|| format!("{silent} terminals that are usually busy now are silent"));
+        self.set(Code::AllSilent, None, all);
+        for (name, _, unusual) in verdicts {
+            let cause = unusual.map(|hours::Unusual { hours, weeks, with }| {
+                format!("no punch for {hours} whole hours; in the same hours of {with} of the last {weeks} weeks there were some")
+            });
+            self.set(Code::TerminalSilent, Some(&name), cause);
+        }
     }
 
     /// All terminals, by name.
@@ -242,14 +311,15 @@ impl Health {
         self.0.changed.subscribe()
     }
 
-    /// Waits until a condition is due to be shown or `longest` is over.
+    /// Waits until a condition is due to be shown, or over, or `longest` has passed.
     pub async fn ripened(&self, longest: Duration) {
-        let due = self.next_to_be_shown().map_or(longest, |due| (due - Instant::now()).min(longest));
+        let due = self.next_change().map_or(longest, |due| due.saturating_duration_since(Instant::now()).min(longest));
         tokio::time::sleep(due).await;
     }
 
-    fn edit(&self, edit: impl FnOnce(&mut Notes) -> bool) {
-        let news = edit(&mut self.notes());
+    /// Conditions settle when somebody looks: this is in the way of every punch.
+    fn edit(&self, edit: impl FnOnce(&mut Notes, Moment) -> bool) {
+        let news = edit(&mut self.notes(), Moment::now());
         if news {
             self.0.changed.send_modify(|count| *count += 1);
         }
@@ -273,13 +343,8 @@ fn jumped(before: Clock, now: Clock) -> Option<i64> {
     (moved.saturating_abs().saturating_sub(doubt) > JUMP && !right).then_some(moved)
 }
 
-impl Notes {
-    /// Whether something else that is wrong explains this.
-    fn explained(&self, (code, subject): &(Code, Option<String>)) -> bool {
-        code.kind().explained_by.iter().any(|cause| {
-            self.conditions.contains_key(&(*cause, None)) || self.conditions.contains_key(&(*cause, subject.clone()))
-        })
-    }
+fn key(code: Code, subject: Option<&str>) -> Key {
+    (code, subject.map(str::to_owned))
 }
 
 impl Code {
@@ -290,115 +355,5 @@ impl Code {
             .copied()
             .find(|code| code.kind().code == trouble.code())
             .expect("every trouble has a condition: a test goes through all of them")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use driver_api::Delivery;
-
-    use super::*;
-
-    #[test]
-    fn every_trouble_of_a_driver_has_a_condition() {
-        for trouble in Trouble::ALL {
-            assert_eq!(Code::of(*trouble).kind().code, trouble.code());
-        }
-    }
-
-    #[test]
-    fn every_condition_says_what_to_do_in_both_languages() {
-        for code in Code::ALL {
-            let kind = code.kind();
-            for text in [kind.title, kind.text, kind.mend] {
-                assert!(!text.en.is_empty() && !text.zh.is_empty(), "{}", kind.code);
-            }
-            assert!(kind.code.chars().all(|c| c.is_ascii_lowercase() || c == '-') && kind.code.len() <= 40);
-        }
-    }
-
-    #[test]
-    fn a_condition_keeps_its_since_and_takes_the_latest_cause() {
-        let health = Health::default();
-        health.raise(Code::DiskFull, None, "first");
-        let since = health.conditions()[0].since;
-        health.raise(Code::DiskFull, None, "second");
-        let shown = health.conditions();
-        assert_eq!((shown.len(), shown[0].since, shown[0].cause.as_str()), (1, since, "second"));
-        health.clear(Code::DiskFull, None);
-        assert_eq!(health.conditions(), []);
-    }
-
-    #[test]
-    fn a_young_condition_is_not_shown_yet() {
-        let health = Health::default();
-        health.raise(Code::TerminalOffline, Some("front-door"), "no route");
-        assert_eq!(health.conditions(), []);
-        assert!(health.next_to_be_shown().is_some());
-    }
-
-    #[test]
-    fn the_cause_hides_its_consequences() {
-        let health = Health::default();
-        health.raise(Code::TerminalClockOff, Some("front-door"), "26 years behind");
-        health.raise(Code::TerminalClockOff, Some("canteen"), "2 hours ahead");
-        assert_eq!(health.conditions().len(), 2);
-        health.raise(Code::TerminalClockUnset, Some("front-door"), "it is the year 2000 there");
-        let shown: Vec<_> = health.conditions().into_iter().map(|c| (c.kind.code, c.subject)).collect();
-        assert_eq!(
-            shown,
-            [
-                ("terminal-clock-unset", Some("front-door".to_owned())),
-                ("terminal-clock-off", Some("canteen".to_owned()))
-            ]
-        );
-    }
-
-    #[test]
-    fn a_clock_that_jumps_is_told_until_it_is_set_right_or_has_been_steady() {
-        let health = Health::default();
-        health.know("front-door", "zk", Delivery::Logged);
-        let look = |skew| {
-            let clock = Clock { skew_ms: Some(skew), err_ms: Some(500), how: driver_api::ClockSource::Probed };
-            health.report("front-door", Report::Clock(clock));
-            health.conditions().iter().any(|it| it.kind.code == "terminal-clock-jumped")
-        };
-        assert!(!look(200) && !look(30_000) && !look(59_000), "a drift is no jump");
-        assert!(look(3_600_000), "an hour at once is one");
-        assert!(look(3_600_100), "and is told for a while");
-        assert!(!look(100), "until somebody sets it right");
-        assert!(look(-86_400_000));
-        let long_ago = Instant::now().checked_sub(STEADY).unwrap();
-        health.edit(|notes| {
-            notes.conditions.values_mut().for_each(|raised| raised.started = long_ago);
-            true
-        });
-        assert!(!look(-86_400_000), "or it has been steady");
-    }
-
-    #[test]
-    fn a_terminal_that_comes_back_is_well_again() {
-        let health = Health::default();
-        health.know("front-door", "zk", Delivery::Logged);
-        health.unserved("front-door", TerminalState::Refused, Code::TerminalRefuses, "wrong key");
-        assert_eq!(health.conditions().len(), 1);
-        health.report("front-door", Report::Online);
-        assert_eq!(health.conditions(), []);
-        assert_eq!(health.terminals()["front-door"].state, TerminalState::Online);
-    }
-
-    #[test]
-    fn one_terminal_of_a_line_may_be_away() {
-        let health = Health::default();
-        health.know("turnstile-1", "modbus", Delivery::Acked);
-        health.report("turnstile-1", Report::Delivery(Delivery::Link));
-        health.report("turnstile-1", Report::Online);
-        health.report("turnstile-1", Report::Offline { why: "no answer from unit 3".into() });
-        let known = health.terminals()["turnstile-1"].clone();
-        assert_eq!((known.state, known.delivery), (TerminalState::Offline, Delivery::Link));
-        assert!(health.next_to_be_shown().is_some(), "the condition is raised, and young");
-        health.report("turnstile-1", Report::Online);
-        assert!(health.next_to_be_shown().is_none());
-        assert_eq!(health.terminals()["turnstile-1"].state, TerminalState::Online);
     }
 }

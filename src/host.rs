@@ -1,8 +1,11 @@
 //! What the machine and this process are doing, as the kernel tells it. What it does not tell is `None`.
 
+mod time_server;
+
 use std::{
     collections::VecDeque,
     fs,
+    os::unix::fs::MetadataExt,
     path::Path,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime},
@@ -24,6 +27,7 @@ struct Seen {
     /// CPU time used so far, and the share of a core since the look before.
     cpu: Option<(Instant, Duration)>,
     cpu_percent: Option<f64>,
+    clock_source: Option<(Instant, Option<String>)>,
     /// Punches stored so far.
     punches: VecDeque<(Instant, u64)>,
 }
@@ -55,6 +59,16 @@ impl Host {
     /// This process's share of one core since the last look but one.
     pub fn cpu_percent(&self) -> Option<f64> {
         self.seen().cpu_percent
+    }
+
+    /// What keeps the clock, as [`clock_source`] found it less than half a minute ago.
+    pub fn clock_source(&self) -> Option<String> {
+        let mut seen = self.seen();
+        let young = |(at, _): &(Instant, _)| at.elapsed() < Duration::from_secs(30);
+        if !seen.clock_source.as_ref().is_some_and(young) {
+            seen.clock_source = Some((Instant::now(), clock_source()));
+        }
+        seen.clock_source.as_ref().and_then(|(_, source)| source.clone())
     }
 
     /// For how long `bytes` last at the pace of the last hour; `None` while there is no pace.
@@ -103,13 +117,67 @@ pub fn temperature_c() -> Option<f64> {
     degrees.map(|thousandths| thousandths / 1000.0).reduce(f64::max)
 }
 
+/// Memory that programs can still have, and all there is, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Memory {
+    pub available: u64,
+    pub total: u64,
+}
+
+pub fn memory() -> Option<Memory> {
+    memory_in(&fs::read_to_string("/proc/meminfo").ok()?)
+}
+
+fn memory_in(text: &str) -> Option<Memory> {
+    let kilobytes = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+        line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()
+    };
+    Some(Memory { available: kilobytes("MemAvailable")? << 10, total: kilobytes("MemTotal")? << 10 })
+}
+
+/// How far the flash memory under a folder is used up, in percent of the writes it was made for; in steps of ten, as eMMC tells it.
+pub fn wear_percent(folder: &Path) -> Option<u8> {
+    let device = fs::metadata(folder).ok()?.dev();
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    wear_below(&fs::canonicalize(format!("/sys/dev/block/{major}:{minor}")).ok()?)
+}
+
+/// The same from the place of a disk or of one of its partitions in sysfs.
+fn wear_below(block: &Path) -> Option<u8> {
+    let told = [Some(block), block.parent()].into_iter().flatten();
+    let text = told.filter_map(|place| fs::read_to_string(place.join("device/life_time")).ok()).next()?;
+    // One number for each kind of its cells: 0x01 is up to a tenth used, 0x0b is beyond its end.
+    let steps = text.split_whitespace().filter_map(|step| u8::from_str_radix(step.strip_prefix("0x")?, 16).ok());
+    steps.filter(|step| (1..=11).contains(step)).max().map(|step| (step - 1) * 10)
+}
+
+/// Network ports of this machine that have a link, and all it has; the loopback is none.
+pub fn ports() -> Option<(usize, usize)> {
+    ports_below(Path::new("/sys/class/net"))
+}
+
+fn ports_below(folder: &Path) -> Option<(usize, usize)> {
+    let (mut up, mut all) = (0, 0);
+    for entry in fs::read_dir(folder).ok()? {
+        let entry = entry.ok()?;
+        if entry.file_name() == "lo" {
+            continue;
+        }
+        all += 1;
+        // A port that is switched off does not let its carrier be read.
+        up += usize::from(fs::read_to_string(entry.path().join("carrier")).is_ok_and(|text| text.trim() == "1"));
+    }
+    Some((up, all))
+}
+
 /// The battery clock of this machine.
 const RTC: &str = "/sys/class/rtc/rtc0/since_epoch";
 
-/// `ntp` when systemd-timesyncd has set the clock since the boot (other services leave no such mark), `rtc` when there is
-/// a battery clock from which it was set at the boot.
+/// `ntp` when a time server keeps the clock (systemd-timesyncd, chronyd, ntpd), `rtc` when there is a battery clock from
+/// which it was set at the boot.
 pub fn clock_source() -> Option<String> {
-    let (ntp, rtc) = (Path::new("/run/systemd/timesync/synchronized").exists(), Path::new(RTC).exists());
+    let (ntp, rtc) = (time_server::keeps_clock(), Path::new(RTC).exists());
     if ntp { Some("ntp".into()) } else { rtc.then(|| "rtc".into()) }
 }
 
@@ -125,7 +193,7 @@ fn offset_ms(rtc: &str, now: Duration) -> Option<f64> {
 }
 
 /// User and system time, from fields 14 and 15 of the kernel's line; the name before them may hold spaces.
-fn cpu_time() -> Option<Duration> {
+pub fn cpu_time() -> Option<Duration> {
     let text = fs::read_to_string("/proc/self/stat").ok()?;
     let mut fields = text.rsplit_once(')')?.1.split_whitespace().skip(11);
     let ticks = fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;
@@ -144,6 +212,47 @@ mod tests {
         assert!(cpu_time().is_some());
         assert!(disk_used_percent(Path::new("/")).is_some_and(|percent| (0.0..=100.0).contains(&percent)));
         assert!(load().is_some());
+    }
+
+    #[test]
+    fn memory_is_what_can_still_be_had() {
+        let text = "MemTotal:        1000 kB\nMemFree:   5 kB\nMemAvailable:     300 kB\n";
+        assert_eq!(memory_in(text), Some(Memory { available: 300 << 10, total: 1000 << 10 }));
+        assert_eq!(memory_in("MemTotal: 1000 kB\n"), None);
+        assert!(memory().is_some_and(|it| it.available <= it.total && it.total > 0));
+    }
+
+    #[test]
+    fn the_wear_of_an_emmc_is_that_of_its_worst_cells() {
+        let folder = tempfile::tempdir().unwrap();
+        let (disk, part) = (folder.path().join("mmcblk0"), folder.path().join("mmcblk0/mmcblk0p1"));
+        fs::create_dir_all(disk.join("device")).unwrap();
+        fs::create_dir_all(&part).unwrap();
+        assert_eq!(wear_below(&part), None);
+        for (text, percent) in
+            [("0x02 0x0a\n", Some(90)), ("0x01 0x01", Some(0)), ("0x00 0x00", None), ("0x0b", Some(100))]
+        {
+            fs::write(disk.join("device/life_time"), text).unwrap();
+            assert_eq!((wear_below(&part), wear_below(&disk)), (percent, percent), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_port_has_a_link_or_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let port = |name: &str, carrier: Option<&str>| {
+            fs::create_dir_all(folder.path().join(name)).unwrap();
+            if let Some(text) = carrier {
+                fs::write(folder.path().join(name).join("carrier"), text).unwrap();
+            }
+        };
+        port("lo", Some("1\n"));
+        assert_eq!(ports_below(folder.path()), Some((0, 0)));
+        port("eth0", Some("0\n"));
+        port("eth1", None);
+        assert_eq!(ports_below(folder.path()), Some((0, 2)));
+        port("eth0", Some("1\n"));
+        assert_eq!(ports_below(folder.path()), Some((1, 2)));
     }
 
     #[test]

@@ -89,9 +89,12 @@ pub struct Around {
     pub after: Option<DateTime>,
     /// How it stood when that time began, and what changed in it; from this disk, so only as far back as that goes.
     pub standing: Vec<(Timestamp, Standing)>,
+    /// How it stood at the very moment, where that was noted.
+    #[serde(default)]
+    pub then: Option<Standing>,
     /// Raw records kept from that time on for a day that make no punch.
     pub set_aside: u64,
-    /// Numbers that were lost from the journal.
+    /// Numbers that are missing in the journal, whether it says so itself or not.
     pub lost: Vec<(u64, u64)>,
 }
 

@@ -7,17 +7,20 @@
 //!  8   main                                          arguments in, exit code out
 //!  7   demo                                          a broker, terminals and the gateway between them
 //!  6   gateway   cli                                 the parts joined; what people ask on the command line
-//!  5   doctor                                        what is wrong, from the ground up
+//!  5   doctor   bundle   discover                    what is wrong, from the ground up; all for support; who is there
 //!  4   config   status   supervisor   remote         one file, one view, one task per line, who is asked from afar
+//!  4   report                                        a period on one page
 //!  3   spool   courier   command                     the disk; the way to the broker; what is signed, and who may
 //!  2   outbox   wire   console                       what those two meet at; documents; the local socket
 //!  1   ledger   drivers   health   mqtt   audit      words and tools that know nobody here
-//!  1   logging   inquiry                             likewise; what is asked after a punch, and answered
+//!  1   logging   inquiry   metrics   incident        likewise; what is asked after a punch; numbers; what has a clock
+//!  1   fleet                                         what many gateways say, for who watches them
 //!  1   clock   host                                  the machine and its time
 //!  0   driver_api   driver_zk ...                    the door, and what is behind it: no sled, no MQTT, no config file
 //! ```
 
 pub mod audit;
+pub mod bundle;
 pub mod cli;
 pub mod clock;
 pub mod command;
@@ -26,17 +29,22 @@ pub mod console;
 pub mod courier;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod discover;
 pub mod doctor;
 pub mod drivers;
+pub mod fleet;
 pub mod gateway;
 pub mod health;
 pub mod host;
+pub mod incident;
 pub mod inquiry;
 pub mod ledger;
 pub mod logging;
+pub mod metrics;
 pub mod mqtt;
 pub mod outbox;
 pub mod remote;
+pub mod report;
 pub mod spool;
 pub mod status;
 pub mod supervisor;

@@ -1,6 +1,6 @@
 //! Arguments in, exit code out.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
 #[cfg(feature = "demo")]
@@ -40,7 +40,10 @@ fn prepare(args: &LogArgs) -> Result<logging::Recent, Failure> {
 /// Runs the gateway, or a demo of it, to its end.
 fn serve<T>(work: impl Future<Output = anyhow::Result<T>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Runtime::new().map_err(|error| failed(error.into()))?;
-    runtime.block_on(work).map_err(failed)
+    let done = runtime.block_on(work).map_err(failed);
+    // What still blocks was waited for already: a store that opens for long is left as a crash leaves it.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    done
 }
 
 fn failed(error: anyhow::Error) -> Failure {
@@ -49,8 +52,9 @@ fn failed(error: anyhow::Error) -> Failure {
 
 #[cfg(feature = "demo")]
 fn demo(args: cli::DemoArgs) -> Result<u8, Failure> {
-    let cli::DemoArgs { duration, terminals, outage, faults, keep, json, log: _ } = args;
-    let agreed = serve(demo::run(demo::Settings { duration, terminals, outage, faults, keep, json }))?;
+    let cli::DemoArgs { duration, terminals, all_drivers, outage, faults, keep, json, log: _ } = args;
+    let cast = if all_drivers { demo::Cast::OfEachDriver } else { demo::Cast::InTurn(terminals) };
+    let agreed = serve(demo::run(demo::Settings { duration, cast, outage, faults, keep, json }))?;
     Ok(if agreed { cli::OK } else { cli::FAILED })
 }
 

@@ -91,7 +91,7 @@ pub struct CertificatesEnd {
 #[derive(Debug, Clone)]
 pub struct Hello {
     pub will: Option<Message>,
-    /// Topic filters, QoS 1.
+    /// Topic filters; QoS 1 unless the client says otherwise.
     pub subscribe: Vec<String>,
 }
 

@@ -10,11 +10,14 @@
 
 mod book;
 mod gauge;
+mod judge;
 #[cfg(test)]
 mod tests;
+mod trust;
+mod upkeep;
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -27,15 +30,15 @@ use tokio::{
     task::JoinSet,
     time::{MissedTickBehavior, interval, timeout},
 };
+use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::{
     audit::{self, Audit},
     clock::Clock,
     command::{
-        CHALLENGE, CHALLENGE_LIFE, Challenges, Class, ENVELOPE_LIMIT, Envelope, KeyId, Malformed, Moment, Operator,
-        Order, Policy, PrivateKey, Purpose, Refusal, Response, Spec, Standing, find, is_fresh, is_uuid7, order_in,
-        results, sha256, without_persons,
+        CANCEL, CHALLENGE, CHALLENGE_LIFE, Challenges, Class, Envelope, KeyId, Order, Policy, PrivateKey, Purpose,
+        Response, Spec, Standing, find, results, sha256,
     },
     courier::Board,
     mqtt::Message,
@@ -44,6 +47,7 @@ use crate::{
 };
 use book::{Book, Page};
 use gauge::{Bucket, Doors, Refused};
+use trust::Trusted;
 
 /// Requests that wait; more are dropped by the courier.
 pub const INBOX: usize = 64;
@@ -54,13 +58,6 @@ const RESULT_LIMIT: usize = 64 << 10;
 const RESULT_KEPT: usize = 4 << 10;
 /// How often counts, checkpoints and the time are looked after.
 const TURN: Duration = Duration::from_secs(5);
-/// A checkpoint goes out after so many entries of the audit log, or so long.
-const CHECKPOINT_ENTRIES: usize = 100;
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(600);
-/// A step of our clock that is worth a line of the audit log, in seconds.
-const CLOCK_MOVED: i64 = 5;
-/// That time has passed is put on disk so often, where nothing else does it.
-const TIME_EVERY: Duration = Duration::from_secs(3600);
 
 /// Whoever does what was ordered: the gateway, or a double in tests.
 #[async_trait]
@@ -85,10 +82,16 @@ pub enum Failed {
 #[derive(Clone)]
 pub struct Progress {
     id: String,
+    by: String,
     to: mpsc::Sender<(String, String)>,
 }
 
 impl Progress {
+    /// The names of those who signed it.
+    pub fn by(&self) -> &str {
+        &self.by
+    }
+
     pub fn tell(&self, words: impl Into<String>) {
         // Whoever is too busy to hear of it hears of the end.
         let _ = self.to.try_send((self.id.clone(), words.into()));
@@ -100,7 +103,10 @@ pub struct Parts {
     pub tenant: String,
     pub gateway: String,
     pub key: Arc<PrivateKey>,
+    /// What the config says.
     pub policy: watch::Receiver<Arc<Policy>>,
+    /// What holds: with the operators of the trust list, where the config names roots.
+    pub in_force: watch::Sender<Arc<Policy>>,
     pub spool: Spool,
     pub board: Board,
     pub clock: Arc<Clock>,
@@ -118,16 +124,21 @@ pub struct Remote {
     challenges: Challenges,
     /// Whether it is known what earlier runs did. Until then only what looks is done.
     recovered: bool,
+    /// The trust list that was taken last.
+    trusted: Option<Trusted>,
+    /// The newest that was not: the broker sends it again only with the next connection, and the config may change before.
+    untrusted: Option<(Vec<u8>, String)>,
     /// The id of the command that began it, while it lasts.
     lockdown: Option<String>,
     acts: JoinSet<(Work, Result<Value, Failed>)>,
-    working: BTreeSet<String>,
+    working: BTreeMap<String, Doing>,
     /// Ids with words, from acts to their waiting askers.
     told: mpsc::Sender<(String, String)>,
     progress: mpsc::Receiver<(String, String)>,
     doors: Doors,
-    /// Signatures that are looked at, and refusals that are answered.
+    /// Signatures that are looked at, trust lists, and refusals that are answered.
     checks: Bucket,
+    lists: Bucket,
     refusals: Bucket,
     refused: Refused,
     /// Audit entries that no checkpoint has told of.
@@ -136,6 +147,13 @@ pub struct Remote {
     time_noted: Instant,
     /// When the clock was looked at last, by itself and by what only counts seconds.
     clock_seen: (Timestamp, Instant),
+}
+
+/// An order at work.
+struct Doing {
+    spec: &'static Spec,
+    /// Ends it.
+    end: CancellationToken,
 }
 
 /// An accepted order.
@@ -147,14 +165,6 @@ struct Work {
     keys: Vec<KeyId>,
 }
 
-/// A refused request, as far as it could be read.
-struct Turned {
-    refusal: Refusal,
-    id: Option<String>,
-    command: Option<String>,
-    by: Vec<String>,
-}
-
 impl Remote {
     pub fn new(parts: Parts) -> Self {
         let topics = Topics::new(&parts.tenant, &parts.gateway).expect("the config lets nothing but ids through");
@@ -164,13 +174,16 @@ impl Remote {
             topics,
             challenges: Challenges::default(),
             recovered: false,
+            trusted: None,
+            untrusted: None,
             lockdown: None,
             acts: JoinSet::new(),
-            working: BTreeSet::new(),
+            working: BTreeMap::new(),
             told,
             progress,
             doors: Doors::default(),
             checks: Bucket::new(100.0, 400.0),
+            lists: Bucket::new(1.0, 10.0),
             refusals: Bucket::new(5.0, 30.0),
             refused: Refused::default(),
             untold: Vec::new(),
@@ -189,8 +202,10 @@ impl Remote {
         if let Some(note) = self.parts.spool.noted(NoteKind::Time, "")? {
             self.parts.clock.passed(note.stored);
         }
+        self.recover_trust()?;
         self.end_what_was_cut_off().await?;
         self.recovered = true;
+        self.take_trust_again().await;
         self.judge_lockdown().await;
         Ok(())
     }
@@ -198,7 +213,7 @@ impl Remote {
     async fn end_what_was_cut_off(&mut self) -> Result<(), driver_api::NotStored> {
         for (id, mut page, stored) in self.book.all().await? {
             self.parts.clock.passed(stored);
-            if page.standing.is_final() || self.working.contains(&id) {
+            if page.standing.is_final() || self.working.contains_key(&id) {
                 continue;
             }
             // It was told to end us, and here we are again.
@@ -215,6 +230,7 @@ impl Remote {
         let mut turn = interval(TURN);
         turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut policy = self.parts.policy.clone();
+        self.renew_policy();
         if let Err(error) = self.recover().await {
             error!(%error, "it cannot be read which commands were done: nothing is done from afar until it can");
         }
@@ -228,7 +244,14 @@ impl Remote {
                 },
                 Some((id, words)) = self.progress.recv() => self.tell_progress(&id, words),
                 _ = turn.tick() => self.look_after().await,
-                Ok(()) = policy.changed() => self.judge_lockdown().await,
+                Ok(()) = policy.changed() => {
+                    // Roots may be others now, and what was taken under the old ones counts no more.
+                    if self.recover_trust().is_err() {
+                        self.renew_policy();
+                    }
+                    self.take_trust_again().await;
+                    self.judge_lockdown().await;
+                }
                 message = self.parts.inbox.recv() => match message {
                     Some(message) => self.take(message).await,
                     None => return,
@@ -239,142 +262,14 @@ impl Remote {
 
     async fn take(&mut self, message: Message) {
         let request = sha256(&message.payload);
+        if self.topics.suffix(&message.topic) == Some(suffix::TRUST) {
+            return self.take_trust(&message.payload, request).await;
+        }
         match self.judge(&message, &request).await {
             Ok(Some(work)) => self.begin(work).await,
             Ok(None) => {}
             Err(turned) => self.turn_away(*turned, request).await,
         }
-    }
-
-    /// `None`: it was answered before, and is answered again.
-    async fn judge(&mut self, message: &Message, request: &str) -> Result<Option<Work>, Box<Turned>> {
-        let topic_id = self.topics.suffix(&message.topic).and_then(|suffix| suffix.strip_prefix("request/"));
-        let topic_id = topic_id.filter(|id| is_uuid7(id)).map(str::to_owned);
-        let mut turned = Turned { refusal: Refusal::Busy, id: topic_id.clone(), command: None, by: vec![] };
-        let refuse = |turned: Turned, refusal| Err(Box::new(Turned { refusal, ..turned }));
-        if message.retain {
-            return refuse(turned, Refusal::Retained);
-        }
-        if message.payload.len() > ENVELOPE_LIMIT {
-            let long = Malformed::too_long(message.payload.len());
-            return refuse(turned, Refusal::Malformed(long));
-        }
-        let envelope = match Envelope::read(&message.payload, Purpose::Command) {
-            Ok(envelope) => envelope,
-            Err(malformed) => return refuse(turned, malformed.into()),
-        };
-        let (order, spec) = match order_in(&envelope) {
-            Ok(read) => read,
-            Err(refusal) => return refuse(turned, refusal),
-        };
-        turned.command = Some(order.command.clone());
-        if topic_id.as_ref() != Some(&order.id) {
-            return refuse(turned, Refusal::OtherTopic);
-        }
-        if (&order.tenant, &order.gateway) != (&self.parts.tenant, &self.parts.gateway) {
-            let Order { tenant, gateway, .. } = order;
-            return refuse(turned, Refusal::NotForUs { tenant, gateway });
-        }
-        let policy = self.parts.policy.borrow().clone();
-        let moment = self.moment();
-        let signers = match self.signers(&envelope, &policy, moment) {
-            Ok(signers) => signers,
-            Err(refusal) => return refuse(turned, refusal),
-        };
-        turned.by = signers.iter().map(|signer| signer.name.clone()).collect();
-        // An order that is known is not judged again: whoever asks twice gets the same answer.
-        match self.book.find(&order.id) {
-            Ok(Some(page)) if page.request == request => {
-                self.answer(&order.id, &page, None);
-                return Ok(None);
-            }
-            Ok(Some(_)) => return refuse(turned, Refusal::IdUsed),
-            Ok(None) => {}
-            Err(error) if spec.class != Class::Read => return refuse(turned, Refusal::NotStored(error.to_string())),
-            Err(_) => {}
-        }
-        if !self.recovered && spec.class != Class::Read {
-            return refuse(turned, Refusal::NotStored("it cannot be read which commands were done".into()));
-        }
-        if let Err(refusal) = policy.judge(spec, &order, &signers, self.lockdown.is_some()) {
-            return refuse(turned, refusal);
-        }
-        let keys: Vec<KeyId> = envelope.keys().collect();
-        let now = Instant::now();
-        if let Err(refusal) = is_fresh(spec, &order, &keys, &mut self.challenges, moment, now) {
-            return refuse(turned, refusal);
-        }
-        if spec.name == "terminal.unlock" && !self.doors.may_open(&order, now) {
-            return refuse(turned, Refusal::DoorRate);
-        }
-        if self.working.len() >= ACTS {
-            return refuse(turned, Refusal::Busy);
-        }
-        let work = Work { by: turned.by.clone(), order, spec, request: request.to_owned(), keys };
-        match self.accept(&work).await {
-            Ok(()) => Ok(Some(work)),
-            Err(refusal) => refuse(turned, refusal),
-        }
-    }
-
-    /// Everybody whose signature is on it, if all of them are right.
-    fn signers<'p>(
-        &mut self,
-        envelope: &Envelope,
-        policy: &'p Policy,
-        moment: Moment,
-    ) -> Result<Vec<&'p Operator>, Refusal> {
-        let mut signers = Vec::new();
-        for key in envelope.keys() {
-            signers.push(policy.operator(key).ok_or(Refusal::UnknownKey(key))?);
-        }
-        // Only for those who name a key that is known; the rest costs nothing.
-        if !self.checks.take(signers.len() as f64) {
-            return Err(Refusal::Busy);
-        }
-        for signer in &signers {
-            if !envelope.is_signed_by(&signer.key) {
-                return Err(Refusal::BadSignature(signer.name.clone()));
-            }
-            if signer.not_after <= moment.now.max(moment.floor) {
-                return Err(Refusal::KeyEnded(signer.name.clone()));
-            }
-        }
-        Ok(signers)
-    }
-
-    fn moment(&self) -> Moment {
-        Moment {
-            now: Timestamp::now().as_second(),
-            floor: self.parts.clock.floor(),
-            trusted: self.parts.clock.doubt().is_none(),
-            running: i64::try_from(self.parts.started.elapsed().as_secs()).unwrap_or(i64::MAX),
-        }
-    }
-
-    /// On disk when this returns, in the audit log and in the journal. What only looks is done on a full disk too.
-    async fn accept(&mut self, work: &Work) -> Result<(), Refusal> {
-        let Work { order, spec, request, by, .. } = work;
-        let reads = spec.class == Class::Read;
-        // They come by themselves before each other command, do nothing, and cannot be used twice.
-        if spec.name == CHALLENGE {
-            return Ok(());
-        }
-        let told = json!({
-            "id": order.id, "command": order.command, "terminal": order.terminal, "args": without_persons(&order.args),
-            "by": by, "reason": order.reason, "request": request, "challenged": order.challenge.is_some(),
-        });
-        if !self.audit("command", told).await && !reads {
-            return Err(Refusal::NotStored("the audit log cannot be written".into()));
-        }
-        let page = Page::accepted(order, request);
-        match self.book.write(&order.id, &page).await {
-            Err(error) if !reads => return Err(Refusal::NotStored(error.to_string())),
-            Err(error) => warn!(%error, "a command that only reads could not be written down"),
-            Ok(()) => self.parts.clock.passed(Timestamp::now()),
-        }
-        self.answer(&order.id, &page, None);
-        Ok(())
     }
 
     async fn begin(&mut self, work: Work) {
@@ -391,15 +286,24 @@ impl Remote {
             let outcome = self.lock_down(&work.order).await;
             return self.finish(work, outcome).await;
         }
-        self.working.insert(work.order.id.clone());
+        if spec.name == CANCEL {
+            let outcome = self.cancel(&work.order);
+            return self.finish(work, outcome).await;
+        }
+        let end = CancellationToken::new();
+        self.working.insert(work.order.id.clone(), Doing { spec, end: end.clone() });
         let page = Page { standing: Standing::Executing, ..Page::accepted(&work.order, &work.request) };
         self.answer(&work.order.id, &page, None);
-        let progress = Progress { id: work.order.id.clone(), to: self.told.clone() };
+        let (id, by) = (work.order.id.clone(), work.by.join("+"));
+        let progress = Progress { id, by, to: self.told.clone() };
         let acts = self.parts.acts.clone();
         self.acts.spawn(async move {
-            let outcome = timeout(spec.limit, acts.act(&work.order, progress)).await;
             let late = || Failed::Unknown(format!("it did not end within {} s", spec.limit.as_secs()));
-            (work, outcome.unwrap_or_else(|_| Err(late())))
+            let outcome = tokio::select! {
+                outcome = timeout(spec.limit, acts.act(&work.order, progress)) => outcome.unwrap_or_else(|_| Err(late())),
+                () = end.cancelled() => Err(Failed::Plainly("it was cancelled; what it did until then stays done".into())),
+            };
+            (work, outcome)
         });
     }
 
@@ -435,6 +339,21 @@ impl Remote {
         self.parts.acts.settled(&order, page.standing);
     }
 
+    /// Ends another order, whose own outcome follows.
+    fn cancel(&self, order: &Order) -> Result<Value, Failed> {
+        let crate::command::args::Cancel { command } = args(order)?;
+        match self.working.get(&command) {
+            Some(Doing { spec, end }) if spec.cancel => {
+                end.cancel();
+                Ok(json!(results::Cancelled { command }))
+            }
+            Some(Doing { spec, .. }) => {
+                Err(Failed::Plainly(format!("{} cannot be cancelled: it comes to its end elsewhere", spec.name)))
+            }
+            None => Err(Failed::Plainly("no order of this id is under way".into())),
+        }
+    }
+
     async fn lock_down(&mut self, order: &Order) -> Result<Value, Failed> {
         let id = self.lockdown.clone().unwrap_or_else(|| order.id.clone());
         let noted = self.parts.spool.note(NoteKind::Lockdown, "", id.clone().into_bytes()).await;
@@ -449,8 +368,8 @@ impl Remote {
 
     /// Ends a lockdown that the config names.
     async fn judge_lockdown(&mut self) {
-        let over = self.parts.policy.borrow().unlock.clone();
-        if self.lockdown.is_some() && self.lockdown == over {
+        let over = self.lockdown.clone().filter(|id| self.parts.in_force.borrow().unlock.contains(id));
+        if over.is_some() {
             match self.parts.spool.note(NoteKind::Lockdown, "", vec![]).await {
                 Ok(()) => {
                     info!(lockdown = over, "the lockdown is over");
@@ -462,28 +381,9 @@ impl Remote {
         }
     }
 
-    /// Counts it, tells the audit log of the first ones, and tells whoever sent it that it was refused.
-    async fn turn_away(&mut self, turned: Turned, request: String) {
-        let Turned { refusal, id, command, by } = turned;
-        let code = refusal.code();
-        if self.refused.count(code) {
-            let why = refusal.to_string();
-            let told = json!({ "id": id, "command": command, "by": by, "code": code, "why": why, "request": request });
-            self.audit("refused", told).await;
-            warn!(code, reason = why, "command refused");
-        }
-        if let Some(id) = id
-            && self.refusals.take(1.0)
-        {
-            let error = Some(Response::REFUSED.to_owned());
-            let page = Page { standing: Standing::Rejected, error, request, ..Page::default() };
-            self.answer(&id, &page, None);
-        }
-    }
-
     fn tell_progress(&mut self, id: &str, words: String) {
         if let Ok(Some(page)) = self.book.find(id)
-            && self.working.contains(id)
+            && self.working.contains_key(id)
         {
             self.answer(id, &Page { standing: Standing::Executing, ..page }, Some(words));
         }
@@ -518,48 +418,6 @@ impl Remote {
                 error!(%error, "the audit log cannot be written");
                 false
             }
-        }
-    }
-
-    async fn look_after(&mut self) {
-        if !self.recovered && self.recover().await.is_ok() {
-            info!("it is known again which commands were done");
-        }
-        let (wall, counted) = std::mem::replace(&mut self.clock_seen, (Timestamp::now(), Instant::now()));
-        let passed = i64::try_from(counted.elapsed().as_secs()).unwrap_or(i64::MAX);
-        let moved_s = Timestamp::now().as_second() - wall.as_second() - passed;
-        if moved_s.abs() >= CLOCK_MOVED {
-            self.audit("clock", json!({ "moved_s": moved_s, "before": wall })).await;
-        }
-        if let Some(counts) = self.refused.turn() {
-            self.audit("refused-more", json!({ "counts": counts })).await;
-        }
-        if self.time_noted.elapsed() >= TIME_EVERY && self.parts.clock.doubt().is_none() {
-            self.time_noted = Instant::now();
-            // The next hour will do as well.
-            if self.parts.spool.note(NoteKind::Time, "", vec![]).await.is_ok() {
-                self.parts.clock.passed(Timestamp::now());
-            }
-        }
-        self.untold.extend(self.parts.audit.take_fresh());
-        if self.untold.len() >= CHECKPOINT_ENTRIES
-            || (!self.untold.is_empty() && self.told_at.elapsed() >= CHECKPOINT_EVERY)
-        {
-            self.checkpoint();
-        }
-    }
-
-    /// Sends away what is new in the audit log, signed: from then on nobody here can change it unnoticed.
-    fn checkpoint(&mut self) {
-        self.told_at = Instant::now();
-        for part in std::mem::take(&mut self.untold).chunks(CHECKPOINT_ENTRIES) {
-            let (first, last) = (&part[0], &part[part.len() - 1]);
-            let told = json!({
-                "v": 1, "gateway": self.parts.gateway, "tenant": self.parts.tenant, "at": Timestamp::now(),
-                "first": first.n, "last": last.n, "prev": first.prev, "head": last.hash, "entries": part,
-            });
-            let envelope = Envelope::sign(&told, Purpose::Audit, &self.parts.key);
-            self.parts.board.send(suffix::AUDIT.into(), envelope.bytes());
         }
     }
 }

@@ -45,6 +45,7 @@
 
 mod board;
 mod catalogue;
+mod codes;
 mod committer;
 #[cfg(feature = "decoders")]
 pub mod decoders;
@@ -53,6 +54,7 @@ mod disk;
 mod draft;
 mod export;
 mod group;
+mod history;
 mod index;
 mod intake;
 mod journal;
@@ -66,6 +68,7 @@ mod ranges;
 mod recent;
 mod record;
 mod recovery;
+mod reindex;
 mod repair;
 mod replay;
 mod retention;
@@ -73,6 +76,7 @@ mod scanner;
 mod scrub;
 mod seen;
 mod segment;
+mod stand;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -102,6 +106,7 @@ use self::{
 pub use self::{
     board::Committed,
     export::{Export, Exported, RawRecord, export},
+    history::{History, Sample, TerminalHistory, history},
     note::{Note, NoteKind},
     outbox::SpoolOutbox,
     proof::{LedgerProof, Proof, prove},
@@ -109,7 +114,7 @@ pub use self::{
     recovery::OpenError,
     repair::{RepairError, RepairLoss, RepairReport, Rewritten, repair},
     status::{CommitTimes, Finding, FindingKind, LedgerStatus, OpenLoss, Queue, SpoolStatus, SpoolTrouble},
-    trace::{silence, trace},
+    trace::{punch_hours, silence, trace},
     verify::{Fault, LedgerReport, Missing, Recorded, Verdict, VerifyReport, verify},
 };
 use crate::{

@@ -1,8 +1,12 @@
 //! What the parts know, put together for those who look: topics, the local command line, systemd.
 
+mod incidents;
+mod judge;
 pub mod lines;
+mod numbers;
+mod trust;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Instant};
+use std::{path::PathBuf, sync::Arc, time::Instant};
 
 use jiff::Timestamp;
 use tokio::sync::watch;
@@ -12,15 +16,20 @@ use crate::{
     command::{COMMANDS, Class, Policy, PublicKey},
     courier::{LinkState, LinkStatus},
     drivers::{DRIVERS, find},
-    health::{Code, Condition, Health, Severity, TerminalState},
+    health::{Condition, Health, HealthSettings, Severity, TerminalState},
     host::{self, Host},
-    spool::{FindingKind, OpenLoss, Spool, SpoolStatus, SpoolTrouble},
+    incident::Incidents,
+    spool::{Spool, SpoolStatus},
     wire::{
         Birth, GatewayState,
         birth::{Driver, LedgerHead, Terminal},
         health as doc,
     },
 };
+
+pub use incidents::{incidents, seen};
+pub use judge::judge;
+pub use numbers::numbers;
 
 /// Lost ranges of a ledger that are told in `birth`.
 const LOST_TOLD: usize = 16;
@@ -45,67 +54,8 @@ pub struct Sources {
     pub state_dir: PathBuf,
     /// Punches are refused below it.
     pub min_free_bytes: u64,
-}
-
-/// Turns what spool and courier say of themselves into conditions.
-pub fn judge(sources: &Sources) {
-    let Sources { health, spool, link, .. } = sources;
-    let (mut full, mut failed) = (None, None);
-    for trouble in spool.troubles() {
-        match trouble {
-            SpoolTrouble::DiskFull(cause) => full = Some(cause),
-            other => failed = Some(other.to_string()),
-        }
-    }
-    health.set(Code::DiskFull, None, full);
-    health.set(Code::DiskFailed, None, failed);
-    let status = spool.status();
-    sources.host.look(status.ledgers.iter().map(|ledger| ledger.punches).sum());
-    let room = status.free_bytes.unwrap_or(u64::MAX);
-    let nearly = (room < sources.min_free_bytes.saturating_mul(2)).then(|| match hours_left(sources, &status) {
-        Some(hours) => format!("{} MiB are free, enough for {hours:.0} hours", room >> 20),
-        None => format!("{} MiB are free", room >> 20),
-    });
-    health.set(Code::DiskNearlyFull, None, nearly);
-    let findings = spool.findings();
-    let last = |kind| findings.iter().rev().find(|finding| finding.kind == kind).map(|finding| finding.text.clone());
-    health.set(Code::JournalDamaged, None, last(FindingKind::Damage));
-    judge_losses(health, &status);
-    health.set(Code::IndexRebuilt, None, last(FindingKind::IndexRebuilt));
-    health.set(Code::StoreRestored, None, last(FindingKind::Restored));
-    let link = link.borrow().clone();
-    let cause = link.cause.as_ref();
-    let words = |refuses| {
-        cause.filter(|cause| cause.refuses == refuses).map(|cause| format!("{}: {}", cause.broker, cause.words))
-    };
-    health.set(Code::BrokerUnreachable, None, words(false));
-    health.set(Code::BrokerRefuses, None, words(true).or_else(|| link.refusal.clone()));
-    let unsendable = (link.unsendable > 0).then(|| format!("{} punches are too large", link.unsendable));
-    health.set(Code::PunchUnsendable, None, unsendable);
-    let days = link.certificate_days().filter(|days| *days <= 30);
-    health.set(Code::ClockNotTrusted, None, sources.clock.doubt());
-    health.set(Code::CertificateExpires, None, days.map(|days| format!("{days} days left")));
-}
-
-/// Numbers that the journal lost, for each terminal: until somebody has taken note, or as many punches came again.
-fn judge_losses(health: &Health, status: &SpoolStatus) {
-    let mut told: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for ledger in &status.ledgers {
-        for loss in ledger.open_losses.iter().filter(|loss| loss.first <= loss.last) {
-            let OpenLoss { first, last, at, back } = loss;
-            let numbers = if first == last { first.to_string() } else { format!("{first} to {last}") };
-            let words = format!(
-                "punches {numbers} of ledger {} were found lost at {at}; {back} of {} have come again since",
-                ledger.ledger.begun,
-                last - first + 1
-            );
-            told.entry(&ledger.ledger.terminal).or_default().push(words);
-        }
-    }
-    health.keep(Code::PunchesLost, |terminal| told.contains_key(terminal));
-    for (terminal, words) in told {
-        health.raise(Code::PunchesLost, Some(terminal), words.join("; "));
-    }
+    pub site: HealthSettings,
+    pub incidents: Incidents,
 }
 
 /// Online, or degraded by what is wrong with the gateway itself.
@@ -274,7 +224,7 @@ fn process(sources: &Sources) -> doc::Process {
 
 fn machine(sources: &Sources) -> doc::Host {
     doc::Host {
-        clock_source: host::clock_source(),
+        clock_source: sources.host.clock_source(),
         clock_offset_ms: host::clock_offset_ms(),
         load: host::load(),
         disk_used_percent: host::disk_used_percent(&sources.state_dir),

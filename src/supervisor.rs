@@ -123,10 +123,22 @@ impl Supervisor {
         Ok(async move { outcome.await.unwrap_or_else(|_| Err(JobFailed::NoAnswer("the connection ended".into()))) })
     }
 
+    /// Whether a terminal's driver offers this.
+    pub fn offers(&self, terminal: &str, operation: &str) -> bool {
+        let line = self.running.values().find(|running| running.terminals.iter().any(|name| name == terminal));
+        line.is_some_and(|line| line.operations.contains(&operation))
+    }
+
     /// Ends the connection of a terminal's line and begins it anew. Whether there is such a terminal.
     pub fn restart(&self, terminal: &str) -> bool {
         let line = self.running.values().find(|running| running.terminals.iter().any(|name| name == terminal));
         line.map(|line| line.again.notify_one()).is_some()
+    }
+
+    /// Terminals whose line has ended although nobody told it to: it should be started again for ever.
+    pub fn ended(&self) -> Vec<String> {
+        let ended = self.running.values().filter(|running| running.task.is_finished());
+        ended.flat_map(|running| running.terminals.iter().cloned()).collect()
     }
 
     fn serves(&self, terminal: &str) -> bool {

@@ -5,6 +5,7 @@
 
 pub mod birth;
 pub mod health;
+pub mod incident;
 pub mod punches;
 mod schema;
 pub mod state;
@@ -62,6 +63,8 @@ pub mod suffix {
     pub const BIRTH: &str = "birth";
     pub const HEALTH: &str = "health";
     pub const AUDIT: &str = "audit";
+    /// The trust list of the fleet, for gateways whose config names its roots.
+    pub const TRUST: &str = "trust";
     /// Filter of all requests.
     pub const REQUESTS: &str = "request/+";
 
@@ -80,6 +83,10 @@ pub mod suffix {
 
     pub fn punch(terminal: &str) -> String {
         format!("punch/{terminal}")
+    }
+
+    pub fn incident(code: &str) -> String {
+        format!("incident/{code}")
     }
 
     pub fn terminal_health(terminal: &str) -> String {

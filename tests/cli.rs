@@ -40,6 +40,25 @@ medium  canteen: Terminal offline (terminal-offline), since 2026-11-20 08:58:31
 }
 
 #[test]
+fn conditions_are_told_in_the_language_that_is_asked_for() {
+    let office = Office::open();
+    let told = |language: &str| {
+        let output = run(program(&["conditions"]).arg("--socket").arg(office.socket()).env("LC_ALL", language));
+        printed(&output).0
+    };
+    assert_eq!(
+        told("zh_CN.UTF-8"),
+        "\
+medium  canteen: 考勤机离线（terminal-offline），自 2026-11-20 08:58:31
+        原因     no route to host
+        影响     可以打卡。
+        处理     检查网线。
+"
+    );
+    assert!(told("C.UTF-8").contains("mend   Check its cable."));
+}
+
+#[test]
 fn terminals_are_listed_aligned_and_what_they_send_stays_harmless() {
     assert_eq!(
         Office::open().ask(&["terminals"]),

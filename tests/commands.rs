@@ -17,6 +17,7 @@ struct Texts {
     nothing: &'static str,
     answers: &'static str,
     limit: &'static str,
+    cancel: &'static str,
     optional: &'static str,
     english: bool,
 }
@@ -46,6 +47,7 @@ const ENGLISH: Texts = Texts {
     nothing: "no arguments",
     answers: "Answers",
     limit: "Given up after",
+    cancel: "It can be cancelled.",
     optional: "may be left out",
     english: true,
 };
@@ -73,6 +75,7 @@ const CHINESE: Texts = Texts {
     nothing: "无",
     answers: "结果",
     limit: "超时",
+    cancel: "可终止（cancel）。",
     optional: "可省略",
     english: false,
 };
@@ -109,7 +112,8 @@ fn reference(texts: &Texts) -> String {
             let limit = spec.limit.as_secs();
             let (takes, answers) = (arguments(spec, texts), members(&result(spec)));
             writeln!(doc, "\n### `{}`\n\n{}: {takes}\n", spec.name, texts.takes).unwrap();
-            writeln!(doc, "{}: {answers}. {} {limit} s.", texts.answers, texts.limit).unwrap();
+            let cancel = if spec.cancel { format!(" {}", texts.cancel) } else { String::new() };
+            writeln!(doc, "{}: {answers}. {} {limit} s.{cancel}", texts.answers, texts.limit).unwrap();
         }
     }
     doc

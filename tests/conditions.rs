@@ -12,6 +12,7 @@ struct Language {
     severity: fn(Severity) -> &'static str,
     mend: &'static str,
     shown_after: fn(Duration) -> Option<String>,
+    clears_after: fn(Duration) -> Option<String>,
     consequence: fn(&str) -> String,
 }
 
@@ -28,13 +29,17 @@ in the words of whoever saw it.
 * **medium**: punches are safe but late, or one terminal is not served.
 * **low**: somebody should look at it some day.
 
-Codes never change their meaning. Made from `src/health/registry.rs` by `UPDATE_DOCS=1 cargo test --test conditions`; do not
+How it is decided what is shown, and what incidents are: [health.md](health.md). Codes never change their meaning. Made from `src/health/registry.rs` by `UPDATE_DOCS=1 cargo test --test conditions`; do not
 edit it by hand.
 ",
     of: |words| words.en,
     severity: Severity::name,
     mend: "What to do:",
     shown_after: |after| (!after.is_zero()).then(|| format!("Shown when it has lasted {} s.", after.as_secs())),
+    clears_after: |after| {
+        let held = "held longer each time that it comes back";
+        (!after.is_zero()).then(|| format!("Over when it has been well for {} s; {held}.", after.as_secs()))
+    },
     consequence: |codes| format!("Not shown while it is only the consequence of {codes}."),
 };
 
@@ -50,7 +55,7 @@ const CHINESE: Language = Language {
 * **medium（中）**：打卡安全但延迟，或某台考勤机未被服务。
 * **low（低）**：有空时应查看。
 
-代码的含义永不改变。本页由 `UPDATE_DOCS=1 cargo test --test conditions` 根据 `src/health/registry.rs` 生成，请勿手工修改。
+如何判断以及什么是故障，见 [health.md](health.md)。代码的含义永不改变。本页由 `UPDATE_DOCS=1 cargo test --test conditions` 根据 `src/health/registry.rs` 生成，请勿手工修改。
 ",
     of: |words| words.zh,
     severity: |severity| match severity {
@@ -60,6 +65,9 @@ const CHINESE: Language = Language {
     },
     mend: "处理方法：",
     shown_after: |after| (!after.is_zero()).then(|| format!("持续 {} 秒后显示。", after.as_secs())),
+    clears_after: |after| {
+        (!after.is_zero()).then(|| format!("恢复正常 {} 秒后解除；反复出现时保持时间逐次延长。", after.as_secs()))
+    },
     consequence: |codes| format!("若只是 {codes} 的后果，则不显示。"),
 };
 
@@ -79,7 +87,8 @@ impl Language {
         write!(page, "\n## `{}`\n\n**{title}** · {severity}\n\n{text}\n\n{} {mend}\n", kind.code, self.mend).unwrap();
         let explaining: Vec<_> = kind.explained_by.iter().map(|code| format!("`{}`", code.kind().code)).collect();
         let consequence = (!explaining.is_empty()).then(|| (self.consequence)(&explaining.join(", ")));
-        for line in [(self.shown_after)(kind.shown_after), consequence].into_iter().flatten() {
+        let (shown, over) = ((self.shown_after)(kind.shown_after), (self.clears_after)(kind.clears_after));
+        for line in [shown, over, consequence].into_iter().flatten() {
             write!(page, "\n{line}\n").unwrap();
         }
     }

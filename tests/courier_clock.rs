@@ -235,6 +235,61 @@ async fn what_was_refused_is_tried_again_later_each_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn punches_and_documents_take_turns_for_as_long_as_there_are_both() {
+    let memory = Memory::new();
+    memory.punch("front-door", 100, 1);
+    let (working, brokers) = begin(&memory, &["a"]);
+    for n in 0..300 {
+        working.board.set(&format!("health/t{n}"), b"{}".to_vec());
+    }
+    let mut peer = brokers.attempt().await.welcome(Limits { unacknowledged: 1, ..LIMITS });
+    let mut punches = Vec::new();
+    while punches.iter().filter(|is_punch| **is_punch).count() < 100 {
+        let (ticket, suffix, _) = peer.published().await.unwrap();
+        punches.push(suffix.starts_with("punch/"));
+        peer.ack(ticket);
+    }
+    let longest = punches.chunk_by(|a, b| a == b).map(<[_]>::len).max();
+    assert_eq!(longest, Some(1), "{punches:?}");
+    drop(peer);
+    working.abandon().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_terminal_that_the_broker_refuses_takes_no_time_from_another() {
+    let memory = Memory::new();
+    memory.punch("canteen", 30, 1);
+    memory.punch("front-door", 30, 1);
+    let (working, brokers) = begin(&memory, &["a"]);
+    let mut peer = brokers.attempt().await.welcome(Limits { unacknowledged: 2, ..LIMITS });
+    let begun = Instant::now();
+    let (mut refused, mut taken) = (0, 0);
+    while taken < 30 {
+        let (ticket, suffix, _) = peer.published().await.unwrap();
+        if suffix == "punch/canteen" {
+            refused += 1;
+            peer.refuse(ticket);
+        } else {
+            taken += u32::from(suffix == "punch/front-door");
+            peer.ack(ticket);
+        }
+    }
+    memory.until_confirmed(30).await;
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    assert!(refused < 5, "it was asked for {refused} of 30 before it was left alone");
+    assert!(memory.confirmed().iter().all(|(terminal, _)| terminal == "front-door"));
+    // And when the broker has changed its mind nothing is missing.
+    while taken < 60 {
+        let (ticket, suffix, _) = peer.published().await.unwrap();
+        taken += u32::from(suffix == "punch/canteen");
+        peer.ack(ticket);
+    }
+    memory.until_all_confirmed().await;
+    drop(peer);
+    working.abandon().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_punch_set_aside_on_a_guess_is_tried_again_after_hours() {
     let memory = Memory::new();
     memory.punch_as("front-door", 1, 1, |_| "9".repeat(3_000));

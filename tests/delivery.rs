@@ -188,6 +188,32 @@ async fn it_leaves_in_good_order_when_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn told_to_stop_while_its_store_opens_it_leaves_in_order_too() {
+    let Some(broker) = broker() else { return };
+    let subscriber = Subscriber::start(broker.settings("subscriber")).await;
+    let front = terminal(Form::Text(40), 3000).await;
+    let mut daemon = Daemon::start(&broker, &block("front-door", &front));
+    until_arrived(&subscriber, "front-door", 3000).await;
+    daemon.signal(Signal::TERM);
+    assert!(daemon.ended().await.success(), "{}", daemon.log());
+    for _ in 0..5 {
+        let index = daemon.path("state/index");
+        std::fs::remove_dir_all(&index).unwrap();
+        daemon.launch();
+        soon("the index is begun anew", async {
+            while !index.exists() {
+                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            }
+        })
+        .await;
+        daemon.signal(Signal::TERM);
+        assert!(daemon.ended().await.success(), "{}", daemon.log());
+    }
+    let lock = std::fs::read_to_string(daemon.path("state/journal/lock")).unwrap();
+    assert!(lock.contains("\"open_in_boot\":\"\""), "it was closed: {lock}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn systemd_is_told_that_it_serves_and_lives() {
     let Some(broker) = broker() else { return };
     let front = terminal(Form::Text(40), 5).await;

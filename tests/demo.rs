@@ -2,6 +2,7 @@
 #![cfg(feature = "demo")]
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
@@ -10,7 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use punchgate::spool::{self, Exported};
+use punchgate::{
+    drivers::DRIVERS,
+    spool::{self, Exported},
+};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::Value;
 
@@ -103,6 +107,45 @@ fn nothing_is_lost_when_both_go_wrong_and_what_is_kept_can_be_verified() {
     let config = fs::read_to_string(kept.join("config.toml")).unwrap();
     assert!(config.contains("\n[driver.zk-push]\nlisten = \"127.0.0.1:"), "{config}");
     assert!(config.contains("\ndriver = \"zk-push\"\nserial = \"DEMO000000004\"\n"), "{config}");
+}
+
+/// Punches of each terminal in a state that was kept.
+fn kept_punches(state: &Path) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
+    for it in spool::export(state).unwrap() {
+        if let Ok(Exported::Punch(ledger, _)) = it {
+            *counts.entry(ledger.terminal.clone()).or_default() += 1;
+        }
+    }
+    counts
+}
+
+#[test]
+fn a_terminal_of_each_driver_delivers_what_was_punched_at_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = folder.path().join("kept");
+    let words = ["--for", "8s", "--all-drivers", "--json", "--keep", kept.to_str().unwrap()];
+    let (summary, told) = summary(&demo(&words));
+    assert_eq!(summary["terminals"].as_u64(), Some(DRIVERS.len() as u64));
+    let config = fs::read_to_string(kept.join("config.toml")).unwrap();
+    for driver in DRIVERS {
+        let line = format!("\ndriver = \"{}\"\n", driver.name);
+        assert_eq!(config.matches(&line).count(), 1, "{}: {config}", driver.name);
+    }
+    // The old ones that lay in it, and some of those that people made while one watched.
+    let counts = kept_punches(&kept.join("state"));
+    assert_eq!(counts.len(), DRIVERS.len(), "{counts:?}");
+    assert!(counts.values().all(|count| *count > 30), "{counts:?}");
+    assert!(told.contains("last "), "one sees them arrive: {told}");
+}
+
+#[test]
+fn nothing_is_lost_of_any_driver_when_lines_and_broker_go_wrong() {
+    let (summary, told) = summary(&demo(&["--for", "12s", "--all-drivers", "--faults", "--outage", "--json"]));
+    assert_eq!(summary["terminals"].as_u64(), Some(DRIVERS.len() as u64));
+    for terminal in ["front-door", "warehouse", "workshop", "turnstile", "side-door", "gate", "canteen"] {
+        assert!(told.contains(&format!("{terminal}: ")), "{terminal} was harmed: {told}");
+    }
 }
 
 #[test]

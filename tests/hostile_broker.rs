@@ -2,6 +2,7 @@
 
 mod support;
 
+use futures_util::future::join_all;
 use support::{
     hostile::{Hostile, Manner},
     outbox::Memory,
@@ -65,6 +66,74 @@ async fn a_receive_maximum_of_one_is_kept() {
 #[tokio::test]
 async fn a_small_packet_limit_is_kept() {
     survives(Manner::SmallPackets, usize::MAX).await;
+}
+
+#[tokio::test]
+async fn a_packet_limit_too_small_for_any_punch_sends_none_confirms_none_and_is_told() {
+    let broker = Hostile::start(Manner::TinyPackets, usize::MAX).await;
+    let memory = Memory::new();
+    memory.punch("front-door", 20, 1);
+    let mut working = Working::start(&memory, plain(vec![broker.url()]));
+    let link = working.until("it is told", |link| link.unsendable == 20).await;
+    assert!(memory.confirmed().is_empty());
+    assert!(broker.acked().is_empty(), "{link:?}");
+    assert_eq!(broker.complaints(), [""; 0]);
+    working.close().await;
+}
+
+#[tokio::test]
+async fn a_second_welcome_changes_nothing_and_confirms_nothing() {
+    survives(Manner::WelcomesTwice, 3).await;
+    survives(Manner::WelcomesInsteadOfAcks, 2).await;
+}
+
+#[tokio::test]
+async fn a_full_window_that_the_broker_forgot_is_sent_again() {
+    survives(Manner::ForgetsFullWindow, 3).await;
+    survives(Manner::KnowsFullWindow, 3).await;
+}
+
+#[tokio::test]
+async fn malformed_packets_confirm_nothing_and_end_the_connection() {
+    let packets: &[&[u8]] = &[
+        &[0x40, 0],                                  // PUBACK without an id
+        &[0x40, 1, 0],                               // ... and with half of one
+        &[0x40, 2, 0, 0],                            // ... of packet 0, which there is none of
+        &[0x4F, 2, 0, 1],                            // ... with flags that are reserved
+        &[0x40, 4, 0, 1, 0, 0xFF],                   // ... with properties longer than itself
+        &[0x40, 3, 0, 1, 0x42],                      // ... with a reason that there is not
+        &[0x00, 0],                                  // a kind that there is not
+        &[0x10, 0],                                  // CONNECT, which only clients say
+        &[0x82, 0],                                  // SUBSCRIBE, likewise
+        &[0x90, 3, 0, 1, 0],                         // SUBACK that nobody asked for, too short
+        &[0x30, 4, 0xFF, 0xFF, b'a', b'b'],          // PUBLISH whose topic is longer than itself
+        &[0x36, 5, 0, 1, 0xFF, 0, 1],                // ... of QoS 3, with a topic that is no UTF-8
+        &[0x32, 5, 0, 1, b'a', 0, 0],                // ... with packet id 0
+        &[0xD0, 2, 1, 2],                            // PINGRESP with a body
+        &[0x40, 0xFF, 0xFF, 0xFF, 0xFF, 1],          // a length of five bytes
+        &[0x30, 0xFF, 0xFF, 0xFF, 0x7F, 0, 1, b'a'], // 256 MB announced
+        &[0xE0, 1],                                  // DISCONNECT cut short
+        &[0xF0, 2, 0x18, 0],                         // AUTH, which nobody asked for
+    ];
+    join_all(packets.iter().map(|packet| survives(Manner::Malformed(packet), 2))).await;
+}
+
+#[tokio::test]
+async fn malformed_welcomes_are_no_welcome() {
+    let welcomes: &[&[u8]] = &[
+        &[0x20, 0],                                  // empty
+        &[0x20, 2, 0, 0],                            // without the properties that MQTT 5 has
+        &[0x20, 3, 0, 0, 9],                         // properties that do not come
+        &[0x20, 3, 0, 0x42, 0],                      // a reason that there is not
+        &[0x20, 6, 0, 0, 3, 0x21, 0, 0],             // receive maximum 0, which is forbidden
+        &[0x20, 8, 0, 0, 5, 0x27, 0, 0, 0, 0],       // packets of 0 bytes, likewise
+        &[0x20, 9, 0, 0, 6, 0x21, 0, 3, 0x21, 0, 4], // receive maximum twice
+        &[0x20, 5, 0, 0, 2, 0x7E, 1],                // a property that there is not
+        &[0x40, 2, 0, 1],                            // an acknowledgement first
+        &[0xD0, 0],                                  // an answer to a ping first
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+    ];
+    join_all(welcomes.iter().map(|welcome| survives(Manner::MalformedWelcome(welcome), 2))).await;
 }
 
 #[tokio::test]

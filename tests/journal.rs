@@ -138,7 +138,7 @@ fn a_stranger_reads_what_is_wrong_where_and_what_to_do() {
         (
             "a punch",
             |bytes| *byte(bytes, b"047") ^= 1,
-            &["fail their checksum: 19 punches", "ledger", "48 is missing (before segment 1 byte"],
+            &["fail their checksum: 19 punches and", "ledger", "48 is missing (before segment 1 byte"],
         ),
         ("the header", |bytes| bytes[30] ^= 1, &["the header of 00000001.seg is damaged"]),
         (
@@ -146,9 +146,9 @@ fn a_stranger_reads_what_is_wrong_where_and_what_to_do() {
             |bytes| bytes[6] = b'3',
             &["00000001.seg is of version 3", "use the version of Punchgate that wrote it"],
         ),
-        ("the first half", |bytes| bytes[..4000].fill(0), &["begins with zeros", "should stand before here"]),
+        ("the first half", |bytes| bytes[..4000].fill(0), &["begins with zeros", "stood there"]),
         ("the end", |bytes| bytes.truncate(used(bytes) - 2_000), &["fail their checksum", "when it was closed"]),
-        ("garbage", |bytes| bytes.extend([0x5a; 99]), &["bytes fail their checksum: 0 punches"]),
+        ("garbage", |bytes| bytes.extend([0x5a; 99]), &["of which nothing is a record"]),
         ("all of it", |bytes| bytes.fill(0), &["00000001.seg begins with zeros", "when it was closed"]),
         (
             "the last group",
@@ -169,6 +169,90 @@ fn a_stranger_reads_what_is_wrong_where_and_what_to_do() {
             assert!(said.contains(word), "{how}: {word:?} is not in\n{said}");
         }
     }
+}
+
+#[test]
+fn what_an_editor_does_to_the_folder_has_its_own_words() {
+    type Edit = fn(&Path);
+    let edits: [(&str, Edit, i32, &[&str]); 7] = [
+        (
+            "a folder with the name of a segment",
+            |journal| fs::create_dir(journal.join("00000007.seg")).unwrap(),
+            0,
+            &["note: 00000007.seg is no file of the journal"],
+        ),
+        (
+            "a copy that an editor made",
+            |journal| fs::copy(journal.join("00000001.seg"), journal.join("00000001.seg~")).map(drop).unwrap(),
+            0,
+            &["note: 00000001.seg~ is no file of the journal", "every chain holds"],
+        ),
+        (
+            "the lock emptied",
+            |journal| fs::write(journal.join("lock"), "").unwrap(),
+            0,
+            &["note: journal/lock is not there or cannot be read", "every chain holds"],
+        ),
+        (
+            "the lock of another store",
+            |journal| {
+                let text = fs::read_to_string(journal.join("lock")).unwrap();
+                let store = text.find("\"store\":\"").unwrap() + 9;
+                fs::write(journal.join("lock"), format!("{}0123{}", &text[..store], &text[store + 4..])).unwrap();
+            },
+            0,
+            &["note: journal/lock names another store"],
+        ),
+        (
+            "a segment emptied",
+            |journal| fs::write(journal.join("00000001.seg"), "").unwrap(),
+            1,
+            &["00000001.seg is empty", "when it was closed"],
+        ),
+        (
+            "nothing left that says which store it is",
+            |journal| {
+                fs::remove_file(journal.join("lock")).unwrap();
+                fs::write(journal.join("00000001.seg"), "nothing here\n".repeat(50)).unwrap();
+            },
+            1,
+            &["without the store's id no checksum can be tried", "mend: put journal/lock back from a backup"],
+        ),
+        (
+            "all of it gone",
+            |journal| fs::remove_dir_all(journal).unwrap(),
+            1,
+            &["there is no journal below", "put journal/ back from a backup"],
+        ),
+    ];
+    for (how, edit, code, words) in edits {
+        let store = Store::with("sz-03", 100);
+        edit(&store.state().join("journal"));
+        let (ended, said) = store.journal(&["verify"]);
+        assert_eq!(ended, code, "{how}: {said}");
+        for word in words {
+            assert!(said.contains(word), "{how}: {word:?} is not in\n{said}");
+        }
+        let dry = store.journal(&["repair", "--dry-run"]);
+        assert_eq!(dry.0, code, "{how}: {}", dry.1);
+    }
+}
+
+#[test]
+fn an_export_and_a_search_say_what_of_the_journal_they_could_not_read() {
+    let store = Store::with("sz-03", 100);
+    store.edit(|bytes| bytes.truncate(used(bytes) - 2_000));
+    let (code, said) = store.journal(&["export"]);
+    assert_eq!((code, said.contains("left out: ")), (1, true), "{said}");
+    assert!(said.contains("should stand behind here"), "{said}");
+    let why = Command::new(env!("CARGO_BIN_EXE_punchgate"))
+        .args(["why", "nobody", "2026-11-20T08:00", "--state-dir"])
+        .arg(store.state())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&why.stdout).into_owned();
+    assert!(said.contains("none of this person in what can be read"), "{said}");
+    assert!(said.contains("of it cannot be read, and the punch may be there"), "{said}");
 }
 
 fn byte<'b>(bytes: &'b mut [u8], text: &[u8]) -> &'b mut u8 {

@@ -57,6 +57,22 @@ fn systemd_understands_every_line_of_the_unit() {
 }
 
 #[test]
+fn systemd_understands_the_monthly_report() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["punchgate-report.service", "punchgate-report.timer"] {
+        let text = fs::read_to_string(Path::new("systemd").join(name)).unwrap();
+        fs::write(folder.path().join(name), text.replace("/usr/bin/punchgate", env!("CARGO_BIN_EXE_punchgate")))
+            .unwrap();
+    }
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let units = [path("punchgate-report.service"), path("punchgate-report.timer")];
+    let Some(output) = tool("systemd-analyze", &["verify", "--man=no", &units[0], &units[1]]) else { return };
+    assert!(output.status.success(), "{}", said(&output));
+    let ours: Vec<_> = said(&output).lines().filter(|line| line.contains("punchgate")).map(str::to_owned).collect();
+    assert_eq!(ours, Vec::<String>::new());
+}
+
+#[test]
 fn the_unit_is_exposed_no_more_than_it_must() {
     let (threshold, unit) = ("--threshold=13", "systemd/punchgate.service");
     let Some(output) = tool("systemd-analyze", &["security", "--offline=true", "--no-pager", threshold, unit]) else {

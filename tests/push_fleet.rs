@@ -205,6 +205,12 @@ async fn nothing_is_lost_doubled_invented_or_told_when_everything_breaks() {
     }
     daemon.launch();
     fleet.trouble(Duration::from_millis(500)).await;
+    soon("it listens again", async {
+        while tokio::net::TcpStream::connect(gateway).await.is_err() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
     tell_secrets(gateway).await;
 
     // The broker is killed, and what it had confirmed has arrived: it keeps nothing for those who are not there.

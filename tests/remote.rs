@@ -7,11 +7,11 @@ mod support;
 
 use std::fs;
 
-use driver_zk::sim::{Fault, Harm};
+use driver_zk::sim::{Fault, Harm, Model, Simulator};
 use office::{Office, order, run};
 use punchgate::{
     audit,
-    command::{Envelope, PrivateKey, Purpose},
+    command::{Envelope, PrivateKey, Purpose, Response, Standing, sha256},
     mqtt::{Event, Message},
 };
 use rustix::process::Signal;
@@ -102,6 +102,24 @@ async fn a_support_engineer_sees_mends_and_proves_over_the_broker_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_incident_is_acknowledged_from_afar_by_whoever_signed() {
+    let Some(mut office) = Office::open().await else { return };
+    office.simulator = Simulator::start(Model::default(), 0).await.unwrap();
+    let open = |report: &Value| report["open"][0]["number"].is_u64();
+    let report = office.watcher.until_document("incident/terminal-offline", open).await;
+    let number = format!("number={}", report["open"][0]["number"]);
+    let take = ["sz-03", "incident.acknowledge", &number, "--reason", "TICKET-1"];
+    let taken = office.successful("wang", &take).await;
+    assert_eq!((&taken["acknowledged"]["by"], &taken["acknowledged"]["how"]), (&json!("wang"), &json!("command")));
+    let theirs = |report: &Value| report["open"][0]["acknowledged"]["by"] == "wang";
+    office.watcher.until_document("incident/terminal-offline", theirs).await;
+    let (again, well) = office.remote("li", &take).await;
+    assert!(!well && again["error"].as_str().unwrap().contains("wang has acknowledged it"), "{again}");
+    let (none, well) = office.remote("li", &["sz-03", "incident.acknowledge", "number=99", "--reason", "x"]).await;
+    assert!(!well && none["error"].as_str().unwrap().contains("no open incident 99"), "{none}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_door_opens_when_two_persons_have_signed() {
     let Some(office) = Office::open().await else { return };
     let unlock = ["sz-03", "terminal.unlock", "front-door", "seconds=3", "--reason", "fire drill", "--yes"];
@@ -174,4 +192,301 @@ async fn a_flood_of_orders_takes_no_punch_its_way() {
     office.successful("wang", &["sz-03", "health"]).await;
     let audit = fs::read_to_string(office.daemon.path("state/audit/00000001.log")).unwrap();
     assert!(audit.lines().count() < 100, "a flood of lines on disk");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bundle_comes_over_the_broker_in_parts_and_goes_on_where_it_was_cut() {
+    let Some(office) = Office::open().await else { return };
+    let file = office.home.path().join("branch.tar.zst");
+    let out = file.display().to_string();
+    let (fetched, well) = office.remote("wang", &["sz-03", "bundle", "--out", &out]).await;
+    assert!(well && fetched["file"] == *out, "{fetched}");
+    let whole = fs::read(&file).unwrap();
+    let id = fetched["bundle"].as_str().unwrap();
+    assert_eq!(fetched["sha256"], punchgate::command::sha256(&whole));
+    assert!(zstd::decode_all(&whole[..]).unwrap().windows(13).any(|it| it == b"manifest.json"));
+    // A fetch that was cut off: half of it is there.
+    fs::remove_file(&file).unwrap();
+    let part = office.home.path().join(format!("branch.tar.zst.{id}.part"));
+    fs::write(&part, &whole[..whole.len() / 2]).unwrap();
+    let again = format!("bundle={id}");
+    let parts = |office: &Office| {
+        let log = fs::read_to_string(office.daemon.path("state/audit/00000001.log")).unwrap();
+        log.matches("\"command\":\"bundle.read\"").count()
+    };
+    let before = parts(&office);
+    let (fetched, well) = office.remote("wang", &["sz-03", "bundle", &again, "--out", &out]).await;
+    assert!(well, "{fetched}");
+    assert_eq!(fs::read(&file).unwrap(), whole);
+    assert_eq!(parts(&office) - before, whole.len().div_ceil(2).div_ceil(24 << 10), "only what was missing came");
+    // Bytes that are not those that were made are thrown away.
+    fs::remove_file(&file).unwrap();
+    fs::write(&part, vec![7; whole.len() / 2]).unwrap();
+    assert!(!office.command("wang", &["sz-03", "bundle", &again, "--out", &out]).output().unwrap().status.success());
+    assert!(!file.exists() && !part.exists());
+    let (gone, well) = office.remote("wang", &["sz-03", "bundle", "bundle=sz-03-20260101-000000-aaaa"]).await;
+    assert!(!well && gone["error"].as_str().unwrap().contains("make one"), "{gone}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn support_finds_out_why_and_what_is_wrong() {
+    let Some(office) = Office::open().await else { return };
+    office.simulator.punch("1024");
+    office.daemon.until(&["terminals"], "it is here", |lines| lines[0]["punches"] == 1).await;
+    let report = office.successful("wang", &["sz-03", "doctor"]).await;
+    assert!(report["findings"].as_array().unwrap().len() > 10, "{report}");
+    assert!(report["findings"][0]["title"]["zh"].is_string());
+    let report = office.successful("wang", &["sz-03", "doctor", "front-door"]).await;
+    assert!(report["findings"].as_array().unwrap().iter().any(|it| it["subject"] == "front-door"), "{report}");
+    let at = format!("at={}", office.simulator.now());
+    let why = office.successful("wang", &["sz-03", "why", "person=1024", &at]).await;
+    assert_eq!((&why["found"][0]["terminal"], &why["found"][0]["seq"]), (&json!("front-door"), &json!(1)));
+    assert!(!why.to_string().contains("\"1024\""), "{why}");
+    let why = office.successful("wang", &["sz-03", "why", "person=2048", &at]).await;
+    assert_eq!((why["found"].as_array().unwrap().len(), &why["terminals"][0]["punches"]), (0, &json!(1)));
+    let silence = office.successful("wang", &["sz-03", "why", "front-door"]).await;
+    assert_eq!(silence["silence"]["judgement"], "too-young");
+    let (nothing, well) = office.remote("wang", &["sz-03", "why"]).await;
+    assert!(!well && nothing["status"] == "failed", "{nothing}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trace_ends_by_itself_or_by_an_order_and_names_nobody() {
+    let Some(office) = Office::open().await else { return };
+    let trace = ["sz-03", "trace", "front-door", "seconds=3", "--reason", "TICKET-9"];
+    let (traced, ()) = tokio::join!(office.successful("li", &trace), async {
+        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+        office.simulator.punch("87654321");
+        office.successful("wang", &["sz-03", "reconcile", "front-door", "--reason", "TICKET-9"]).await;
+    });
+    assert!(
+        traced["frames"].as_array().unwrap().iter().any(|it| it["what"].as_str().unwrap().contains("EVENT")),
+        "{traced}"
+    );
+    assert!(!traced.to_string().contains("38 37 36 35"), "{traced}");
+    // A long one, and somebody ends it.
+    let long = ["sz-03", "trace", "front-door", "seconds=600", "--reason", "TICKET-9"];
+    let (cancelled, ()) = tokio::join!(office.remote("li", &long), async {
+        let executing = soon("it is at work", async {
+            loop {
+                let log = fs::read_to_string(office.daemon.path("state/audit/00000001.log")).unwrap();
+                let entries = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+                let mut entries = entries;
+                let found = entries.rfind(|it| it["data"]["args"]["seconds"] == 600);
+                if let Some(found) = found {
+                    return found["data"]["id"].as_str().unwrap().to_owned();
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            }
+        })
+        .await;
+        let id = format!("command={executing}");
+        let done = office.successful("wang", &["sz-03", "cancel", &id, "--reason", "TICKET-9"]).await;
+        assert_eq!(done["command"], executing);
+        let (again, well) = office.remote("wang", &["sz-03", "cancel", &id, "--reason", "TICKET-9"]).await;
+        assert!(!well, "{again}");
+    });
+    assert_eq!((cancelled.1, &cancelled.0["status"]), (false, &json!("failed")));
+    assert!(cancelled.0["error"].as_str().unwrap().contains("cancelled"), "{}", cancelled.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_is_cleared_by_two_persons_when_all_of_it_was_delivered() {
+    let Some(office) = Office::open().await else { return };
+    office.simulator.fill(30);
+    for (command, more) in [
+        ("user.put", &["user=42", "name=Lu", "card=4242"][..]),
+        ("user.delete", &["user=42"]),
+        ("terminal.clear-log", &[]),
+    ] {
+        let order = [&["sz-03", command, "front-door"], more, &["--reason", "TICKET-3", "--yes"]].concat();
+        let alone = [&order[..], &["--alone"]].concat();
+        assert_eq!(office.remote("li", &alone).await.0["status"], "rejected", "{command}");
+        let second = tokio::spawn(run(office.command("wang", &["approve", "sz-03", "--yes"])));
+        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+        let result = office.successful("li", &order).await;
+        assert!(soon("the second one hears of it", second).await.unwrap().status.success());
+        match command {
+            "user.put" => assert_eq!(result, json!({ "added": true })),
+            "user.delete" => assert_eq!(result, json!({ "deleted": true })),
+            _ => assert_eq!(result, json!({ "cleared": 30, "left": 0 })),
+        }
+    }
+    assert_eq!((office.simulator.records(), office.simulator.users().len()), (0, 0));
+    assert_eq!(office.watcher.punches().len(), 30, "all of it is where it belongs");
+    let text = office
+        .successful("wang", &["sz-03", "terminal.message", "front-door", "text=Doors open at 8", "--reason", "x"]);
+    text.await;
+    assert_eq!(office.simulator.screen(), "Doors open at 8");
+    let audit = fs::read_to_string(office.daemon.path("state/audit/00000001.log")).unwrap();
+    assert!(!audit.contains("4242") && !audit.contains("\"Lu\""), "who is meant stands in the log");
+}
+
+/// Whoever has the broker keeps every byte of every order, and plays them again: shuffled, retained, one's words under another's id,
+/// cut, over a kill and over a good end. Doors open as often as people ordered it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_plays_everything_again_opens_no_door() {
+    use rand::{SeedableRng, rngs::StdRng, seq::SliceRandom};
+    let Some(mut office) = Office::open().await else { return };
+    let unlock = ["sz-03", "terminal.unlock", "front-door", "seconds=3", "--reason", "fire drill", "--yes"];
+    let second = tokio::spawn(run(office.command("wang", &["approve", "sz-03", "--yes"])));
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    office.successful("li", &unlock).await;
+    soon("the second one hears of it", second).await.unwrap();
+    office.successful("li", &["sz-03", "terminal.restart", "front-door", "--reason", "x"]).await;
+    office.successful("wang", &["sz-03", "health"]).await;
+    let restarts = |office: &Office| office.simulator.journal().iter().filter(|command| **command == 1004).count();
+    assert_eq!((office.unlocked(), restarts(&office)), (1, 1));
+    let kept = office.watcher.orders();
+    assert!(kept.len() >= 6, "orders and their challenges were seen");
+    let mut rng = StdRng::seed_from_u64(28);
+    for round in 0..3 {
+        let mut plays: Vec<(String, Vec<u8>, bool)> = Vec::new();
+        for (at, (suffix, payload)) in kept.iter().enumerate() {
+            let other = kept[(at + 1) % kept.len()].0.clone();
+            plays.push((suffix.clone(), payload.clone(), false));
+            plays.push((suffix.clone(), payload.clone(), true));
+            plays.push((other, payload.clone(), false));
+            plays.push((suffix.clone(), payload[..payload.len() - 1].to_vec(), false));
+        }
+        plays.shuffle(&mut rng);
+        for (suffix, payload, retain) in &plays {
+            office.publish(suffix, payload, *retain).await;
+        }
+        // Everything that came before is judged by now.
+        office.successful("wang", &["sz-03", "health"]).await;
+        assert_eq!((office.unlocked(), restarts(&office)), (1, 1), "round {round}");
+        match round {
+            0 => office.daemon.kill(),
+            _ => {
+                office.daemon.signal(Signal::TERM);
+                office.daemon.ended().await;
+            }
+        }
+        office.daemon.launch();
+        office.daemon.until_status("it is connected", |it| it["link"]["state"] == "up").await;
+        office.daemon.until(&["terminals"], "the terminal is served", |lines| lines[0]["state"] == "online").await;
+    }
+}
+
+/// The broker sees each request and is faster than the gateway: it invents answers, signed by a key of its own, and plays true ones
+/// of other requests.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_a_broker_invents_are_not_believed() {
+    let Some(office) = Office::open().await else { return };
+    let topics = ["request/+", "response/+"].map(|suffix| format!("punchgate/1/acme/sz-03/{suffix}"));
+    let mut liar = office.operator(&topics).await;
+    let stranger = PrivateKey::generate();
+    let lying = tokio::spawn(async move {
+        let (mut kept, mut ticket) = (b"{}".to_vec(), 0);
+        while let Ok(event) = liar.event().await {
+            let Event::Arrived(message) = event else { continue };
+            let (before, id) = message.topic.rsplit_once('/').unwrap();
+            if before.ends_with("response") {
+                kept = message.payload;
+                continue;
+            }
+            let forged = Response {
+                v: 1,
+                id: id.into(),
+                gateway: "sz-03".into(),
+                tenant: "acme".into(),
+                request: sha256(&message.payload),
+                at: jiff::Timestamp::now(),
+                standing: Standing::Successful,
+                progress: None,
+                result: Some(json!({ "terminals": 99, "challenge": "A".repeat(43) })),
+                error: None,
+            };
+            let forged = Envelope::sign(&json!(forged), Purpose::Response, &stranger).bytes();
+            for payload in [forged, kept.clone(), b"{}".to_vec()] {
+                ticket += 1;
+                let topic = before.replace("request", "response") + "/" + id;
+                liar.publish(ticket, Message { topic, payload, retain: false }).unwrap();
+            }
+        }
+    });
+    let mut lies = 0;
+    for _ in 0..5 {
+        let output = soon("it is answered", run(office.command("wang", &["sz-03", "health"]))).await;
+        let (said, told) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        let last: Value = serde_json::from_str(said.lines().last().unwrap_or_else(|| panic!("{told}"))).unwrap();
+        assert_eq!((&last["status"], &last["result"]["terminals"]), (&json!("successful"), &json!(1)), "{last}");
+        lies += told.matches("was left out").count();
+    }
+    assert!(lies > 0, "the liar was never heard");
+    lying.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fleet_is_told_by_its_roots_who_may_order_what() {
+    let Some(mut office) = Office::open().await else { return };
+    let home = office.home.path().to_path_buf();
+    let punchgate = |words: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_punchgate"));
+        command.arg("remote").args(words).current_dir(&home).stdin(std::process::Stdio::null());
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        (output.status.success(), said)
+    };
+    let mut roots = Vec::new();
+    for name in ["root-1.jwk", "root-2.jwk", "root-3.jwk"] {
+        let (well, said) = punchgate(&["keygen", "--out", name, "--json"]);
+        assert!(well, "{said}");
+        roots.push(serde_json::from_str::<Value>(&said).unwrap()["public_key"].clone());
+    }
+    // Roots come into the config: from then on the blocks count for nothing.
+    let config = fs::read_to_string(office.daemon.config()).unwrap();
+    let rooted = format!("[commands]\ntrust_roots = [{}, {}, {}]\n", roots[0], roots[1], roots[2]);
+    fs::write(office.daemon.config(), config.replace("[commands]\n", &rooted)).unwrap();
+    office.daemon.signal(Signal::HUP);
+    soon("the config is read", async {
+        while !office.daemon.log().contains("config reloaded") {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    assert_eq!(office.remote("wang", &["sz-03", "health"]).await.0["status"], "rejected");
+    let key = office.key("wang").public();
+    let day = jiff::Timestamp::now().strftime("%F");
+    let block = format!(
+        "[[operator]]\nname = \"wang\"\nperson = \"8\"\npublic_key = \"{key}\"\nroles = [\"support\"]\nnot_after = \"{day}\"\n\
+         gateways = [\"sz-03\"]\n"
+    );
+    fs::write(home.join("fleet.toml"), block).unwrap();
+    let make = ["trust", "make", "--operators", "fleet.toml", "--tenant", "acme", "--version", "1", "--first"];
+    let (well, said) = punchgate(&[&make[..], &["--key", "root-1.jwk", "--out", "trust.jws"]].concat());
+    assert!(well && said.contains("wang (8), support"), "{said}");
+    let profile = office.profile("wang").display().to_string();
+    let send = ["trust", "send", "sz-03", "trust.jws", "--profile", &profile];
+    assert!(punchgate(&send).0);
+    let told = |office: &Office, taken: bool| {
+        let log = fs::read_to_string(office.daemon.path("state/audit/00000001.log")).unwrap();
+        let entries = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        entries.filter(|it| it["kind"] == "trust" && it["data"]["taken"] == taken).count()
+    };
+    let until = async |office: &Office, taken| {
+        soon("the list is judged", async {
+            while told(office, taken) == 0 {
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+        })
+        .await;
+    };
+    until(&office, false).await;
+    assert_eq!(office.remote("wang", &["sz-03", "health"]).await.0["status"], "rejected", "one of three signed");
+    let (well, said) = punchgate(&["trust", "sign", "trust.jws", "--key", "root-3.jwk", "--yes"]);
+    assert!(well, "{said}");
+    assert!(!punchgate(&["trust", "sign", "trust.jws", "--key", "root-3.jwk", "--yes"]).0, "twice by one key");
+    assert!(punchgate(&send).0);
+    until(&office, true).await;
+    assert_eq!(office.successful("wang", &["sz-03", "health"]).await["terminals"], 1);
+    assert_eq!(office.remote("li", &["sz-03", "health"]).await.0["status"], "rejected", "a block counts for nothing");
+    office.daemon.kill();
+    office.daemon.launch();
+    office.daemon.until_status("it is connected", |it| it["link"]["state"] == "up").await;
+    assert_eq!(office.successful("wang", &["sz-03", "health"]).await["terminals"], 1);
+    let birth =
+        office.watcher.until_document("birth", |it| it["key_ids"].as_array().is_some_and(|ids| ids.len() == 1)).await;
+    assert_eq!(birth["key_ids"][0], key.id().to_string());
 }

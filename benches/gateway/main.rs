@@ -1,17 +1,19 @@
 //! Measures the whole gateway: the real program, simulated terminals, a real broker with TLS. `tests/bench/run` starts it.
 //!
 //!     gateway [--quick] [--runs N] [--terminal ZK_TERMINAL] [--load ZK_PUSH_LOAD] [--modbus MODBUS_TERMINAL]
-//!             [--pyzk PYTHON SCRIPT] [--spool FILE] [--json FILE] [--only PART,PART]
+//!             [--osdp OSDP_READER] [--pyzk PYTHON SCRIPT] [--spool FILE] [--json FILE] [--only PART,PART]
 //!
-//! Parts: `read commits latency push rest modbus start backlog`. Machines are noisy: what is compared takes turns within one run, and
+//! Parts: `read commits latency isolation push rest modbus osdp start backlog`. Machines are noisy: what is compared takes turns within one run, and
 //! medians of some runs are told. The table goes to standard output, the figures behind it as JSON into FILE.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a table on standard output is what it is for")]
 
 mod backlog;
 mod commits;
+mod isolation;
 mod latency;
 mod log_read;
 mod modbus;
+mod osdp;
 mod process;
 mod push;
 mod reader;
@@ -42,6 +44,8 @@ pub(crate) struct Plan {
     pub(crate) load: Option<PathBuf>,
     /// The same for Modbus.
     pub(crate) modbus: Option<PathBuf>,
+    /// And for readers on a bus.
+    pub(crate) osdp: Option<PathBuf>,
     /// Python that has pyzk, and the script that reads with it.
     pub(crate) pyzk: Option<(PathBuf, PathBuf)>,
     /// What `cargo bench --bench spool -- --commits --json` said.
@@ -63,6 +67,7 @@ fn main() {
         terminal: path("--terminal"),
         load: path("--load"),
         modbus: path("--modbus"),
+        osdp: path("--osdp"),
         pyzk: path("--pyzk").zip(after("--pyzk", 2).map(PathBuf::from)),
         spool: path("--spool"),
     };
@@ -83,6 +88,9 @@ fn main() {
         if wanted("latency") {
             latency::measure(&plan, &mut report).await;
         }
+        if wanted("isolation") {
+            isolation::measure(&plan, &mut report).await;
+        }
         if wanted("push") {
             push::measure(&plan, &mut report).await;
         }
@@ -91,6 +99,9 @@ fn main() {
         }
         if wanted("modbus") {
             modbus::measure(&plan, &mut report).await;
+        }
+        if wanted("osdp") {
+            osdp::measure(&plan, &mut report).await;
         }
         if wanted("start") {
             start::measure(&plan, &mut report).await;

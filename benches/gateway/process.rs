@@ -14,6 +14,11 @@ pub(crate) fn rss_kib(pid: u32) -> u64 {
     memory(pid, "VmRSS:")
 }
 
+/// What of it is its own; the rest is pages of files, the program's above all, which the kernel may drop at any time.
+pub(crate) fn own_kib(pid: u32) -> u64 {
+    memory(pid, "RssAnon:")
+}
+
 /// The most resident memory it ever had.
 pub(crate) fn peak_kib(pid: u32) -> u64 {
     memory(pid, "VmHWM:")

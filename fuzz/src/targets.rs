@@ -4,6 +4,11 @@
 
 use std::{cell::RefCell, fs, path::Path};
 
+use driver_anviz::decoders as anviz;
+use driver_modbus::decoders as modbus;
+use driver_osdp::decoders as osdp;
+use driver_serial_ascii::decoders as serial;
+use driver_uhppote::decoders as uhppote;
 use driver_zk::{
     event,
     form::{Hints, choose},
@@ -11,9 +16,14 @@ use driver_zk::{
     record::{Form, records},
     sizes, time, user,
 };
-use driver_zk_push::decoders;
+use driver_zk_push::decoders as push;
 use jiff::civil::date;
-use punchgate::{config, drivers::DRIVERS, spool::decoders as journal};
+use punchgate::{
+    command::{ENVELOPE_LIMIT, Envelope, Purpose, Response, SIGNATURES_LIMIT, order_in},
+    config,
+    drivers::DRIVERS,
+    spool::decoders as journal,
+};
 use tempfile::TempDir;
 
 /// One decoder.
@@ -28,18 +38,31 @@ const fn target(name: &'static str, words: &'static str, run: fn(&[u8])) -> Targ
     Target { name, run, words }
 }
 
-pub const TARGETS: [Target; 15] = [
+pub const TARGETS: [Target; 28] = [
     target("zk_frame", "zk", zk_frame),
     target("zk_records", "zk", zk_records),
     target("zk_events", "zk", zk_events),
     target("zk_users", "zk", zk_users),
-    target("push_target", "zk-push", decoders::target),
-    target("push_head", "zk-push", decoders::head),
-    target("push_attendance", "zk-push", decoders::attendance),
-    target("push_events", "zk-push", decoders::events),
-    target("push_operations", "zk-push", decoders::operations),
-    target("push_options", "zk-push", decoders::options),
-    target("push_outcomes", "zk-push", decoders::outcomes),
+    target("push_target", "zk-push", push::target),
+    target("push_head", "zk-push", push::head),
+    target("push_attendance", "zk-push", push::attendance),
+    target("push_events", "zk-push", push::events),
+    target("push_operations", "zk-push", push::operations),
+    target("push_options", "zk-push", push::options),
+    target("push_outcomes", "zk-push", push::outcomes),
+    target("anviz_frames", "anviz", anviz::frames),
+    target("anviz_contents", "anviz", anviz::contents),
+    target("modbus_answer", "modbus", modbus::answer),
+    target("modbus_record", "modbus", modbus::record),
+    target("modbus_map", "modbus", modbus::map),
+    target("osdp_frames", "osdp", osdp::frames),
+    target("osdp_card", "osdp", osdp::card),
+    target("osdp_session", "osdp", osdp::session),
+    target("serial_frames", "serial-ascii", serial::frames),
+    target("serial_description", "serial-ascii", serial::description),
+    target("uhppote_packets", "uhppote", uhppote::packets),
+    target("remote_request", "remote", remote_request),
+    target("remote_answer", "remote", remote_answer),
     target("journal_body", "journal", journal::body),
     target("journal_damaged", "journal", journal::damaged),
     target("journal_segment", "journal", journal_segment),
@@ -143,4 +166,31 @@ fn config_file(bytes: &[u8]) {
             }
         }
     });
+}
+
+/// What comes on `request/{id}`: an envelope whose form is right, and the order in it, or neither.
+fn remote_request(bytes: &[u8]) {
+    let Ok(envelope) = Envelope::read(bytes, Purpose::Command) else { return };
+    assert!(bytes.len() <= ENVELOPE_LIMIT);
+    assert!((1..=SIGNATURES_LIMIT).contains(&envelope.keys().count()));
+    // One reading of any bytes: what we would write ourselves is read as the same.
+    assert_eq!(Envelope::read(&envelope.bytes(), Purpose::Command).as_ref(), Ok(&envelope));
+    if let Ok((order, spec)) = order_in(&envelope) {
+        assert_eq!(order.payload(), *envelope.payload());
+        assert_eq!(spec.name, order.command);
+    }
+    // Signed for something else, it is nothing.
+    assert!(Envelope::read_any(bytes, Purpose::Response).is_err());
+}
+
+/// What the support engineer's side reads on `response/{id}` and `audit`.
+fn remote_answer(bytes: &[u8]) {
+    for purpose in [Purpose::Response, Purpose::Audit] {
+        if let Ok(envelope) = Envelope::read_any(bytes, purpose) {
+            assert_eq!(Envelope::read_any(&envelope.bytes(), purpose).as_ref(), Ok(&envelope));
+            if let Ok(response) = serde_json::from_value::<Response>(envelope.payload().clone()) {
+                let _ = response.standing.is_final();
+            }
+        }
+    }
 }

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use driver_api::Period;
 
-use super::words;
+use super::{discover::DiscoverArgs, words};
 use crate::logging::Format;
 
 const CODES: &str = "\
@@ -55,7 +55,7 @@ pub enum Command {
     /// Starts a broker with TLS, simulated terminals that speak real bytes, and the real daemon, all on this machine alone.
     /// At the end it counts: what was punched, what is durable, what was delivered.
     #[command(
-        after_long_help = "Examples:\n  punchgate demo\n  punchgate demo --for 30s --outage\n  punchgate demo --for 1m --faults --terminals 20 --keep ./demo"
+        after_long_help = "Examples:\n  punchgate demo\n  punchgate demo --for 30s --outage\n  punchgate demo --all-drivers\n  punchgate demo --for 1m --faults --terminals 20 --keep ./demo"
     )]
     Demo(DemoArgs),
     /// A process of the demo's own, started by it
@@ -80,6 +80,14 @@ pub enum Command {
         after_long_help = "Examples:\n  punchgate conditions\n  punchgate conditions --json | jq -r 'select(.severity == \"high\") | .mend'"
     )]
     Conditions(AskArgs),
+    /// List incidents: what is open, whose it is, and how long there is to mend it
+    ///
+    /// A condition of severity high or medium is an incident from the moment it is shown: it has a number, and a target ([incidents]
+    /// in the config). It is escalated before the target is reached, and what breached it stays known for ever.
+    #[command(
+        after_long_help = "Examples:\n  punchgate incidents\n  punchgate incidents --all --json | jq 'select(.breached)'\n  punchgate incidents acknowledge 17 --by li-wei\n  punchgate incidents evidence 17"
+    )]
+    Incidents(IncidentsArgs),
     /// Look for what is wrong, from the ground up, and say what to mend first
     ///
     /// Config, disk, journal, memory, clock, the daemon, then each broker (name, route, port, TLS, login, acknowledgement) and
@@ -87,6 +95,23 @@ pub enum Command {
     /// daemon, and works when the daemon does not. Exit code 1 when something is wrong.
     #[command(after_long_help = "Examples:\n  punchgate doctor\n  punchgate doctor front-door --lang zh")]
     Doctor(DoctorArgs),
+    /// Pack all that support needs into one file, without secrets, names and cards
+    ///
+    /// The config masked, the doctor's report, what verifying the journal found, the state of every terminal, conditions, logs and
+    /// versions: a tar archive compressed with zstd. It can be made when the daemon is dead. Quote the id that it prints.
+    #[command(
+        after_long_help = "Examples:\n  punchgate bundle\n  punchgate bundle --out /tmp/branch.tar.zst\n  tar --zstd -tf branch.tar.zst"
+    )]
+    Bundle(BundleArgs),
+    /// Find terminals on the networks here, and show the block that serves each
+    ///
+    /// Asks each address for ZKTeco, Anviz and Modbus, and by broadcast for UHPPOTE boards; gently, without a login, and nothing is
+    /// written. Who stands in the config is left alone. Serial adapters are shown, and nothing is sent over them. Close other
+    /// programs before: a terminal that serves one client may not answer, or leave that one.
+    #[command(
+        after_long_help = "Examples:\n  punchgate discover\n  punchgate discover 192.0.2.0/24 --listen 2m\n  punchgate discover 192.0.2.10 --port zk=14370 --json"
+    )]
+    Discover(DiscoverArgs),
     /// Compare a terminal's log with the ledger now, and read what is missing
     ///
     /// This happens by itself after each connect and at intervals; ask for it when you do not want to wait. It changes
@@ -116,6 +141,22 @@ pub enum Command {
         after_long_help = "Examples:\n  punchgate remote sz-03 health\n  punchgate remote sz-03 reconcile front-door --reason \"TICKET-12: punches of Monday\"\n  punchgate remote sz-03 terminal.unlock front-door seconds=5 --reason \"fire drill\""
     )]
     Remote(super::remote::RemoteArgs),
+    /// Put a period on one page: availability, delays, clocks, gaps, capacity, incidents against their targets
+    ///
+    /// Reads the state folder only, and asks a running daemon for what stands on no disk (firmware). The page holds everything it
+    /// shows, so that it can be sent and printed; with --json the same figures for programs.
+    #[command(
+        after_long_help = "Examples:\n  punchgate report --out report.html\n  punchgate report --from 2026-11-01 --to 2026-12-01 --lang zh --out november.html\n  punchgate report --json | jq .terminals"
+    )]
+    Report(ReportArgs),
+    /// Watch all gateways of a tenant on one screen, worst first
+    ///
+    /// Needs no key to look, only a broker's user that may read `state`, `health` and `incident`; with your key, `a` acknowledges an
+    /// incident, signed. Into a pipe it prints one look; with --json everything that is wrong, changes or is over, as it happens.
+    #[command(
+        after_long_help = "Examples:\n  punchgate watch\n  punchgate watch --filter \"high sz-\"\n  punchgate watch --json | jq -c 'select(.row.severity == \"high\")'\n  punchgate watch --once"
+    )]
+    Watch(WatchArgs),
     /// What was asked of this gateway from afar and on site, chained by hashes; the daemon may run or not
     Audit {
         #[command(subcommand)]
@@ -187,6 +228,10 @@ pub struct DemoArgs {
     /// forms, then two that push over HTTP, one for attendance and one for access control
     #[arg(long, value_name = "COUNT", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=200))]
     pub terminals: u16,
+    /// One simulated terminal for each driver instead: zk, zk-push, anviz, modbus, uhppote, and osdp and serial-ascii on
+    /// pseudo terminals as their serial lines
+    #[arg(long, conflicts_with = "terminals")]
+    pub all_drivers: bool,
     /// Take the broker away in the middle, and show the backlog grow and drain
     #[arg(long)]
     pub outage: bool,
@@ -246,6 +291,51 @@ pub struct AskArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct IncidentsArgs {
+    #[command(subcommand)]
+    pub command: Option<IncidentsCommand>,
+    /// Those that are over too, oldest first
+    #[arg(long)]
+    pub all: bool,
+    #[command(flatten)]
+    pub ask: AskArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum IncidentsCommand {
+    /// Say that somebody looks after an open incident; its clock goes on
+    Acknowledge(AcknowledgeIncidentArgs),
+    /// Print what was found out in its first minute, as JSON; the daemon may run or not
+    Evidence(EvidenceArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct AcknowledgeIncidentArgs {
+    /// Its number
+    #[arg(value_name = "NUMBER")]
+    pub number: u64,
+    /// Who looks after it [default: your own user name]
+    #[arg(long, value_name = "NAME")]
+    pub by: Option<String>,
+    #[command(flatten)]
+    pub ask: AskArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct EvidenceArgs {
+    /// Its number
+    #[arg(value_name = "NUMBER")]
+    pub number: u64,
+    /// The config, to find gateway.state_dir [default: /etc/punchgate/config.toml]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The folder itself
+    #[arg(long, value_name = "DIR", conflicts_with = "config")]
+    pub state_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 pub struct PunchesArgs {
     /// Only of this terminal
     #[arg(long, value_name = "NAME")]
@@ -282,10 +372,66 @@ pub struct DoctorArgs {
     pub json: bool,
 }
 
+#[derive(Debug, Args)]
+pub struct BundleArgs {
+    /// The config
+    #[arg(long, value_name = "FILE", default_value = crate::config::DEFAULT_PATH)]
+    pub config: PathBuf,
+    /// A new file [default: punchgate-bundle-ID.tar.zst here]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// The end of this log goes in where the daemon does not answer [default: what systemd kept]
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Language {
     En,
     Zh,
+}
+
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// From then on: 30d, 2026-11-01 [default: 30 days before the end]
+    #[arg(long, value_name = "TIME", value_parser = words::instant)]
+    pub from: Option<jiff::Timestamp>,
+    /// Up to then [default: now]
+    #[arg(long, value_name = "TIME", value_parser = words::instant)]
+    pub to: Option<jiff::Timestamp>,
+    /// A file, readable by you alone [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Language of the page [default: as LANG says]
+    #[arg(long, value_name = "LANGUAGE", value_enum)]
+    pub lang: Option<Language>,
+    /// The same figures as one JSON object
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub disk: DiskArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct WatchArgs {
+    /// Your key, broker and gateways, as for `punchgate remote` [default: ~/.config/punchgate/remote.toml]
+    #[arg(long, value_name = "FILE")]
+    pub profile: Option<PathBuf>,
+    /// Only what holds all these words: names, codes, severities
+    #[arg(long, value_name = "WORDS")]
+    pub filter: Option<String>,
+    /// Language of the words [default: as LANG says]
+    #[arg(long, value_name = "LANGUAGE", value_enum)]
+    pub lang: Option<Language>,
+    /// Look once and leave
+    #[arg(long)]
+    pub once: bool,
+    /// Print JSON, one object a line: what is wrong, what changed, what is over
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -484,6 +630,6 @@ pub enum ExportFormat {
     Csv,
 }
 
-fn period(text: &str) -> Result<Duration, String> {
+pub(super) fn period(text: &str) -> Result<Duration, String> {
     Period::parse(text).map(|Period(period)| period).ok_or_else(|| "write a time such as 30s, 5m or 2h".into())
 }

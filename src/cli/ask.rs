@@ -6,7 +6,8 @@ use jiff::Timestamp;
 
 use super::{
     Failure, OK,
-    args::{AcknowledgeArgs, AskArgs, PunchesArgs, ReconcileArgs},
+    args::{AcknowledgeArgs, AskArgs, Language, PunchesArgs, ReconcileArgs},
+    doctor::language,
     out::{Out, Tone, harmless},
     table::{Cell, Table},
     words,
@@ -148,7 +149,7 @@ pub(super) fn punches(args: &PunchesArgs, out: &mut Out) -> Result<u8, Failure> 
 }
 
 /// Asks, and waits for the whole answer.
-fn all(args: &AskArgs, request: &Request) -> Result<Vec<Answer>, Failure> {
+pub(super) fn all(args: &AskArgs, request: &Request) -> Result<Vec<Answer>, Failure> {
     block_on(async { Ok(open(args, request).await?.all().await?) })
 }
 
@@ -257,12 +258,19 @@ fn show_status(status: &Status, out: &mut Out) -> Result<(), Failure> {
 }
 
 fn show_condition(condition: &ConditionLine, out: &mut Out) -> Result<(), Failure> {
-    let ConditionLine { code, subject, severity, since, title, cause, text, mend } = condition;
+    let ConditionLine { code, subject, severity, since, title, cause, text, mend, zh } = condition;
+    let chinese = language() == Language::Zh && !zh.title.is_empty();
+    let (title, text, mend) = if chinese { (&zh.title, &zh.text, &zh.mend) } else { (title, text, mend) };
+    let labels = if chinese { ["原因", "影响", "处理"] } else { ["cause", "means", "mend"] };
     let tone = if severity == "high" { Tone::Bad } else { Tone::Doubtful };
     let about = subject.as_ref().map_or_else(String::new, |subject| format!("{}: ", harmless(subject)));
     let severity = out.toned(tone, &format!("{severity:<6}"));
-    writeln!(out, "{severity}  {about}{title} ({code}), since {}", words::wall(*since))?;
-    for (label, words) in [("cause", cause), ("means", text), ("mend", mend)] {
+    let since = words::wall(*since);
+    match chinese {
+        true => writeln!(out, "{severity}  {about}{title}（{code}），自 {since}")?,
+        false => writeln!(out, "{severity}  {about}{title} ({code}), since {since}")?,
+    }
+    for (label, words) in labels.into_iter().zip([cause, text, mend]) {
         if !words.is_empty() {
             writeln!(out, "        {label:<6} {}", harmless(words))?;
         }

@@ -24,7 +24,7 @@ pub(super) fn doctor(args: &DoctorArgs, out: &mut Out) -> Result<u8, Failure> {
 }
 
 /// As this user's other programs speak.
-fn language() -> Language {
+pub(super) fn language() -> Language {
     let set = ["LC_ALL", "LC_MESSAGES", "LANG"].iter().find_map(|name| env::var(name).ok().filter(|it| !it.is_empty()));
     if set.is_some_and(|set| set.starts_with("zh")) { Language::Zh } else { Language::En }
 }

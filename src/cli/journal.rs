@@ -22,6 +22,7 @@ use super::{
     out::Out,
 };
 use crate::{
+    audit::Audit,
     config,
     ledger::{Entry, Ledger},
     spool::{self, Exported, RawRecord, Verdict},
@@ -61,6 +62,13 @@ fn read(state_dir: &Path) -> Result<spool::Export, Failure> {
 }
 
 fn unreadable(state_dir: &Path, error: &io::Error) -> Failure {
+    if error.kind() == io::ErrorKind::NotFound {
+        return Failure::failed(
+            format!("there is no journal below {}: the folder journal/ is not there", state_dir.display()),
+            "name the right folder with --state-dir; if this is the right one, put journal/ back from a backup, since the \
+             daemon would begin an empty one",
+        );
+    }
     Failure::failed(
         format!("cannot read the journal below {}: {error}", state_dir.display()),
         "read it as root or as the gateway's user; check the disk with journalctl -k",
@@ -69,7 +77,10 @@ fn unreadable(state_dir: &Path, error: &io::Error) -> Failure {
 
 impl From<spool::Fault> for Damage {
     fn from(fault: spool::Fault) -> Self {
-        Self(format!("segment {} byte {}: {}", fault.segment, fault.offset, fault.what))
+        match fault.segment {
+            0 => Self(fault.what),
+            segment => Self(format!("segment {segment} byte {}: {}", fault.offset, fault.what)),
+        }
     }
 }
 
@@ -132,6 +143,14 @@ pub(super) fn state_dir(args: &DiskArgs) -> Result<PathBuf, Failure> {
             "name the folder with --state-dir, and read it as root or as the gateway's user",
         )),
     }
+}
+
+/// What was changed here, into the audit log; the daemon does not run, so that nobody else writes there.
+fn local_act(state_dir: &Path, told: serde_json::Value) -> Result<(), Failure> {
+    let written = Audit::new(state_dir).append("console", told);
+    written.map(drop).map_err(|error| {
+        Failure::failed(format!("it is done, and the audit log cannot be written: {error}"), "punchgate doctor")
+    })
 }
 
 /// Writes a new file that only its owner reads: it holds who was where and when. What fails leaves no half file behind.

@@ -29,6 +29,11 @@ impl Out {
         Self { to: Box::new(BufWriter::new(io::stdout())), colour }
     }
 
+    /// For an answer that nobody reads: its exit code is enough.
+    pub(super) fn nowhere() -> Self {
+        Self { to: Box::new(io::sink()), colour: false }
+    }
+
     /// Writes into something else, without colour.
     #[cfg(test)]
     pub(super) fn plain(to: impl Write + 'static) -> Self {

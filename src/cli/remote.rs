@@ -1,7 +1,9 @@
 //! `punchgate remote`: the support engineer's side. Signs an order, sends it, follows the gateway's signed answers.
 
 mod args;
+mod fetch;
 mod line;
+mod trust;
 
 use std::{
     env,
@@ -14,8 +16,8 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use tokio::time::{Instant, timeout};
 
-pub(super) use args::RemoteArgs;
-use args::{ApproveArgs, KeygenArgs, RemoteCommand, SendArgs};
+use args::{ApproveArgs, KeygenArgs, RemoteCommand};
+pub(super) use args::{RemoteArgs, SendArgs};
 use line::{Line, NotSigned};
 
 use super::{FAILED, Failure, OK, out::Out, out::harmless};
@@ -37,6 +39,7 @@ pub(super) fn remote(args: &RemoteArgs, out: &mut Out) -> Result<u8, Failure> {
     match &args.command {
         Some(RemoteCommand::Keygen(args)) => keygen(args, out),
         Some(RemoteCommand::Approve(args)) => block_on(approve(args, out)),
+        Some(RemoteCommand::Trust { command }) => block_on(trust::trust(command, out)),
         None => block_on(send(&args.send, out)),
     }
 }
@@ -85,39 +88,20 @@ async fn send(args: &SendArgs, out: &mut Out) -> Result<u8, Failure> {
             "add --reason \"TICKET-12: ...\": the audit log keeps it",
         ));
     }
+    if args.out.is_some() && command != "bundle" {
+        return Err(usage("--out is for the command bundle", "leave it out"));
+    }
     let (profile, key) = open(&args.profile)?;
     ask_before(spec, gateway, terminal.as_deref(), args.yes)?;
 
-    let (id, challenge_id) = (new_id(), new_id());
-    let topics = [suffix::response(&challenge_id), suffix::response(&id)];
-    let mut line = Line::open(&profile, gateway, &topics).await?;
-    let mut order = Order {
-        id: challenge_id,
-        gateway: gateway.into(),
-        tenant: profile.tenant.clone(),
-        iat: Timestamp::now().as_second(),
-        exp: Timestamp::now().as_second() + LIFE,
-        command: CHALLENGE.into(),
-        args: Map::new(),
-        terminal: None,
-        reason: String::new(),
-        challenge: None,
+    let mut line = Line::open(&profile, gateway, &[suffix::response("+")]).await?;
+    let given_back = ask(&mut line, &challenge_order(&profile, gateway), &key).await?;
+    let challenge = match challenge_in(&given_back) {
+        Some(challenge) if command != CHALLENGE => challenge,
+        _ => return show_end(&given_back, args.json, out),
     };
-    // Also where it need not be: then no clock must be right, and nothing that was sent before can be meant.
-    let asked = Envelope::sign(&order.payload(), Purpose::Command, &key).bytes();
-    line.publish(suffix::request(&order.id), asked.clone()).await?;
-    let given_back = follow(&mut line, &order.id, &asked, FIRST_ANSWER, &mut |_| Ok(())).await?;
-    if command == CHALLENGE {
-        return show_end(&given_back, args.json, out);
-    }
-    let challenge = given_back.result.as_ref().and_then(|result| result.get("challenge")?.as_str().map(str::to_owned));
-    let Some(challenge) = challenge else { return show_end(&given_back, args.json, out) };
-
     let life = if spec.class == Class::Dangerous { Class::Dangerous.life() } else { LIFE };
-    (order.id, order.command, order.args) = (id, command.into(), given);
-    (order.terminal, order.reason, order.challenge) = (terminal, reason, Some(challenge));
-    order.iat = Timestamp::now().as_second();
-    order.exp = order.iat + life;
+    let order = order(&profile, gateway, command, terminal, given, reason, challenge, life);
     let envelope = Envelope::sign(&order.payload(), Purpose::Command, &key);
     let alone = spec.class != Class::Dangerous || args.alone;
     let wait = match alone {
@@ -138,7 +122,57 @@ async fn send(args: &SendArgs, out: &mut Out) -> Result<u8, Failure> {
     let sent = if alone { envelope.bytes() } else { vec![] };
     let end = follow(&mut line, &order.id, &sent, wait, &mut |response| show(response, args.json, out)).await?;
     line.leave().await;
-    show_end(&end, args.json, out)
+    let code = show_end(&end, args.json, out)?;
+    match &args.out {
+        Some(path) if end.standing == Standing::Successful => {
+            fetch::fetch(&profile, &key, gateway, &end, path, args.json, out).await
+        }
+        _ => Ok(code),
+    }
+}
+
+/// An order that is written now. With a challenge also where none need be: then no clock must be right, and nothing that was
+/// sent before can be meant.
+#[allow(clippy::too_many_arguments, reason = "these are what an order says")]
+fn order(
+    profile: &Profile,
+    gateway: &str,
+    command: &str,
+    terminal: Option<String>,
+    args: Map<String, Value>,
+    reason: String,
+    challenge: String,
+    life: i64,
+) -> Order {
+    let now = Timestamp::now().as_second();
+    let (gateway, tenant, command) = (gateway.to_owned(), profile.tenant.clone(), command.to_owned());
+    let challenge = Some(challenge);
+    Order { id: new_id(), gateway, tenant, iat: now, exp: now + life, command, args, terminal, reason, challenge }
+}
+
+fn challenge_order(profile: &Profile, gateway: &str) -> Order {
+    let order = order(profile, gateway, CHALLENGE, None, Map::new(), String::new(), String::new(), LIFE);
+    Order { challenge: None, ..order }
+}
+
+/// A challenge of the gateway for the next order.
+async fn challenged(line: &mut Line, profile: &Profile, key: &PrivateKey, gateway: &str) -> Result<String, Failure> {
+    let answer = ask(line, &challenge_order(profile, gateway), key).await?;
+    challenge_in(&answer).ok_or_else(|| {
+        let why = answer.error.unwrap_or_else(|| answer.standing.name().to_owned());
+        Failure::failed(why, "is your key in the gateway's config, and has it not ended?")
+    })
+}
+
+fn challenge_in(answer: &Response) -> Option<String> {
+    answer.result.as_ref().and_then(|result| result.get("challenge")?.as_str().map(str::to_owned))
+}
+
+/// Sends what has a short answer.
+async fn ask(line: &mut Line, order: &Order, key: &PrivateKey) -> Result<Response, Failure> {
+    let sent = Envelope::sign(&order.payload(), Purpose::Command, key).bytes();
+    line.publish(suffix::request(&order.id), sent.clone()).await?;
+    follow(line, &order.id, &sent, FIRST_ANSWER, &mut |_| Ok(())).await
 }
 
 async fn approve(args: &ApproveArgs, out: &mut Out) -> Result<u8, Failure> {
@@ -247,9 +281,14 @@ fn show_end(response: &Response, json: bool, out: &mut Out) -> Result<u8, Failur
     Ok(if response.standing == Standing::Successful { OK } else { FAILED })
 }
 
-/// The profile, and the private key that it names.
-fn open(profile: &Option<PathBuf>) -> Result<(Profile, PrivateKey), Failure> {
-    let path = match profile {
+/// Signs an order and follows it to its end, for whoever has no runtime of his own at work.
+pub(super) fn send_now(args: &SendArgs, out: &mut Out) -> Result<u8, Failure> {
+    block_on(send(args, out))
+}
+
+/// The profile, from the named file or the usual one.
+pub(super) fn profile(named: &Option<PathBuf>) -> Result<Profile, Failure> {
+    let path = match named {
         Some(path) => path.clone(),
         None => {
             let home = env::var_os("XDG_CONFIG_HOME").map(PathBuf::from);
@@ -257,11 +296,19 @@ fn open(profile: &Option<PathBuf>) -> Result<(Profile, PrivateKey), Failure> {
             home.unwrap_or_default().join("punchgate/remote.toml")
         }
     };
-    let profile = config::profile(&path)?;
-    let key = PrivateKey::read(&profile.key_file).map_err(|error| {
-        Failure::failed(format!("key_file: {error}"), "make one: punchgate remote keygen --out FILE")
-    })?;
+    Ok(config::profile(&path)?)
+}
+
+/// The profile, and the private key that it names.
+fn open(named: &Option<PathBuf>) -> Result<(Profile, PrivateKey), Failure> {
+    let profile = profile(named)?;
+    let key = private_key(&profile.key_file)?;
     Ok((profile, key))
+}
+
+fn private_key(path: &std::path::Path) -> Result<PrivateKey, Failure> {
+    PrivateKey::read(path)
+        .map_err(|error| Failure::failed(format!("key_file: {error}"), "make one: punchgate remote keygen --out FILE"))
 }
 
 /// The terminal and the arguments of `front-door door=1 seconds=5`.

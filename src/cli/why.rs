@@ -70,6 +70,12 @@ fn state_dir(args: &WhyArgs) -> Result<std::path::PathBuf, Failure> {
 
 fn unreadable(error: &io::Error, args: &WhyArgs) -> Failure {
     let state_dir = state_dir(args).map(|folder| folder.display().to_string()).unwrap_or_default();
+    if error.kind() == io::ErrorKind::NotFound {
+        return Failure::failed(
+            format!("the daemon does not answer, and there is no journal below {state_dir}"),
+            "name the right folder with --state-dir, or start the daemon: systemctl start punchgate",
+        );
+    }
     Failure::failed(
         format!("the daemon does not answer, and the journal below {state_dir} cannot be read: {error}"),
         "ask as root or as the gateway's user, or name the folder with --state-dir",
@@ -104,7 +110,13 @@ fn show(trail: &Trail, question: &Question, live: bool, out: &mut Out) -> io::Re
             let local = near.local.to_string().replace('T', " ");
             writeln!(out, "  nearest    {} {local} ({})", harmless(&near.terminal), near.id)?;
         }
-        if trail.near.is_empty() {
+        let holes = trail.unreadable > 0 || trail.terminals.iter().any(|around| !around.lost.is_empty());
+        if trail.near.is_empty() && holes {
+            writeln!(
+                out,
+                "  nearest    none of this person in what can be read; some of the journal is missing, see below"
+            )?;
+        } else if trail.near.is_empty() {
             writeln!(out, "  nearest    none: no punch of this person was ever stored here; 007 is not 7")?;
         }
         for around in &trail.terminals {
@@ -118,7 +130,11 @@ fn show(trail: &Trail, question: &Question, live: bool, out: &mut Out) -> io::Re
         }
     }
     if trail.unreadable > 0 {
-        writeln!(out, "  journal    {} places of it cannot be read: punchgate journal verify", trail.unreadable)?;
+        let places = if trail.unreadable == 1 { "1 place" } else { &format!("{} places", trail.unreadable) };
+        writeln!(
+            out,
+            "  journal    {places} of it cannot be read, and the punch may be there: punchgate journal verify"
+        )?;
     }
     for line in &trail.now {
         writeln!(out, "  now        {}", harmless(line))?;
@@ -186,10 +202,15 @@ fn show_around(around: &Around, out: &mut Out) -> io::Result<()> {
         )?;
     }
     for (first, last) in &around.lost {
-        writeln!(out, "  {name}  numbers {first} to {last} were lost from the journal: it may be one of them")?;
+        match first == last {
+            true => writeln!(out, "  {name}  number {first} is missing in the journal: it may be that one")?,
+            false => {
+                writeln!(out, "  {name}  numbers {first} to {last} are missing in the journal: it may be one of them")?
+            }
+        }
     }
-    let served = around.standing.first().is_some_and(|(_, standing)| *standing == Standing::Online);
-    let what = match (served, around.standing.is_empty()) {
+    let served = around.then == Some(Standing::Online);
+    let what = match (served, around.then.is_none()) {
         _ if around.punches > 0 && served => "it was served then: ask it again, or look at its own screen",
         (true, _) => "it was served then and told of nobody",
         (false, true) => "how it stood then was not noted",

@@ -186,6 +186,16 @@ impl Args for ConfigSet {
     }
 }
 
+/// Which incident.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IncidentAcknowledge {
+    #[schemars(range(min = 1))]
+    pub number: u64,
+}
+
+impl Args for IncidentAcknowledge {}
+
 /// Which trial.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -195,6 +205,129 @@ pub struct ConfigConfirm {
 }
 
 impl Args for ConfigConfirm {}
+
+/// For how long frames are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Trace {
+    /// 1 to 900; 60 without it.
+    #[schemars(range(min = 1, max = 900))]
+    pub seconds: Option<u16>,
+}
+
+impl Args for Trace {
+    fn sound(&self) -> Result<(), String> {
+        within("seconds", self.seconds, 1, 900)
+    }
+}
+
+/// What a screen shows.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Message {
+    /// 1 to 160 letters; a terminal may take fewer, or only some.
+    pub text: String,
+}
+
+impl Args for Message {
+    fn sound(&self) -> Result<(), String> {
+        plain("text", &self.text, 160)
+    }
+}
+
+/// Somebody who may punch.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UserPut {
+    /// The number that the terminal's punches carry. Letter by letter: `007` is not `7`.
+    pub user: String,
+    /// What the terminal shows; as it is there without it.
+    pub name: Option<String>,
+    /// The number of the card; as it is there without it.
+    pub card: Option<u32>,
+}
+
+impl Args for UserPut {
+    fn sound(&self) -> Result<(), String> {
+        plain("user", &self.user, 24)?;
+        self.name.as_ref().map_or(Ok(()), |name| plain("name", name, 40))
+    }
+}
+
+/// Who is taken away.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UserDelete {
+    /// Letter by letter: `007` is not `7`.
+    pub user: String,
+}
+
+impl Args for UserDelete {
+    fn sound(&self) -> Result<(), String> {
+        plain("user", &self.user, 24)
+    }
+}
+
+/// Which punch; without it, and with a terminal, whether that one's silence is usual.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Why {
+    /// Letter by letter: `007` is not `7`.
+    pub person: Option<String>,
+    /// By the terminal's own clock.
+    #[schemars(with = "Option<String>", regex(pattern = r"^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?$"))]
+    pub at: Option<DateTime>,
+    /// How far from `at` it may be, 60 to 43200; 1800 without it.
+    #[schemars(range(min = 60, max = 43200))]
+    pub within_s: Option<u16>,
+}
+
+impl Args for Why {
+    fn sound(&self) -> Result<(), String> {
+        if self.person.is_some() != self.at.is_some() {
+            return Err("a person and a time go together".into());
+        }
+        within("within_s", self.within_s, 60, 43_200)
+    }
+}
+
+/// Which bundle.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Bundle {
+    /// One that was made before; a new one is made without it.
+    pub bundle: Option<String>,
+}
+
+impl Args for Bundle {}
+
+/// A part of a bundle.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BundlePart {
+    pub bundle: String,
+    /// From this byte on.
+    pub offset: u64,
+}
+
+impl Args for BundlePart {}
+
+/// Which order.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Cancel {
+    /// Its id.
+    pub command: String,
+}
+
+impl Args for Cancel {}
+
+fn plain(name: &str, text: &str, most: usize) -> Result<(), String> {
+    match text.trim().is_empty() || text.chars().count() > most || text.chars().any(char::is_control) {
+        true => Err(format!("{name} must be 1 to {most} letters, without control characters")),
+        false => Ok(()),
+    }
+}
 
 fn within(name: &str, value: Option<u16>, least: u16, most: u16) -> Result<(), String> {
     match value {

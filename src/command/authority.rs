@@ -7,6 +7,7 @@ use super::{
     key::{KeyId, PublicKey},
     order::Order,
     table::{Class, Spec},
+    trust::Roots,
 };
 
 /// What somebody may do; each role may do what those before it may.
@@ -54,8 +55,12 @@ pub struct Policy {
     pub allow: BTreeSet<&'static str>,
     /// How many persons must sign a dangerous command, where it is not two.
     pub approvals: BTreeMap<&'static str, usize>,
-    /// The lockdown that is over: the id of the command that began it.
-    pub unlock: Option<String>,
+    /// Lockdowns that are over: the ids of the commands that began them.
+    pub unlock: BTreeSet<String>,
+    /// Whose signatures say who the operators are. Then they stand in a [`TrustList`](super::TrustList).
+    pub trust: Option<Roots>,
+    /// When that list ends, in Unix seconds; from then on only reads and reversible orders are taken.
+    pub expires: Option<i64>,
 }
 
 /// Why a command is not done. It goes to the audit log; whoever sent it learns only that it was refused.
@@ -89,6 +94,8 @@ pub enum Refusal {
     NotAllowed,
     #[error("{got} signed, and it takes {needed} different persons")]
     Persons { got: usize, needed: usize },
+    #[error("the trust list has ended")]
+    TrustEnded,
     #[error("the gateway is locked down")]
     LockedDown,
     #[error("it gives no reason")]
@@ -133,6 +140,7 @@ impl Refusal {
             Self::Scope(_) => "scope",
             Self::NotAllowed => "not-allowed",
             Self::Persons { .. } => "persons",
+            Self::TrustEnded => "trust-ended",
             Self::LockedDown => "locked-down",
             Self::NoReason => "no-reason",
             Self::LivesTooLong { .. } => "lives-too-long",

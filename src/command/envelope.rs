@@ -31,6 +31,8 @@ pub enum Purpose {
     Command,
     Response,
     Audit,
+    /// Who may order anything at all.
+    Trust,
 }
 
 impl Purpose {
@@ -40,6 +42,7 @@ impl Purpose {
             Self::Command => "punchgate-cmd+jws",
             Self::Response => "punchgate-response+jws",
             Self::Audit => "punchgate-audit+jws",
+            Self::Trust => "punchgate-trust+jws",
         }
     }
 }
@@ -104,7 +107,7 @@ impl Envelope {
         }
         let payload = decoded("payload", &encoded)?;
         let payload = match purpose {
-            Purpose::Command => strict::read(&payload, DEPTH),
+            Purpose::Command | Purpose::Trust => strict::read(&payload, DEPTH),
             Purpose::Response | Purpose::Audit => strict::read_measured(&payload, 2 * DEPTH),
         };
         let payload = payload.map_err(not_json("payload"))?;

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use driver_api::{DirectionMark, Flag, Origin, VerifyMark};
+use driver_api::{Clock, DirectionMark, Flag, Origin, VerifyMark};
 use jiff::{Timestamp, civil::DateTime};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::wire::health::Condition;
+use crate::wire::health::{Condition, Words};
 
 /// Of `challenge`.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -164,6 +164,168 @@ pub struct Restarting {
 pub struct Lockdown {
     /// What `[commands] unlock` must name to end it.
     pub lockdown: String,
+}
+
+/// Of `doctor`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Doctor {
+    /// Nothing is wrong.
+    pub well: bool,
+    /// What to mend first, by its check.
+    pub first: Option<String>,
+    /// From the ground up.
+    pub findings: Vec<Finding>,
+    /// So many more that are well did not fit.
+    pub left_out: u64,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Finding {
+    pub check: String,
+    /// The broker or terminal that it is about.
+    pub subject: Option<String>,
+    /// `well`, `odd`, `wrong`, `skipped`
+    pub outcome: String,
+    pub title: Words,
+    pub evidence: Words,
+    pub mend: Option<Words>,
+}
+
+/// Of `why`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Why {
+    /// Punches of that person in that time.
+    pub found: Vec<Found>,
+    /// Otherwise the nearest ones.
+    pub near: Vec<Near>,
+    /// What is known of the terminals around that time.
+    pub terminals: Vec<Around>,
+    /// When the gateway started and stopped around that time.
+    pub gateway: Vec<Stood>,
+    /// Places in the journal that could not be read.
+    pub unreadable: u64,
+    /// Of a question about a silence.
+    pub silence: Option<Silence>,
+    /// How things stand now, in words.
+    pub now: Vec<String>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Found {
+    pub terminal: String,
+    pub ledger: i64,
+    pub seq: u64,
+    pub id: String,
+    pub pseudonym: String,
+    #[schemars(with = "String")]
+    pub local: DateTime,
+    pub zone: String,
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub utc: Timestamp,
+    pub clock: Clock,
+    pub origin: Origin,
+    pub flags: Vec<Flag>,
+    /// When it was on the gateway's disk, and where.
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub durable: Timestamp,
+    pub segment: u64,
+    pub offset: u64,
+    pub delivered: bool,
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub delivered_by: Option<Timestamp>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Near {
+    pub terminal: String,
+    #[schemars(with = "String")]
+    pub local: DateTime,
+    pub id: String,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Around {
+    pub terminal: String,
+    /// Anybody's punches in that time.
+    pub punches: u64,
+    /// Anybody's last punch before it and first one after it.
+    #[schemars(with = "Option<String>")]
+    pub before: Option<DateTime>,
+    #[schemars(with = "Option<String>")]
+    pub after: Option<DateTime>,
+    pub standing: Vec<Stood>,
+    pub set_aside: u64,
+    pub lost: Vec<(u64, u64)>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Stood {
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub at: Timestamp,
+    /// `connecting`, `online`, `offline`, `refused`; of the gateway `started`, `stopped`
+    pub standing: String,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Silence {
+    /// The last punch and the present moment, by the terminal's own wall.
+    #[schemars(with = "Option<String>")]
+    pub last: Option<DateTime>,
+    #[schemars(with = "Option<String>")]
+    pub now: Option<DateTime>,
+    /// Punches in the same hours of each week before, the latest week first.
+    pub weeks: Vec<u64>,
+    /// `usual`, `unusual`, `either`, `too-young`, `no-punch`
+    pub judgement: String,
+}
+
+/// Of `trace`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Trace {
+    /// Oldest first.
+    pub frames: Vec<Frame>,
+    /// So many later ones did not fit.
+    pub left_out: u64,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Frame {
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub at: Timestamp,
+    pub way: driver_api::Way,
+    /// As it went over the wire.
+    pub bytes: u64,
+    /// What it is; nothing of it says who somebody is.
+    pub what: String,
+}
+
+/// Of `bundle`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Bundle {
+    /// To be quoted.
+    pub bundle: String,
+    pub bytes: u64,
+    /// Of the whole, in hex.
+    pub sha256: String,
+}
+
+/// Of `bundle.read`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct BundlePart {
+    pub bundle: String,
+    pub offset: u64,
+    /// Bytes from there on, in base64url; fewer than there are.
+    pub data: String,
+    /// Where the next part begins; null behind the last one.
+    pub next: Option<u64>,
+}
+
+/// Of `cancel`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Cancelled {
+    /// The order that ends now.
+    pub command: String,
 }
 
 /// What the terminal's driver tells, in its own words.

@@ -9,7 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value};
 
 use super::{args, args::Args, authority::Role, results};
-use crate::{health::Words, wire::health::GatewayHealth};
+use crate::{health::Words, incident::Incident, wire::health::GatewayHealth};
 
 /// How much a command may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -82,6 +82,8 @@ pub struct Spec {
     pub words: Words,
     /// Given up after so long: what is under way is not called back.
     pub limit: Duration,
+    /// It can be ended by `cancel`: nothing of it goes on elsewhere.
+    pub cancel: bool,
     /// What a driver must be able to do for it.
     pub operation: Option<&'static str>,
     pub args: fn(&mut SchemaGenerator) -> Schema,
@@ -99,6 +101,7 @@ impl Spec {
             about: About::Gateway,
             words,
             limit: Duration::from_secs(30),
+            cancel: false,
             operation: None,
             args: A::json_schema,
             result: R::json_schema,
@@ -114,6 +117,10 @@ impl Spec {
     /// It is done by the terminal's driver.
     const fn operation(self, operation: &'static str) -> Self {
         Self { about: About::Terminal, operation: Some(operation), ..self }
+    }
+
+    const fn cancel(self) -> Self {
+        Self { cancel: true, ..self }
     }
 
     const fn limit(self, seconds: u64) -> Self {
@@ -154,6 +161,7 @@ pub fn find(name: &str) -> Option<&'static Spec> {
 }
 
 pub const CHALLENGE: &str = "challenge";
+pub const CANCEL: &str = "cancel";
 
 const fn words(en: &'static str, zh: &'static str) -> Words {
     Words { en, zh }
@@ -205,7 +213,48 @@ pub const COMMANDS: &[Spec] = &[
             "按编号、人员、考勤机或时间查打卡，最新在前；人员以本网关独有的化名表示。",
         ),
     )
-    .about(About::Either),
+    .about(About::Either)
+    .cancel(),
+    Spec::new::<args::Why, results::Why>(
+        "why",
+        Class::Read,
+        words(
+            "Follows a punch from its terminal to the broker, or says where it is missing; without a person, whether a terminal's silence is usual.",
+            "追踪一次打卡从考勤机到消息服务器的全程，或指出缺在何处；不写人员时，判断某台考勤机的安静是否正常。",
+        ),
+    )
+    .about(About::Either)
+    .cancel()
+    .limit(120),
+    Spec::new::<args::Nothing, results::Doctor>(
+        "doctor",
+        Class::Read,
+        words(
+            "Looks from the ground up for what is wrong, and says what to mend first.",
+            "自下而上检查问题，并指出首先处理什么。",
+        ),
+    )
+    .about(About::Either)
+    .cancel()
+    .limit(240),
+    Spec::new::<args::Bundle, results::Bundle>(
+        "bundle",
+        Class::Read,
+        words(
+            "Makes one archive of all that support needs, without secrets, names and cards; its id is to be quoted.",
+            "生成一个支持所需的全部资料包，不含密钥、姓名和卡号；请报其编号。",
+        ),
+    )
+    .cancel()
+    .limit(600),
+    Spec::new::<args::BundlePart, results::BundlePart>(
+        "bundle.read",
+        Class::Read,
+        words(
+            "A part of the newest bundle; the gateway keeps it until the next one or its end.",
+            "读取最新资料包的一部分；网关保留到下一个资料包或停止为止。",
+        ),
+    ),
     Spec::new::<args::Nothing, results::ConfigShown>(
         "config.show",
         Class::Read,
@@ -247,7 +296,22 @@ pub const COMMANDS: &[Spec] = &[
         ),
     )
     .about(About::Terminal)
+    .cancel()
     .limit(120),
+    Spec::new::<args::Cancel, results::Cancelled>(
+        CANCEL,
+        Class::Reversible,
+        words(
+            "Ends an order that is under way, where that is possible; what it did until then stays done.",
+            "终止正在执行的命令（可终止的那些）；此前已做的保持不变。",
+        ),
+    ),
+    Spec::new::<args::Message, results::Done>(
+        "terminal.message",
+        Class::Reversible,
+        words("Shows a text on a terminal's screen.", "在考勤机屏幕上显示一段文字。"),
+    )
+    .operation("message"),
     Spec::new::<args::Nothing, results::Done>(
         "terminal.time-set",
         Class::Reversible,
@@ -264,6 +328,17 @@ pub const COMMANDS: &[Spec] = &[
         ),
     )
     .about(About::Terminal),
+    Spec::new::<args::Trace, results::Trace>(
+        "trace",
+        Class::Change,
+        words(
+            "Tells the frames between a driver and one terminal for at most 15 minutes, without anything that says who somebody is.",
+            "记录驱动与一台考勤机之间的报文，最长 15 分钟，不含任何人员信息。",
+        ),
+    )
+    .operation(driver_api::TRACE)
+    .cancel()
+    .limit(930),
     Spec::new::<args::Nothing, results::Done>(
         "terminal.restart",
         Class::Change,
@@ -292,6 +367,14 @@ pub const COMMANDS: &[Spec] = &[
             "正常退出守护进程，由 systemd 重新启动；其间的打卡由考勤机保存。",
         ),
     ),
+    Spec::new::<args::IncidentAcknowledge, Incident>(
+        "incident.acknowledge",
+        Class::Reversible,
+        words(
+            "Says that the signer looks after an open incident; its clock goes on.",
+            "声明签名人已接手某个未解决的故障；计时不会停止。",
+        ),
+    ),
     // It can only take away what may be done: whoever sees a break-in should not wait for a challenge.
     Spec::new::<args::Nothing, results::Lockdown>(
         "lockdown",
@@ -309,4 +392,34 @@ pub const COMMANDS: &[Spec] = &[
     )
     .operation("unlock")
     .limit(30),
+    Spec::new::<args::UserPut, results::Done>(
+        "user.put",
+        Class::Dangerous,
+        words(
+            "Adds somebody who may punch at a terminal, or changes what it shows of him or his card.",
+            "在考勤机上新增一名人员，或修改其显示名或卡号。",
+        ),
+    )
+    .operation("user-put")
+    .limit(120),
+    Spec::new::<args::UserDelete, results::Done>(
+        "user.delete",
+        Class::Dangerous,
+        words(
+            "Takes somebody away from a terminal, with fingerprints, face and card.",
+            "从考勤机删除一名人员，连同其指纹、人脸和卡。",
+        ),
+    )
+    .operation("user-delete")
+    .limit(120),
+    Spec::new::<args::Nothing, results::Done>(
+        "terminal.clear-log",
+        Class::Dangerous,
+        words(
+            "Empties a terminal's log, if every record in it is in the ledger and was delivered, and its count stands; people are kept off meanwhile.",
+            "清空考勤机记录：仅当其中每条都已入账并已送达、且记录数未变；其间不能打卡。",
+        ),
+    )
+    .operation("clear-log")
+    .limit(600),
 ];

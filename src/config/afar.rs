@@ -101,9 +101,6 @@ impl Afar {
 
 /// A config for other eyes: what may be a secret is masked. Secrets stand in files of their own; this is for the mistakes.
 pub fn masked(table: &Table) -> Table {
-    let secret = |key: &str| {
-        !key.ends_with("_file") && ["password", "secret", "comm_key", "token"].iter().any(|word| key.contains(word))
-    };
     fn value(it: &Value) -> Value {
         match it {
             Value::Table(table) => Value::Table(masked(table)),
@@ -115,7 +112,34 @@ pub fn masked(table: &Table) -> Table {
             other => other.clone(),
         }
     }
-    table.iter().map(|(key, it)| (key.clone(), if secret(key) { "***".into() } else { value(it) })).collect()
+    table.iter().map(|(key, it)| (key.clone(), if is_secret(key) { "***".into() } else { value(it) })).collect()
+}
+
+/// What [`masked`] masks: the values themselves, for whoever must find them elsewhere.
+pub fn secrets(table: &Table) -> Vec<String> {
+    fn of(key: &str, value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Table(table) => table.iter().for_each(|(key, it)| of(key, it, found)),
+            Value::Array(list) => list.iter().for_each(|it| of(key, it, found)),
+            Value::String(text) if is_secret(key) => found.push(text.clone()),
+            Value::String(text) => {
+                if let Some((user, _)) = text.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@')) {
+                    found.push(user.to_owned());
+                    found.extend(user.split_once(':').map(|(_, password)| password.to_owned()));
+                }
+            }
+            other if is_secret(key) => found.push(other.to_string()),
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    table.iter().for_each(|(key, it)| of(key, it, &mut found));
+    found.retain(|secret| !secret.is_empty());
+    found
+}
+
+fn is_secret(key: &str) -> bool {
+    !key.ends_with("_file") && ["password", "secret", "comm_key", "token"].iter().any(|word| key.contains(word))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use toml::{Table, Value};
 
 use super::{name, nearest};
-use crate::command::{COMMANDS, Class, Operator, Policy, PublicKey, Role};
+use crate::command::{COMMANDS, Class, Listed, Operator, Policy, PublicKey, Role, Roots, SIGNATURES_LIMIT};
 
 /// A key is good for so many days at most; then its owner makes another.
 const KEY_DAYS: i64 = 400;
@@ -52,11 +52,14 @@ pub(super) fn read(
         },
     );
     policy.approvals = approvals.unwrap_or_default();
-    policy.unlock = section.take("unlock", "\"01938d3c-5d0e-7aaa-8bbb-1234567890ab\"", problems);
+    policy.unlock = section.take("unlock", "\"01938d3c-5d0e-7aaa-8bbb-1234567890ab\"", problems).into_iter().collect();
+    policy.trust = roots(&mut section, problems);
     section.finish(problems);
     let mut names = BTreeSet::new();
     for (number, table) in blocks.into_iter().enumerate() {
-        let Some(operator) = operator(number + 1, table, terminals, folder, problems) else { continue };
+        let Some(Listed { operator, .. }) = operator(number + 1, table, Some(terminals), folder, problems) else {
+            continue;
+        };
         let prefix = format!("operator {:?} ", operator.name);
         let section = Section::new(prefix, Table::new(), folder.clone());
         if !names.insert(operator.name.clone()) {
@@ -69,13 +72,43 @@ pub(super) fn read(
     policy
 }
 
-fn operator(
+/// Whose signatures on a trust list count.
+fn roots(section: &mut Section, problems: &mut Problems) -> Option<Roots> {
+    let keys = section.take_checked("trust_roots", "[\"ed25519:...\"]", problems, |texts: Vec<String>| {
+        let mut keys: Vec<PublicKey> = Vec::new();
+        for text in texts {
+            let key = text.parse::<PublicKey>().map_err(|error| {
+                (
+                    error.to_string(),
+                    "write lines that `punchgate remote keygen` printed for the keys in the safe".to_owned(),
+                )
+            })?;
+            if keys.contains(&key) {
+                return Err(("one key stands there twice".to_owned(), "let each root be a key of its own".to_owned()));
+            }
+            keys.push(key);
+        }
+        match (1..=9).contains(&keys.len()) {
+            true => Ok(keys),
+            false => Err(("1 to 9 keys can be roots".into(), "three are usual, of which two sign".into())),
+        }
+    });
+    let count = keys.as_ref().map_or(SIGNATURES_LIMIT, Vec::len).min(SIGNATURES_LIMIT);
+    let threshold = section.take_checked("trust_threshold", "2", problems, |number: usize| match number {
+        1.. if number <= count => Ok(number),
+        _ => Err((format!("{count} of them at most can sign one list"), format!("write 1 to {count}"))),
+    });
+    keys.map(|keys| Roots { threshold: threshold.unwrap_or(2.min(keys.len())), keys })
+}
+
+/// One block. `known` are the terminals of this config; without it, those of a whole fleet, and `gateways` may stand there too.
+pub(super) fn operator(
     number: usize,
     table: Table,
-    known: &BTreeSet<String>,
+    known: Option<&BTreeSet<String>>,
     folder: &Arc<Path>,
     problems: &mut Problems,
-) -> Option<Operator> {
+) -> Option<Listed> {
     let prefix = match table.get("name").and_then(Value::as_str) {
         Some(name) => format!("operator {name:?} "),
         None => format!("operator {number} "),
@@ -104,9 +137,9 @@ fn operator(
         }
     });
     let terminals = section.take_checked("terminals", "[\"front-door\"]", problems, |names: BTreeSet<String>| {
-        match names.iter().find(|name| !known.contains(*name)) {
-            None => Ok(names),
-            Some(stranger) => {
+        match (known, names.iter().find(|name| known.is_some_and(|known| !known.contains(*name)))) {
+            (None, _) | (_, None) => Ok(names),
+            (Some(known), Some(stranger)) => {
                 let near = nearest(stranger, known.iter().map(String::as_str));
                 let mend = near.map_or("leave the key out for all".into(), |near| format!("did you mean {near}?"));
                 Err((format!("there is no terminal {stranger:?}"), mend))
@@ -126,6 +159,12 @@ fn operator(
             false => Ok(end.timestamp().as_second()),
         }
     });
+    let gateways = match known {
+        Some(_) => None,
+        None => section.take("gateways", "[\"sz-03\"]", problems),
+    };
     section.finish(problems);
-    Some(Operator { name: called?, person: person?, key: key?, role: role?, terminals, not_after: not_after? })
+    let operator =
+        Operator { name: called?, person: person?, key: key?, role: role?, terminals, not_after: not_after? };
+    Some(Listed { operator, gateways })
 }

@@ -8,8 +8,11 @@ use std::{
 use driver_api::{Problems, Section};
 use toml::{Table, Value};
 
-use super::{Rejected, folder_of, mqtt, name, parse, section};
-use crate::{command::PublicKey, mqtt::MqttSettings};
+use super::{Rejected, blocks, commands, folder_of, mqtt, name, parse, section};
+use crate::{
+    command::{Listed, PublicKey},
+    mqtt::MqttSettings,
+};
 
 /// What `punchgate remote` must know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +22,20 @@ pub struct Profile {
     pub mqtt: MqttSettings,
     /// By gateway: the key with which it signs, as somebody has read it there.
     pub gateways: BTreeMap<String, PublicKey>,
+}
+
+/// Reads the operators of a fleet: `[[operator]]` blocks as a gateway's config has them, with `gateways` beside `terminals`.
+pub fn operators(path: &Path) -> Result<Vec<Listed>, Rejected> {
+    let (folder, mut problems) = (folder_of(path), Problems::default());
+    let mut file = Section::new("", parse(path)?, folder.clone());
+    let blocks = blocks(&mut file, "operator", &mut problems);
+    file.finish(&mut problems);
+    let read = |(number, table)| commands::operator(number + 1, table, None, &folder, &mut problems);
+    let listed: Vec<Listed> = blocks.into_iter().enumerate().filter_map(read).collect();
+    match problems.errors.is_empty() {
+        true => Ok(listed),
+        false => Err(Rejected { path: path.into(), problems: problems.errors, warnings: problems.warnings }),
+    }
 }
 
 /// Reads a profile and checks all of it.

@@ -1,5 +1,7 @@
 //! What the daemon answers, as the command line shows it and `--json` prints it.
 
+use std::collections::BTreeMap;
+
 use driver_api::{Delivery, DirectionMark, Flag, Origin, PunchId, VerifyMark};
 use jiff::{Timestamp, civil::DateTime};
 use serde::{Deserialize, Serialize};
@@ -156,6 +158,27 @@ pub struct ConditionLine {
     pub text: String,
     /// What to do.
     pub mend: String,
+    /// The same in Chinese.
+    #[serde(default)]
+    pub zh: ConditionWords,
+}
+
+/// Words of a condition in another language.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConditionWords {
+    pub title: String,
+    pub text: String,
+    pub mend: String,
+}
+
+/// A line of the daemon's log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    pub at: Timestamp,
+    /// `error`, `warn`, `info`
+    pub level: String,
+    pub message: String,
+    pub fields: BTreeMap<String, String>,
 }
 
 /// The whole state in one line: the worst condition with its mend, and how many more there are.

@@ -194,12 +194,18 @@ impl Client {
             Request::Status => Ok(vec![Answer::Status(Box::new(desk.status().await))]),
             Request::Terminals => Ok(boxed(desk.terminals().await, Answer::Terminal)),
             Request::Conditions => Ok(boxed(desk.conditions().await, Answer::Condition)),
+            Request::Logs => Ok(boxed(desk.logs().await, Answer::Log)),
             Request::Punches { filter, follow: false } => {
                 desk.punches(&bounded(filter)).await.map(|punches| boxed(punches, Answer::Punch))
             }
             Request::Punches { filter, follow: true } => return self.follow(bounded(filter)).await,
             Request::Acknowledge { terminal } => {
                 desk.acknowledge(terminal.as_deref()).await.map(|count| vec![Answer::Acknowledged(count)])
+            }
+            Request::Incidents { all } => desk.incidents(all).await.map(|all| boxed(all, Answer::Incident)),
+            Request::AcknowledgeIncident { number, by } => {
+                let done = desk.acknowledge_incident(number, &by).await;
+                done.map(|incident| vec![Answer::Incident(Box::new(incident))])
             }
             Request::Why { question } => desk.why(&question).await.map(|trail| vec![Answer::Trail(Box::new(trail))]),
             Request::Silence { terminal } => {

@@ -74,6 +74,7 @@ fn condition(title: &str, subject: Option<&str>) -> ConditionLine {
         cause: "no route".into(),
         text: String::new(),
         mend: "Check its cable.".into(),
+        zh: <_>::default(),
     }
 }
 
@@ -155,6 +156,18 @@ impl Desk for Double {
 
     async fn silence(&self, _: &str) -> Result<(Silence, Vec<String>), Failed> {
         Err(Failed { why: "nobody knows".into(), mend: String::new() })
+    }
+
+    async fn logs(&self) -> Vec<LogLine> {
+        vec![]
+    }
+
+    async fn incidents(&self, _: bool) -> Result<Vec<Incident>, Failed> {
+        Ok(vec![])
+    }
+
+    async fn acknowledge_incident(&self, number: u64, _: &str) -> Result<Incident, Failed> {
+        Err(Failed { why: format!("there is no open incident {number}"), mend: String::new() })
     }
 
     async fn acknowledge(&self, _: Option<&str>) -> Result<u64, Failed> {

@@ -45,6 +45,8 @@ const LETTERS: usize = 512;
 struct Document {
     version: u64,
     content: Content,
+    /// The broker has acknowledged it.
+    known: bool,
 }
 
 enum Content {
@@ -117,7 +119,7 @@ impl Board {
         let mut notes = self.notes();
         notes.versions += 1;
         let version = notes.versions;
-        notes.documents.insert(suffix.to_owned(), Document { version, content });
+        notes.documents.insert(suffix.to_owned(), Document { version, content, known: false });
         notes.make_due(suffix);
         drop(notes);
         self.0.changed.notify_one();
@@ -167,10 +169,19 @@ impl Board {
     /// The broker has it; what was cleared can be forgotten.
     pub(super) fn published(&self, suffix: &str, version: u64) {
         let mut notes = self.notes();
+        if let Some(document) = notes.documents.get_mut(suffix).filter(|it| it.version == version) {
+            document.known = true;
+        }
         let done = |it: &Document| it.version == version && matches!(it.content, Content::Cleared);
         if notes.documents.get(suffix).is_some_and(done) {
             notes.documents.remove(suffix);
         }
+    }
+
+    /// Whether the broker has acknowledged this document as it is now.
+    pub fn is_known(&self, suffix: &str) -> bool {
+        let notes = self.notes();
+        notes.documents.get(suffix).is_some_and(|it| it.known && !matches!(it.content, Content::Cleared))
     }
 
     /// The broker did not take it.

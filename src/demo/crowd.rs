@@ -12,8 +12,9 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 use tokio::{task::JoinSet, time::sleep};
 
 use super::{
-    tally::{Punched, Tally},
-    terminal::Terminal,
+    Cast,
+    tally::{Punched, Tally, code},
+    terminal::{Act, By, Seen, Terminal},
 };
 
 /// The same people and the same habits in every demo.
@@ -24,8 +25,7 @@ const OLD: i32 = 30;
 const PAUSE: std::ops::Range<u64> = 150..1500;
 /// One in so many finger, face and hand are too quick, and the terminal books twice in one second.
 const TWICE: u32 = 20;
-/// Codes as these terminals send them: password, finger, face.
-const VERIFY: [u8; 3] = [0, 1, 15];
+const WAYS: [By; 3] = [By::Password, By::Finger, By::Face];
 
 /// All terminals with their people.
 pub(super) struct Crowd {
@@ -35,19 +35,16 @@ pub(super) struct Crowd {
 }
 
 impl Crowd {
-    /// So many terminals, of different kinds in turn, with some old punches in each. Those that push go to `gateway`, which
-    /// need not be there yet. Nobody punches yet.
-    pub(super) async fn gather(count: u16, gateway: SocketAddr, zone: &TimeZone) -> anyhow::Result<Self> {
-        let mut terminals = Vec::new();
-        for index in 0..count {
-            let terminal = Terminal::open(index, gateway, zone).await;
-            terminals.push(terminal.context("cannot open a simulated terminal on loopback")?);
-        }
+    /// The terminals, with some old punches in each. Those that push go to `gateway`, which need not be there yet. Nobody
+    /// punches yet.
+    pub(super) async fn gather(cast: Cast, gateway: SocketAddr, zone: &TimeZone) -> anyhow::Result<Self> {
+        let terminals = Terminal::gather(cast, gateway, zone).await;
+        let terminals = terminals.context("cannot open a simulated terminal on this machine")?;
         let crowd = Self { terminals: Arc::new(terminals), tally: Arc::default(), punching: JoinSet::new() };
         for (index, terminal) in crowd.terminals.iter().enumerate() {
             let mut habits = habits(index);
             for before in (1..=OLD).rev() {
-                let local = terminal.now().checked_sub((before * 60).seconds())?;
+                let local = terminal.it.now().checked_sub((before * 60).seconds())?;
                 punch(terminal, &mut habits, Some(local), &crowd.tally);
             }
         }
@@ -89,18 +86,22 @@ fn habits(of: usize) -> StdRng {
 
 /// Somebody punches, now or then; sometimes twice.
 fn punch(terminal: &Terminal, habits: &mut StdRng, then: Option<DateTime>, tally: &Mutex<Tally>) {
-    let person = (1000 + habits.random_range(1..40)).to_string();
-    let verify = VERIFY[habits.random_range(0..VERIFY.len())];
-    let direction = habits.random_range(0..=1);
+    let act = Act {
+        person: 1000 + habits.random_range(1..40),
+        by: WAYS[habits.random_range(0..WAYS.len())],
+        leaves: habits.random(),
+        local: then.unwrap_or_else(|| terminal.it.now()),
+    };
     let times = if habits.random_ratio(1, TWICE) { 2 } else { 1 };
-    let local = then.unwrap_or_else(|| terminal.now());
+    let Seen { local, verify, direction } = terminal.it.seen(&act);
+    let (person, verify, direction) = (act.person.to_string(), code(verify), code(direction));
+    let punched = Punched { terminal: terminal.name.clone(), person, local, verify, direction };
     for _ in 0..times {
-        let punched = Punched { terminal: terminal.name.clone(), person: person.clone(), local, verify, direction };
-        if !terminal.books_twice() && lock(tally).punches.contains_key(&punched) {
+        if !terminal.it.books_twice() && lock(tally).punches.contains_key(&punched) {
             return;
         }
         // Counted first, so that nothing arrives that is not counted yet.
-        lock(tally).add(punched);
-        terminal.punch_at(&person, local, verify, direction);
+        lock(tally).add(punched.clone());
+        terminal.it.punch(&act);
     }
 }

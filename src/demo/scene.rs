@@ -1,9 +1,9 @@
 //! The folder of a demo: keys, config, logs and the gateway's state, removed at the end unless somebody keeps it.
 
 use std::{
+    collections::BTreeMap,
     fmt::Write as _,
     fs::{self, DirBuilder},
-    net::SocketAddr,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     time::Duration,
@@ -14,7 +14,7 @@ use jiff::tz::TimeZone;
 
 use super::{
     keys::{Holder, Keys, write_private},
-    terminal::{Terminal, Way},
+    terminal::Terminal,
     witness::TOPICS,
 };
 use crate::mqtt::{BrokerUrl, MqttSettings, MqttVersion};
@@ -65,42 +65,28 @@ impl Scene {
         self.kept.then_some(self.folder.as_path())
     }
 
-    /// Writes the gateway's config: what an installer would write, with shorter times. `port` is the broker's, `push` where
-    /// the gateway listens for terminals.
-    pub(super) fn write_config(
-        &self,
-        port: u16,
-        push: SocketAddr,
-        zone: &TimeZone,
-        terminals: &[Terminal],
-    ) -> anyhow::Result<()> {
+    /// Writes the gateway's config: what an installer would write, with shorter times. `port` is the broker's.
+    pub(super) fn write_config(&self, port: u16, zone: &TimeZone, terminals: &[Terminal]) -> anyhow::Result<()> {
         let zone = zone.iana_name().unwrap_or("UTC");
         let mut text = format!(
             "# Written by punchgate demo.\n\
              [gateway]\nid = \"demo\"\ntenant = \"demo\"\nzone = \"{zone}\"\nstate_dir = \"state\"\nsocket = \"gateway.sock\"\n\n\
              [mqtt]\nurl = \"mqtts://localhost:{port}\"\nca_file = \"keys/ca.pem\"\ncert_file = \"keys/gateway.pem\"\n\
              key_file = \"keys/gateway.key\"\nack_timeout = \"5s\"\n\n\
-             [spool]\nmin_free = \"1MiB\"\n\n\
-             [driver.zk]\nreconcile = \"5s\"\n"
+             [spool]\nmin_free = \"1MiB\"\n"
         );
-        if terminals.iter().any(|terminal| matches!(terminal.way, Way::Pushes { .. })) {
-            write!(text, "\n[driver.zk-push]\nlisten = \"{push}\"\npoll = \"2s\"\nerror_delay = \"1s\"\n")?;
+        let sections: BTreeMap<_, _> =
+            terminals.iter().map(|terminal| (terminal.it.driver(), terminal.it.section())).collect();
+        for (driver, lines) in sections.iter().filter(|(_, lines)| !lines.is_empty()) {
+            write!(text, "\n[driver.{driver}]\n{lines}")?;
         }
-        for Terminal { name, way, .. } in terminals {
-            write!(text, "\n[[terminal]]\nname = \"{name}\"\n")?;
-            match way {
-                Way::Dialled { udp, comm_key, simulator, .. } => {
-                    let (scheme, address) = (if *udp { "udp" } else { "tcp" }, simulator.address());
-                    let key_file = format!("keys/{name}.comm");
-                    write_private(&self.path(&key_file), &comm_key.to_string())?;
-                    // The time-out is short so that those who watch see soon that a line is dead.
-                    write!(
-                        text,
-                        "driver = \"zk\"\naddress = \"{scheme}://{address}\"\ncomm_key_file = \"{key_file}\"\n\
-                         timeout = \"2s\"\n"
-                    )?;
-                }
-                Way::Pushes { serial, .. } => write!(text, "driver = \"zk-push\"\nserial = \"{serial}\"\n")?,
+        for Terminal { name, it, .. } in terminals {
+            let (driver, block) = (it.driver(), it.block());
+            write!(text, "\n[[terminal]]\nname = \"{name}\"\ndriver = \"{driver}\"\n{block}")?;
+            if let Some((key, secret)) = it.secret() {
+                let file = format!("keys/{name}.secret");
+                write_private(&self.path(&file), &secret)?;
+                writeln!(text, "{key} = \"{file}\"")?;
             }
         }
         write_private(&self.config(), &text)

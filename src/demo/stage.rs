@@ -12,6 +12,7 @@ use jiff::tz::TimeZone;
 use tokio::time::{Instant, sleep};
 
 use super::{
+    Cast,
     crowd::Crowd,
     gauge::Gauge,
     part::Part,
@@ -68,7 +69,7 @@ impl Reading {
 
 impl Stage {
     /// Starts everything. Nobody punches yet.
-    pub(super) async fn set(terminals: u16, keep: Option<&Path>) -> anyhow::Result<Self> {
+    pub(super) async fn set(cast: Cast, keep: Option<&Path>) -> anyhow::Result<Self> {
         let scene = Scene::set(keep)?;
         let ports = Ports { push: free_port()?, valve: free_port()?, v5: free_port()?, v311: free_port()? };
         let mut broker = start_broker(&scene, ports)?;
@@ -78,8 +79,8 @@ impl Stage {
         valve.open().await.context("cannot listen on loopback")?;
         let zone = zone();
         let push = SocketAddr::from((Ipv4Addr::LOCALHOST, ports.push));
-        let crowd = Crowd::gather(terminals, push, &zone).await?;
-        scene.write_config(ports.valve, push, &zone, &crowd.terminals)?;
+        let crowd = Crowd::gather(cast, push, &zone).await?;
+        scene.write_config(ports.valve, &zone, &crowd.terminals)?;
         let words = ["gateway".into(), "--config".into(), scene.config().into_os_string()];
         let gateway = Part::start("gateway", &words, scene.path("gateway.log"))?;
         let mut stage = Self { crowd, gateway, valve, witness, broker: Some(broker), ports, scene };

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use driver_api::Raw;
 use jiff::civil::DateTime;
 use serde::Deserialize;
 
@@ -13,10 +14,16 @@ const SHOWN: usize = 5;
 pub(super) struct Punched {
     pub(super) terminal: String,
     pub(super) person: String,
-    pub(super) local: DateTime,
-    /// The terminal's own codes.
-    pub(super) verify: u8,
-    pub(super) direction: u8,
+    /// As the terminal's clock had it; `None` where it has none, and the gateway gives its own time.
+    pub(super) local: Option<DateTime>,
+    /// The terminal's own codes, as [`code`] writes them.
+    pub(super) verify: String,
+    pub(super) direction: String,
+}
+
+/// A code, so that no text is taken for a number.
+pub(super) fn code(raw: Option<Raw>) -> String {
+    raw.map_or_else(|| "none".into(), |raw| format!("{raw:?}"))
 }
 
 /// What was punched, and how often: two in one second may be equal.
@@ -94,7 +101,7 @@ struct Punch {
 #[derive(Deserialize)]
 struct Mark {
     value: String,
-    raw: u8,
+    raw: Option<Raw>,
 }
 
 impl Arrivals {
@@ -121,9 +128,9 @@ impl Arrivals {
         let seen = Punched {
             terminal: terminal.into(),
             person: person.clone(),
-            local,
-            verify: verify.raw,
-            direction: direction.raw,
+            local: Some(local),
+            verify: code(verify.raw),
+            direction: code(direction.raw),
         };
         let is_first = !self.by_id.contains_key(&id);
         if !self.by_id.entry(id).or_default().insert((place.clone(), seen)) {

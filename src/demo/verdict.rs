@@ -1,6 +1,9 @@
 //! Whether both ends agree: every punch arrived under one id and one place, and none besides.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use serde::Serialize;
 
@@ -50,21 +53,25 @@ pub(super) fn judge(punched: &Tally, arrived: &Arrivals, claims: Option<Claims>)
         arrived.garbled.iter().map(|why| format!("a message made no sense: {why}")).collect();
     problems.extend(double_booked(arrived));
     problems.extend(gaps(arrived));
-    let mut delivered = BTreeMap::<&Punched, u64>::new();
+    let without_clock: BTreeSet<&str> =
+        punched.punches.keys().filter(|punch| punch.local.is_none()).map(|punch| punch.terminal.as_str()).collect();
+    let mut delivered = BTreeMap::<Punched, u64>::new();
     for (_, punch) in arrived.by_id.values().filter_map(|seen| seen.first()) {
-        *delivered.entry(punch).or_default() += 1;
+        let local = punch.local.filter(|_| !without_clock.contains(punch.terminal.as_str()));
+        *delivered.entry(Punched { local, ..punch.clone() }).or_default() += 1;
     }
-    let expected: BTreeMap<&Punched, u64> = punched.punches.iter().map(|(punch, count)| (punch, *count)).collect();
+    let expected = &punched.punches;
     let mut told = |surplus: Vec<(&Punched, u64)>, what: &str| {
         let count = surplus.iter().map(|(_, count)| count).sum::<u64>();
         if let Some((punch, _)) = surplus.first() {
             let Punched { terminal, person, local, .. } = punch;
-            problems.push(format!("{count} {what}, such as that of {person} at {terminal}, {local}"));
+            let when = local.map(|local| format!(", {local}")).unwrap_or_default();
+            problems.push(format!("{count} {what}, such as that of {person} at {terminal}{when}"));
         }
         count
     };
-    let lost = told(surplus(&expected, &delivered), "punches never arrived");
-    let invented = told(surplus(&delivered, &expected), "punches arrived that nobody had punched");
+    let lost = told(surplus(expected, &delivered), "punches never arrived");
+    let invented = told(surplus(&delivered, expected), "punches arrived that nobody had punched");
     match claims {
         None => problems.push("the gateway did not say what it holds".into()),
         Some(Claims { durable, waiting, .. }) => {
@@ -93,9 +100,9 @@ pub(super) fn judge(punched: &Tally, arrived: &Arrivals, claims: Option<Claims>)
 }
 
 /// What is in `all` and not in `others`, and how often.
-fn surplus<'p>(all: &BTreeMap<&'p Punched, u64>, others: &BTreeMap<&Punched, u64>) -> Vec<(&'p Punched, u64)> {
+fn surplus<'p>(all: &'p BTreeMap<Punched, u64>, others: &BTreeMap<Punched, u64>) -> Vec<(&'p Punched, u64)> {
     let more =
-        |(punch, count): (&&'p Punched, &u64)| (*punch, count.saturating_sub(others.get(punch).copied().unwrap_or(0)));
+        |(punch, count): (&'p Punched, &u64)| (punch, count.saturating_sub(others.get(punch).copied().unwrap_or(0)));
     all.iter().map(more).filter(|(_, count)| *count > 0).collect()
 }
 

@@ -1,16 +1,23 @@
 //! The acts behind the commands: each looks, or asks the part that can do it.
 
+mod bundle;
+mod inquiries;
 mod looks;
 mod punches;
+mod terminal;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex as StdMutex},
+    time::Duration,
+};
 
-use driver_api::{JobFailed, Operation, async_trait};
+use driver_api::{JobFailed, Operation, User, async_trait};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, Notify};
 
-use super::reload::Reloader;
+use super::{reload::Reloader, traces::Traces};
 use crate::{
+    bundle::Bundle,
     command::{Order, PrivateKey, Standing, args, results},
     config::{self, masked},
     courier::Board,
@@ -28,6 +35,9 @@ pub(super) struct Hands {
     board: Board,
     recent: Recent,
     key: Arc<PrivateKey>,
+    traces: Traces,
+    /// The newest one.
+    bundle: StdMutex<Option<Arc<Bundle>>>,
     restart: Notify,
 }
 
@@ -42,8 +52,10 @@ impl Hands {
         board: Board,
         recent: Recent,
         key: Arc<PrivateKey>,
+        traces: Traces,
     ) -> Self {
-        Self { sources, supervisor, reloader, board, recent, key, restart: Notify::new() }
+        let bundle = StdMutex::default();
+        Self { sources, supervisor, reloader, board, recent, key, traces, bundle, restart: Notify::new() }
     }
 
     /// Returns when somebody has ordered a restart, and the answer is with the broker.
@@ -108,6 +120,10 @@ impl Acts for Hands {
             "conditions" => self.conditions(order),
             "logs" => self.logs(order),
             "punches" => self.punches(order).await,
+            "why" => self.why(order).await,
+            "doctor" => self.doctor(order).await,
+            "bundle" => self.bundle(order, &progress).await,
+            "bundle.read" => self.bundle_part(order),
             "config.show" => self.config_show().await,
             "terminal.info" => self.drive(terminal, Operation::Info).await,
             "terminal.users" => self.users(terminal).await,
@@ -125,6 +141,11 @@ impl Acts for Hands {
                 true => Ok(json!(results::Restarting { restarting: true })),
                 false => Err(Failed::Plainly("there is no such terminal".into())),
             },
+            "terminal.message" => {
+                let args::Message { text } = remote::args(order)?;
+                self.drive(terminal, Operation::Message { text }).await
+            }
+            "trace" => self.trace(order, &progress).await,
             "terminal.restart" => self.drive(terminal, Operation::Restart).await,
             "config.set" => self.config_set(order).await,
             "config.confirm" => {
@@ -132,12 +153,28 @@ impl Acts for Hands {
                 let key = self.reloader.confirm(&set).await.map_err(Failed::Plainly)?;
                 Ok(json!(results::ConfigSet { key, restarted: 0, seconds_left: None }))
             }
+            "incident.acknowledge" => {
+                let args::IncidentAcknowledge { number } = remote::args(order)?;
+                let (incidents, by) = (self.sources.incidents.clone(), progress.by().to_owned());
+                let done = tokio::task::spawn_blocking(move || incidents.acknowledge(number, &by, "command")).await;
+                let done = done.map_err(|error| Failed::Unknown(error.to_string()))?;
+                done.map(|incident| json!(incident)).map_err(|why| Failed::Plainly(why.to_string()))
+            }
             "gateway.restart" => Ok(json!(results::Restarting { restarting: true })),
             "terminal.unlock" => {
                 let args = remote::args::<args::Unlock>(order)?;
                 let operation = Operation::Unlock { door: args.door(), seconds: args.seconds.unwrap_or(5) };
                 self.drive(terminal, operation).await
             }
+            "user.put" => {
+                let args::UserPut { user: id, name, card } = remote::args(order)?;
+                self.drive(terminal, Operation::UserPut(User { id, name, card })).await
+            }
+            "user.delete" => {
+                let args::UserDelete { user: id } = remote::args(order)?;
+                self.drive(terminal, Operation::UserDelete { id }).await
+            }
+            "terminal.clear-log" => self.clear_log(terminal, &progress).await,
             other => Err(Failed::Plainly(format!("this version has no act for {other}"))),
         }
     }

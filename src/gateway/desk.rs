@@ -8,8 +8,10 @@ use tokio::sync::{Mutex, broadcast};
 
 use crate::{
     audit::Audit,
-    console::{ConditionLine, Desk, Failed, PunchFilter, PunchLine, Status, TerminalLine},
+    console::{ConditionLine, Desk, Failed, LogLine, PunchFilter, PunchLine, Status, TerminalLine},
+    incident::{self, Incident},
     inquiry::{Question, Silence, Trail},
+    logging::Recent,
     spool::{self, Filter},
     status::{self, Sources},
     supervisor::Supervisor,
@@ -22,15 +24,19 @@ fn unreadable(error: io::Error) -> Failed {
 /// Lines that a slow asker may be behind.
 const BEHIND: usize = 1024;
 
+/// Letters of a name that are kept.
+const NAME: usize = 80;
+
 pub(super) struct FrontDesk {
     sources: Sources,
     supervisor: Arc<Mutex<Supervisor>>,
     audit: Audit,
+    recent: Recent,
 }
 
 impl FrontDesk {
-    pub(super) fn new(sources: Sources, supervisor: Arc<Mutex<Supervisor>>, audit: Audit) -> Self {
-        Self { sources, supervisor, audit }
+    pub(super) fn new(sources: Sources, supervisor: Arc<Mutex<Supervisor>>, audit: Audit, recent: Recent) -> Self {
+        Self { sources, supervisor, audit, recent }
     }
 }
 
@@ -120,6 +126,46 @@ impl Desk for FrontDesk {
         asked.await.map_err(failed)
     }
 
+    async fn logs(&self) -> Vec<LogLine> {
+        let line = |line: crate::logging::Line| LogLine {
+            at: line.at,
+            level: line.level.into(),
+            message: line.message,
+            fields: line.fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        };
+        self.recent.lines().into_iter().map(line).collect()
+    }
+
+    async fn incidents(&self, all: bool) -> Result<Vec<Incident>, Failed> {
+        if !all {
+            return Ok(self.sources.incidents.open_now());
+        }
+        let state_dir = self.sources.state_dir.clone();
+        let read = tokio::task::spawn_blocking(move || incident::history(&state_dir)).await;
+        let mut all = read.map_err(io::Error::other).and_then(|read| read).map_err(|error| Failed {
+            why: format!("the incidents cannot be read: {error}"),
+            mend: "look at punchgate conditions".into(),
+        })?;
+        // How long the open ones are open is written down now and then; here it is known.
+        all.extend(self.sources.incidents.open_now().into_iter().map(|it| (it.number, it)));
+        Ok(all.into_values().collect())
+    }
+
+    async fn acknowledge_incident(&self, number: u64, by: &str) -> Result<Incident, Failed> {
+        let by: String = by.chars().filter(|c| !c.is_control()).take(NAME).collect();
+        if by.trim().is_empty() {
+            return Err(Failed { why: "it must say by whom".into(), mend: "add --by NAME".into() });
+        }
+        let told = serde_json::json!({ "act": "incident.acknowledge", "number": number, "by": by });
+        if let Err(error) = self.audit.tell("console", told).await {
+            tracing::warn!(%error, "the audit log cannot be written");
+        }
+        let incidents = self.sources.incidents.clone();
+        let done = tokio::task::spawn_blocking(move || incidents.acknowledge(number, &by, "local")).await;
+        let failed = |why: String| Failed { why, mend: "see punchgate incidents".into() };
+        done.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))
+    }
+
     async fn acknowledge(&self, terminal: Option<&str>) -> Result<u64, Failed> {
         if let Some(terminal) = terminal
             && !self.sources.spool.status().ledgers.iter().any(|status| status.ledger.terminal == terminal)
@@ -128,6 +174,12 @@ impl Desk for FrontDesk {
                 (format!("there is no punch of a terminal {terminal:?} here"), "see punchgate terminals".into());
             return Err(Failed { why, mend });
         }
+        let told = serde_json::json!({ "act": "acknowledge", "terminal": terminal });
+        // It changes what people are told of a loss: without a line of the log it is not done.
+        self.audit.tell("console", told).await.map_err(|error| Failed {
+            why: format!("the audit log cannot be written: {error}"),
+            mend: "see punchgate doctor".into(),
+        })?;
         let count = self.sources.spool.acknowledge(terminal).await;
         count.map_err(|error| Failed { why: error.to_string(), mend: "see punchgate conditions".into() })
     }

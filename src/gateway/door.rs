@@ -5,9 +5,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use driver_api::{Batch, Gateway, Holdings, NotStored, Report, Stored, Stranger, async_trait};
+use driver_api::{Batch, Frame, Gateway, Holdings, NotStored, Report, Stored, Stranger, async_trait};
 use jiff::{Timestamp, tz::TimeZone};
 
+use super::traces::Traces;
 use crate::{
     clock::Clock,
     config::TerminalSettings,
@@ -20,11 +21,12 @@ pub(super) struct Door {
     health: Health,
     clock: Arc<Clock>,
     zones: Mutex<HashMap<String, TimeZone>>,
+    traces: Traces,
 }
 
 impl Door {
-    pub(super) fn new(spool: Spool, health: Health, clock: Arc<Clock>) -> Self {
-        Self { spool, health, clock, zones: Mutex::default() }
+    pub(super) fn new(spool: Spool, health: Health, clock: Arc<Clock>, traces: Traces) -> Self {
+        Self { spool, health, clock, zones: Mutex::default(), traces }
     }
 
     pub(super) fn health(&self) -> &Health {
@@ -75,6 +77,14 @@ impl Gateway for Door {
         let Stranger { driver, serial, peer, times, block } = stranger;
         let cause = format!("{driver} terminal {serial} at {peer} asked {times} times. To let it in:\n{block}");
         self.health.raise(Code::TerminalUnknown, Some(&serial), cause);
+    }
+
+    fn is_traced(&self, terminal: &str) -> bool {
+        self.traces.is_traced(terminal)
+    }
+
+    fn frame(&self, terminal: &str, frame: Frame) {
+        self.traces.keep(terminal, frame);
     }
 
     fn clock_trusted(&self) -> bool {

@@ -13,6 +13,7 @@ use std::{
 use crate::{
     courier::Board,
     health::TerminalState,
+    incident::Incident,
     inquiry::Standing,
     status::{self, Sources},
     wire::{self, health as doc, suffix},
@@ -42,6 +43,10 @@ impl Publisher {
         let mut changes = self.sources.health.changes();
         let mut spool = self.sources.spool.changes();
         let mut link = self.sources.link.clone();
+        let mut incidents = self.sources.incidents.changes();
+        // What a former run left on the broker and is over now must be taken back.
+        let left = self.sources.incidents.open_now().into_iter().map(|it| suffix::incident(&it.code));
+        self.published.extend(left.map(|suffix| (suffix, (0, Instant::now()))));
         loop {
             status::judge(&self.sources);
             self.note();
@@ -62,6 +67,7 @@ impl Publisher {
             tokio::select! {
                 _ = changes.changed() => {}
                 _ = spool.changed() => {}
+                _ = incidents.changed() => {}
                 () = link_changed => {}
                 () = self.sources.health.ripened(EVERY / 4) => {}
             }
@@ -105,14 +111,16 @@ impl Publisher {
         ));
         self.set(suffix::HEALTH.into(), mark, || gateway.document());
 
-        let terminals = status::terminals(&self.sources);
-        let gone: Vec<String> = self.published.keys().filter(|suffix| suffix.starts_with("health/")).cloned().collect();
-        for suffix in
-            gone.into_iter().filter(|it| !terminals.iter().any(|(name, _)| *it == suffix::terminal_health(name)))
-        {
-            self.board.clear(&suffix);
-            self.published.remove(&suffix);
+        let incidents = status::incidents(&self.sources);
+        self.take_back("incident/", |suffix| incidents.keys().any(|code| *suffix == suffix::incident(code)));
+        for (code, report) in incidents {
+            let open = |it: &Incident| (it.number, it.acknowledged.is_some(), it.escalated, it.breached, it.reopened);
+            let mark = self::mark(&report.open.iter().map(open).collect::<Vec<_>>());
+            self.set(suffix::incident(&code), mark, || report.document());
         }
+
+        let terminals = status::terminals(&self.sources);
+        self.take_back("health/", |it| terminals.iter().any(|(name, _)| *it == suffix::terminal_health(name)));
         for (name, terminal) in terminals {
             let mark = self::mark(&(
                 (terminal.since, terminal.delivery, terminal.failed_reads, terminal.gaps_open),
@@ -120,6 +128,16 @@ impl Publisher {
                 wrong(&terminal.conditions),
             ));
             self.set(suffix::terminal_health(&name), mark, || terminal.document());
+        }
+    }
+
+    /// Takes documents off the broker that are not there any more.
+    fn take_back(&mut self, prefix: &str, is_there: impl Fn(&String) -> bool) {
+        let mine = self.published.keys().filter(|suffix| suffix.starts_with(prefix));
+        let gone: Vec<String> = mine.filter(|suffix| !is_there(suffix)).cloned().collect();
+        for suffix in gone {
+            self.board.clear(&suffix);
+            self.published.remove(&suffix);
         }
     }
 

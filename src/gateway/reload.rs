@@ -83,6 +83,7 @@ impl Reloader {
         match loaded {
             Ok(config) => {
                 self.door.set_zones(&config.terminals);
+                health.set_groups(config.groups);
                 let applied = self.supervisor.lock().await.apply(config.lines).await;
                 self.policy.send_replace(Arc::new(config.policy));
                 health.clear(Code::ConfigRejected, None);

@@ -23,11 +23,19 @@ pub(super) const QUEUE: usize = 1024;
 pub struct Client {
     settings: MqttSettings,
     certificates: Arc<Mutex<CertificatesEnd>>,
+    /// What is subscribed comes with QoS 1, and not with 0.
+    surely: bool,
 }
 
 impl Client {
     pub fn new(settings: MqttSettings) -> Self {
-        Self { settings, certificates: Arc::default() }
+        Self { settings, certificates: Arc::default(), surely: true }
+    }
+
+    /// Subscribes with QoS 0: for whoever looks at thousands of retained messages at once, of which brokers queue few with QoS 1, and
+    /// each of which comes again within a minute.
+    pub fn at_most_once(self) -> Self {
+        Self { surely: false, ..self }
     }
 
     async fn open(&self, broker: &BrokerUrl, hello: Hello) -> Result<Session, Failure> {
@@ -47,7 +55,7 @@ impl Client {
             MqttVersion::V5 => v5::open(&self.settings, broker, tls, hello.will),
             MqttVersion::V311 => v311::open(&self.settings, broker, tls, hello.will),
         };
-        Session::begin(sender, steps, &hello.subscribe).await
+        Session::begin(sender, steps, &hello.subscribe, self.surely).await
     }
 }
 

@@ -52,7 +52,12 @@ pub(super) struct Session {
 
 impl Session {
     /// Waits for the broker's welcome and its answer to our subscriptions.
-    pub(super) async fn begin(sender: Sender, mut steps: Steps, subscribe: &[String]) -> Result<Self, Failure> {
+    pub(super) async fn begin(
+        sender: Sender,
+        mut steps: Steps,
+        subscribe: &[String],
+        surely: bool,
+    ) -> Result<Self, Failure> {
         let limits = loop {
             if let Step::Welcome(limits) = steps.next().await.ok_or_else(Failure::closed)?.map_err(unwelcome)? {
                 break limits;
@@ -61,7 +66,7 @@ impl Session {
         let (book, early) = (Book::default(), VecDeque::new());
         let mut session = Self { sender, steps, limits, book, early, over: None };
         if !subscribe.is_empty() {
-            session.sender.subscribe(subscribe)?;
+            session.sender.subscribe(subscribe, surely)?;
             session.subscribed().await?;
         }
         Ok(session)

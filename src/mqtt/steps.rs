@@ -94,18 +94,20 @@ impl Sender {
         }
     }
 
-    pub(super) fn subscribe(&self, filters: &[String]) -> Result<(), Failure> {
+    /// With QoS 1, or where it need not be sure, 0.
+    pub(super) fn subscribe(&self, filters: &[String], surely: bool) -> Result<(), Failure> {
         use rumqttc::v5::mqttbytes::{QoS, v5::Filter};
         match self {
             Self::V5(client) => client
                 .try_subscribe_many(filters.iter().map(|filter| Filter {
                     // So that what was published retained can be told at once, and not only at the next connection.
                     preserve_retain: true,
-                    ..Filter::new(filter, QoS::AtLeastOnce)
+                    ..Filter::new(filter, if surely { QoS::AtLeastOnce } else { QoS::AtMostOnce })
                 }))
                 .map_err(|error| queue_full(&error)),
             Self::V311(client) => {
-                let filter = |filter: &String| SubscribeFilter::new(filter.clone(), rumqttc::QoS::AtLeastOnce);
+                let qos = if surely { rumqttc::QoS::AtLeastOnce } else { rumqttc::QoS::AtMostOnce };
+                let filter = |filter: &String| SubscribeFilter::new(filter.clone(), qos);
                 client.try_subscribe_many(filters.iter().map(filter)).map_err(|error| queue_full(&error))
             }
         }

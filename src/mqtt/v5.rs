@@ -105,8 +105,9 @@ fn limits(welcome: &ConnAck) -> Result<Limits, Failure> {
             return Err(Failure::new(FailureKind::Version, "the broker acknowledges nothing: it has no QoS 1"));
         }
     }
-    match limits.unacknowledged {
-        0 => Err(Failure::new(FailureKind::Garbled, "the broker allows no publish at all (receive maximum 0)")),
+    match (limits.unacknowledged, limits.packet) {
+        (0, _) => Err(Failure::new(FailureKind::Garbled, "the broker allows no publish at all (receive maximum 0)")),
+        (_, 0) => Err(Failure::new(FailureKind::Garbled, "the broker allows no packet at all (maximum packet size 0)")),
         _ => Ok(limits),
     }
 }

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
-    command::{Role, new_id},
+    command::{Listed, Operator, Role, Roots, TrustList, new_id},
     spool::SpoolSettings,
 };
 
@@ -22,6 +22,13 @@ use crate::{
 struct Double {
     done: AtomicUsize,
     orders: Mutex<Vec<String>>,
+    /// Copied from the first to the second when something is done: what is on disk by then.
+    copied: Mutex<Option<(std::path::PathBuf, std::path::PathBuf)>>,
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    let done = std::process::Command::new("cp").arg("-r").arg(from).arg(to).status().unwrap();
+    assert!(done.success());
 }
 
 #[async_trait]
@@ -29,6 +36,9 @@ impl Acts for Double {
     async fn act(&self, order: &Order, _: Progress) -> Result<Value, Failed> {
         self.done.fetch_add(1, Ordering::SeqCst);
         self.orders.lock().unwrap().push(order.id.clone());
+        if let Some((from, to)) = self.copied.lock().unwrap().take() {
+            copy(&from, &to);
+        }
         Ok(json!({ "done": true }))
     }
 }
@@ -97,6 +107,7 @@ impl House {
             gateway: "sz-03".into(),
             key: self.key.clone(),
             policy: watch::channel(self.policy.clone()).1,
+            in_force: watch::channel(self.policy.clone()).0,
             spool: Spool::open(&settings).unwrap(),
             board: board.clone(),
             clock: Arc::default(),
@@ -106,6 +117,7 @@ impl House {
             started: Instant::now().checked_sub(running).unwrap(),
         };
         let mut remote = Remote::new(parts);
+        remote.renew_policy();
         remote.recover().await.unwrap();
         Room { remote, board }
     }
@@ -234,10 +246,6 @@ async fn what_a_crash_cut_off_is_unknown_and_not_done_again() {
 async fn a_store_put_back_from_a_backup_repeats_nothing() {
     let house = House::new();
     house.open().await.close().await;
-    let copy = |from: &std::path::Path, to: &std::path::Path| {
-        let done = std::process::Command::new("cp").arg("-r").arg(from).arg(to).status().unwrap();
-        assert!(done.success());
-    };
     let backup = house.folder.path().join("backup");
     copy(&house.state_dir(), &backup);
     let mut room = house.open().await;
@@ -304,7 +312,7 @@ async fn a_lockdown_holds_over_a_start_and_ends_by_its_id_in_the_config() {
     room.give(&looks.id, house.sign(&looks, &["zhao"])).await;
     assert_eq!(room.last(), Standing::Successful);
     room.close().await;
-    house.policy = Arc::new(Policy { unlock: Some(lockdown.id), ..(*house.policy).clone() });
+    house.policy = Arc::new(Policy { unlock: [lockdown.id].into(), ..(*house.policy).clone() });
     let mut room = house.open().await;
     let order = house.order("reconcile", Some("front-door"));
     room.give(&order.id, house.sign(&order, &["li"])).await;
@@ -493,4 +501,136 @@ async fn a_broker_that_replays_reorders_and_drops_gets_nothing_done_twice() {
     let once: std::collections::BTreeSet<String> = done.iter().cloned().collect();
     assert_eq!(done.len(), once.len(), "an order was done twice");
     assert!(once.is_superset(&given), "a good one was not done");
+}
+
+/// A list of the fleet takes the place of the blocks, survives a start, and is never gone back from.
+#[tokio::test]
+async fn a_trust_list_is_taken_when_it_is_newer_and_holds_ever_after() {
+    let mut house = House::new();
+    let roots: Vec<PrivateKey> = (0..3).map(|_| PrivateKey::generate()).collect();
+    let keys = roots.iter().map(PrivateKey::public).collect();
+    house.policy = Arc::new(Policy { trust: Some(Roots { keys, threshold: 2 }), ..(*house.policy).clone() });
+    let now = Timestamp::now().as_second();
+    let listed = |name: &str, gateways: Option<&str>| Listed {
+        operator: house.policy.operators.iter().find(|it| it.name == name).unwrap().clone(),
+        gateways: gateways.map(|name| [name.to_owned()].into()),
+    };
+    let list = |version, prev: &str, operators| TrustList {
+        tenant: "acme".into(),
+        version,
+        prev: prev.into(),
+        issued: now,
+        expires: now + 3600,
+        operators,
+        unlock: Default::default(),
+    };
+    let sign = |list: &TrustList, signers: &[usize]| {
+        let mut envelope = list.sign(&roots[signers[0]]);
+        signers[1..].iter().for_each(|at| envelope.add_signature(Purpose::Trust, &roots[*at]));
+        envelope.bytes()
+    };
+    let give = async |room: &mut Room, payload: &[u8], retain| {
+        let topic = "punchgate/1/acme/sz-03/trust".to_owned();
+        room.remote.take(Message { topic, payload: payload.to_vec(), retain }).await;
+    };
+    let may = async |room: &mut Room, who: &str| {
+        let order = house.order("reconcile", Some("front-door"));
+        room.give(&order.id, house.sign(&order, &[who])).await;
+        room.answers().pop().is_some_and(|answer| answer.standing == Standing::Successful)
+    };
+    let mut room = house.open().await;
+    assert!(!may(&mut room, "wang").await, "blocks count for nothing under roots");
+    let first = sign(&list(1, TrustList::FIRST, vec![listed("wang", None), listed("li", Some("sz-04"))]), &[0, 1]);
+    give(&mut room, &sign(&list(1, TrustList::FIRST, vec![listed("li", None)]), &[2]), true).await;
+    assert!(!may(&mut room, "li").await, "one root is not enough");
+    give(&mut room, &first, true).await;
+    assert!(may(&mut room, "wang").await);
+    assert!(!may(&mut room, "li").await, "li is for another gateway");
+    room.close().await;
+    let mut room = house.open().await;
+    assert!(may(&mut room, "wang").await, "it holds over a start");
+    let second = sign(&list(2, &sha256(&first), vec![listed("li", None)]), &[1, 2]);
+    give(&mut room, &second, true).await;
+    assert!(may(&mut room, "li").await && !may(&mut room, "wang").await);
+    // The broker plays the old one again, and another history.
+    give(&mut room, &first, true).await;
+    give(&mut room, &sign(&list(3, &sha256(b"another"), vec![listed("wang", None)]), &[0, 1]), false).await;
+    assert!(may(&mut room, "li").await && !may(&mut room, "wang").await);
+    // One that ends: eyes and hands that undo stay, the rest goes.
+    let soon = Timestamp::now().as_second() + 3;
+    let short = TrustList { expires: soon, ..list(3, &sha256(&second), vec![listed("li", None)]) };
+    give(&mut room, &sign(&short, &[0, 2]), true).await;
+    tokio::time::sleep(Duration::from_millis(3500)).await;
+    assert!(may(&mut room, "li").await);
+    let challenge = room.challenge(&house, "li").await;
+    let order = Order { challenge: Some(challenge), ..house.order("terminal.restart", Some("front-door")) };
+    room.give(&order.id, house.sign(&order, &["li"])).await;
+    assert_eq!(room.last(), Standing::Rejected);
+    let told: Vec<bool> = crate::audit::entries(&house.state_dir())
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .filter(|entry| entry.kind == "trust")
+        .map(|entry| entry.data["taken"] == true)
+        .collect();
+    assert_eq!(told, [false, true, true, false, false, true]);
+}
+
+/// The power goes while an order is written down, done and ended, and the disk keeps these bytes up to any one of them. An order
+/// that was done is not done again from any of these disks: what was on disk when it began is enough for that.
+#[tokio::test]
+async fn a_power_cut_at_any_byte_gets_nothing_done_twice() {
+    let house = House::new();
+    house.open().await.close().await;
+    let [before, at_act, after] = ["before", "at-act", "after"].map(|name| house.folder.path().join(name));
+    copy(&house.state_dir(), &before);
+    let mut room = house.open().await;
+    *house.acts.copied.lock().unwrap() = Some((house.state_dir(), at_act.clone()));
+    let order = house.order("reconcile", Some("front-door"));
+    let payload = house.sign(&order, &["wang"]);
+    room.give(&order.id, payload.clone()).await;
+    assert_eq!(house.done(), 1);
+    copy(&house.state_dir(), &after);
+    drop(room);
+    let names = std::fs::read_dir(after.join("journal")).unwrap().map(|entry| entry.unwrap().path());
+    let mut names: Vec<_> = names.filter(|path| path.extension().is_some_and(|it| it == "seg")).collect();
+    assert_eq!(names.len(), 1, "{names:?}");
+    let segment = names.remove(0).strip_prefix(&after).unwrap().to_path_buf();
+    let segment = segment.as_path();
+    // Before the first record there may be no segment.
+    let read = |state: &std::path::Path| std::fs::read(state.join(segment)).unwrap_or_default();
+    let [mut old, mut begun, whole] = [read(&before), read(&at_act), read(&after)];
+    // Room is laid out as zeros.
+    old.resize(whole.len(), 0);
+    begun.resize(whole.len(), 0);
+    let differs = |one: &[u8], other: &[u8]| {
+        (0..other.len()).rev().find(|at| one.get(*at) != other.get(*at)).map_or(0, |at| at + 1)
+    };
+    let first = (0..whole.len()).find(|at| old.get(*at) != whole.get(*at)).unwrap();
+    let (accepted, last) = (differs(&old, &begun), differs(&old, &whole));
+    assert!(first < accepted && accepted < last, "{first} {accepted} {last}");
+    let mut done = house.done();
+    for cut in (first..=last).filter(|cut| cut % 11 == 0 || [first, accepted - 1, accepted, last].contains(cut)) {
+        std::fs::remove_dir_all(house.state_dir()).unwrap();
+        copy(&after, &house.state_dir());
+        // A power cut: the index may be anything, and the journal's end is what it was before.
+        std::fs::remove_dir_all(house.state_dir().join("index")).unwrap();
+        let mut bytes = whole[..cut].to_vec();
+        bytes.extend_from_slice(old.get(cut..).unwrap_or_default());
+        std::fs::write(house.state_dir().join(segment), bytes).unwrap();
+        let mut room = house.open().await;
+        room.answers();
+        room.give(&order.id, payload.clone()).await;
+        let standing = room.last();
+        room.give(&order.id, payload.clone()).await;
+        room.close().await;
+        let again = house.done() - done;
+        done = house.done();
+        if cut >= accepted {
+            assert_eq!(again, 0, "byte {cut} of {last}, accepted up to {accepted}: {standing:?}");
+            assert!(matches!(standing, Standing::Unknown | Standing::Successful), "byte {cut}: {standing:?}");
+        } else {
+            // It had not begun when the power went: whoever sends it again has it done, once.
+            assert_eq!((again, standing), (1, Standing::Successful), "byte {cut}");
+        }
+    }
 }

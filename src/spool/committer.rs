@@ -13,7 +13,6 @@ use tokio::sync::oneshot;
 
 use super::{
     board::{Board, Committed},
-    catalogue::LedgerState,
     draft::{Commit, Draft, Lookup, Waiter},
     group::Group,
     index::IndexError,
@@ -24,6 +23,7 @@ use super::{
     ranges::Ranges,
     record::{ConfirmedAtRecord, LedgerRecord, NoteRecord, Record, StandingRecord, ZoneNames},
     seen::Seen,
+    stand::LedgerState,
     status::{FindingKind, SpoolTrouble},
 };
 use crate::inquiry::Standing;

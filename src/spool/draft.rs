@@ -12,12 +12,13 @@ use jiff::{Timestamp, tz::TimeZone};
 use tokio::sync::oneshot;
 
 use super::{
-    catalogue::{Advance, Catalogue, LedgerState},
+    catalogue::Catalogue,
     group::Group,
     index::{Index, IndexError},
     intake,
     record::{PunchRecord, Record, SetAsideRecord, ZoneNames, wall_seconds},
     seen::{BucketKey, Seen},
+    stand::{Advance, LedgerState},
 };
 use crate::ledger::{Entry, Head, Ledger};
 

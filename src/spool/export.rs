@@ -11,9 +11,10 @@ use driver_api::SetAsideId;
 
 use super::{
     group::salvage,
+    lock,
     record::{Record, ZoneNames},
-    segment::{Position, seed},
-    verify::{Fault, REPAIR},
+    segment::{Position, list, seed},
+    verify::{Fault, NO_STORE, REPAIR, groups},
     walk::{Step, Walk, store_id},
 };
 use crate::ledger::{Entry, Ledger};
@@ -40,6 +41,10 @@ pub struct RawRecord {
 /// Reads a store, oldest first, while the daemon runs or not.
 pub struct Export {
     seed: u32,
+    /// Number of the last group of a store that was closed in order and is not open again.
+    closed_at: Option<u64>,
+    /// The highest number of a group so far.
+    last: u64,
     walk: Option<Walk>,
     ledgers: BTreeMap<u32, Arc<Ledger>>,
     zones: ZoneNames,
@@ -50,9 +55,14 @@ pub struct Export {
 pub fn export(state_dir: &Path) -> io::Result<Export> {
     let dir = state_dir.join("journal");
     let seed = store_id(&dir)?.map(|store| seed(&store));
-    let walk = seed.map(|seed| Walk::new(&dir, seed, Position::default()));
-    let (ledgers, zones, waiting) = (BTreeMap::new(), ZoneNames::default(), VecDeque::new());
-    Ok(Export { seed: seed.unwrap_or_default(), walk, ledgers, zones, waiting })
+    let walk = seed.map(|seed| Walk::whole(&dir, seed));
+    let closed_at = lock::peek(&dir).and_then(|content| content.closed_at()).filter(|_| !lock::is_held(&dir));
+    let (ledgers, zones, mut waiting) = (BTreeMap::new(), ZoneNames::default(), VecDeque::new());
+    if walk.is_none() && !list(&dir)?.is_empty() {
+        let what = "nothing tells which store this is, so no record can be read".into();
+        waiting.push_back(Exported::Damage(Fault { segment: 0, offset: 0, what, mend: NO_STORE }));
+    }
+    Ok(Export { seed: seed.unwrap_or_default(), closed_at, last: 0, walk, ledgers, zones, waiting })
 }
 
 impl Export {
@@ -61,14 +71,25 @@ impl Export {
         let Some(walk) = &mut self.walk else { return Ok(false) };
         let damage =
             |at: Position, what| Exported::Damage(Fault { segment: at.segment, offset: at.offset, what, mend: REPAIR });
-        match walk.next(None)? {
-            // A tail is what the daemon is writing, or will deal with at its start.
-            Step::End { .. } | Step::Tail { .. } => return Ok(false),
+        let step = walk.next(None)?;
+        self.last = self.last.max(walk.group());
+        match step {
+            Step::End { at } => {
+                self.walk = None;
+                let last = self.last;
+                if let Some(closed_at) = self.closed_at.filter(|closed_at| *closed_at > last) {
+                    let what = format!("{} should stand behind here", groups(last + 1, closed_at));
+                    self.waiting.push_back(damage(at, what));
+                }
+                return Ok(!self.waiting.is_empty());
+            }
+            // It is what the daemon is writing, or will deal with at its start.
+            Step::Tail { .. } if self.closed_at.is_none() => return Ok(false),
             Step::Missing { at, first, last } => {
-                self.waiting.push_back(damage(at, format!("groups {first} to {last} should stand before here")));
+                self.waiting.push_back(damage(at, format!("{} should stand before here", groups(first, last))));
                 return Ok(true);
             }
-            Step::Damage { at } => {
+            Step::Damage { at } | Step::Tail { at } => {
                 let lost: usize = salvage(self.seed, walk.bytes()).lost.iter().map(|lost| lost.len()).sum();
                 self.waiting.push_back(damage(at, format!("a damaged group: {lost} bytes of it cannot be read")));
             }

@@ -20,9 +20,9 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    catalogue::{KeptLedger, LedgerState},
     seen::BucketKey,
     segment::{Position, StoreId},
+    stand::{KeptLedger, LedgerState},
 };
 
 /// What sled said, in its words.

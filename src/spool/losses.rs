@@ -8,11 +8,12 @@ use jiff::Timestamp;
 
 use super::{
     board::Board,
-    catalogue::{Catalogue, Loss},
+    catalogue::Catalogue,
     committer::Committer,
     group::Group,
     journal::{Journal, JournalError},
     record::{LedgerRecord, LostRecord, Record, SettledRecord},
+    stand::Loss,
     status::FindingKind,
 };
 

@@ -18,6 +18,10 @@ pub enum NoteKind {
     Lockdown = 2,
     /// That this moment is past; one key. Only the newest is worth anything.
     Time = 3,
+    /// The trust list that was taken last; one key.
+    Trust = 4,
+    /// What is wrong with a terminal, or under an empty key with the gateway. Only the newest is worth anything.
+    Condition = 16,
 }
 
 /// A note as it is on disk.

@@ -10,9 +10,8 @@ use std::{
 use super::{
     SpoolSettings,
     board::Board,
-    catalogue::{Catalogue, KeptLedger},
+    catalogue::Catalogue,
     committer::Committer,
-    delivery::Destination,
     disk::{Disk, create_dir},
     index::{Applied, Index, IndexError, Kept},
     journal::Journal,
@@ -20,9 +19,11 @@ use super::{
     losses::{self, Behind},
     mend::{mend_tail, report_damage},
     record::ZoneNames,
+    reindex::{is_of, new_index, open_index},
     replay::{Replay, set_aside},
     seen::Seen,
-    segment::{Piece, Position, SegmentHeader, SegmentReader, StoreId, list, seed, segment_path, stub_path},
+    segment::{Piece, Position, SegmentHeader, SegmentReader, StoreId, list, segment_path},
+    stand::KeptLedger,
     status::{FindingKind, SpoolTrouble},
     upkeep::write_index,
     verify::files::{Headed, headed},
@@ -47,7 +48,7 @@ pub enum OpenError {
 }
 
 /// How long a group of ids may grow during a rebuild before the index gets them.
-const REPLAY_IDS: usize = 16_384;
+pub(super) const REPLAY_IDS: usize = 16_384;
 /// An index that could not be made at the start is tried again this soon.
 const INDEX_RETRY: Duration = Duration::from_secs(5);
 
@@ -148,63 +149,6 @@ fn begin_anew(board: &Board) {
     board.find(FindingKind::Restored, text);
 }
 
-/// Builds the index anew while the store is open. What is in memory is right; only the ids are read again.
-pub(super) fn rebuild_index(board: &Board, seen: &mut Seen, limit: Position, why: &str) -> Result<(), IndexError> {
-    let path = board.state_dir.join("index");
-    let mut place = board.index.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-    *place = None; // closes sled before its files are moved
-    let index = new_index(board, &path, path.exists().then(|| why.to_owned()))?;
-    let rebuilt = read_all(board, seen, limit, &index);
-    if let Err(error) = rebuilt {
-        drop(index);
-        // It holds nothing, and would be set aside at each attempt.
-        let _ = fs::remove_dir_all(&path);
-        return Err(error);
-    }
-    board.catalogue().all_changed();
-    board.destinations().iter().for_each(|it| it.write_all_again());
-    *place = Some(index);
-    Ok(())
-}
-
-fn read_all(board: &Board, seen: &mut Seen, limit: Position, index: &Index) -> Result<(), IndexError> {
-    *seen = Seen::default();
-    let mut scratch = Catalogue::default();
-    let mut nowhere = |name: &str| Arc::new(Destination::new(name));
-    let mut walk = Walk::new(&board.journal_dir(), board.seed(), Position::default());
-    loop {
-        let step = walk.next(Some(limit)).map_err(|error| IndexError::journal(&error))?;
-        match step {
-            Step::End { .. } => break,
-            Step::Missing { .. } => {}
-            Step::Group { at } | Step::Damage { at } | Step::Tail { at } => {
-                let mut replay = Replay {
-                    catalogue: &mut scratch,
-                    seen,
-                    index: Some(index),
-                    destinations: &mut nowhere,
-                    zones: ZoneNames::default(),
-                    orphans: 0,
-                };
-                replay.take(at, walk.records())?;
-            }
-        }
-        if seen.fresh() >= REPLAY_IDS {
-            // Not yet to be believed: it goes nowhere until all of it is written.
-            let nowhere = Applied::new([0; 16], Position::default(), 0, Position::default());
-            write_index(board, index, seen, nowhere)?;
-        }
-    }
-    // Opened without an index, nobody could tell how many records were set aside.
-    let mut catalogue = board.catalogue();
-    for counted in scratch.iter() {
-        if let Some(state) = catalogue.change(counted.number) {
-            state.set_aside = state.set_aside.max(counted.set_aside);
-        }
-    }
-    Ok(())
-}
-
 /// Removes what an interrupted retirement left.
 fn tidy(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
     let mut removed = false;
@@ -269,35 +213,6 @@ fn odd_header(board: &Board, path: &Path, header: Option<SegmentHeader>) -> io::
     Ok(())
 }
 
-fn open_index(path: &Path) -> Result<(Index, Kept), String> {
-    let index = Index::open(path).map_err(|error| error.to_string())?;
-    match index.load() {
-        Ok(Some(kept)) => Ok((index, kept)),
-        Ok(None) => Err("it was never written to its end".into()),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-/// Whether an index goes to a point that is in this journal.
-fn is_of(dir: &Path, applied: &Applied, store: &StoreId) -> Result<(), String> {
-    if applied.store != *store {
-        return Err("it is of another store, or was not finished".into());
-    }
-    if applied.group == 0 {
-        return Ok(());
-    }
-    let newer = || "it knows more than the journal holds".to_owned();
-    let path = segment_path(dir, applied.last.segment);
-    if !path.exists() && stub_path(dir, applied.last.segment).exists() {
-        return Err("its place in the journal is retired".into());
-    }
-    let mut reader = SegmentReader::open(&path, seed(store), applied.last.offset).map_err(|_| newer())?;
-    match reader.next(None) {
-        Ok(Piece::Group { number, .. }) if number == applied.group => Ok(()),
-        _ => Err(newer()),
-    }
-}
-
 /// Keeps how far an index that is not used knew each ledger.
 fn remember(catalogue: &mut Catalogue, ledgers: Vec<(u32, KeptLedger)>) {
     ledgers.into_iter().for_each(|(number, ledger)| catalogue.restore(number, ledger));
@@ -311,23 +226,6 @@ fn restore(board: &Board, kept: Kept) {
     for (name, ledger, ranges) in kept.confirmed {
         board.destination(&name).state().restore(ledger, ranges);
     }
-}
-
-/// Makes a new index, with the old one set aside when there is a reason.
-fn new_index(board: &Board, path: &Path, why: Option<String>) -> Result<Index, IndexError> {
-    let failed = |error: io::Error| IndexError::journal(&error);
-    if let Some(why) = why {
-        let mut text = format!("the index was built anew from the journal: {why}");
-        if path.exists() {
-            let kept = set_aside(&*board.disk, &board.state_dir, path).map_err(failed)?;
-            text.push_str(&format!("; the old one is kept as {kept}"));
-        }
-        board.find(FindingKind::IndexRebuilt, text);
-    }
-    Index::open(path).inspect_err(|_| {
-        // What there is of it was made just now.
-        let _ = fs::remove_dir_all(path);
-    })
 }
 
 /// Reads the journal from where the index ends, mends its tail, and makes it ready to go on.

@@ -13,7 +13,7 @@ use super::{
     board::Board,
     committer::Request,
     group::Group,
-    note::NoteKind,
+    note::{self, NoteKind},
     record::{PunchRecord, Record, RetiredRecord, ZoneNames},
     segment::{Position, SEGMENT_HEADER, SegmentFile, SegmentHeader, list, segment_path, stub_path},
     walk::{Step, Walk},
@@ -91,6 +91,14 @@ fn stub(board: &Board, file: &SegmentFile, retention: Duration) -> io::Result<Op
                 Record::Lost(_) | Record::Settled(_) => stub.group.push(&record),
                 // An old time says nothing beside a newer one.
                 Record::Note(ref note) if note.kind == NoteKind::Time as u8 => {}
+                // Conditions come and go: an older one says nothing beside a newer one of the same key. That one is over must
+                // stay: a stub may hold that it was not.
+                Record::Note(ref note) if note.kind == NoteKind::Condition as u8 => {
+                    let newest = note::find(board, NoteKind::Condition, note.key).map_err(io::Error::other)?;
+                    if newest.is_some_and(|it| it.stored.as_millisecond() == note.stored) {
+                        stub.group.push(&record);
+                    }
+                }
                 Record::Note(_) => stub.group.push(&record),
                 Record::Retired(_) | Record::Confirmed(_) | Record::ConfirmedAt(_) => {}
                 Record::Repaired(_) | Record::Standing(_) => {}

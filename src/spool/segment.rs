@@ -55,7 +55,8 @@ impl SegmentHeader {
     /// `None` when these bytes are no header, or were one.
     pub(super) fn read(bytes: &[u8; SEGMENT_HEADER]) -> Option<Self> {
         let number = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
-        let right = bytes[..8] == MAGIC && bytes[40..44] == crc32c::crc32c(&bytes[..40]).to_le_bytes();
+        let right =
+            bytes[..8] == MAGIC && bytes[44..] == [0; 4] && bytes[40..44] == crc32c::crc32c(&bytes[..40]).to_le_bytes();
         let store = bytes[8..24].try_into().expect("sixteen bytes");
         right.then(|| Self { store, segment: number(24), first_group: number(32) })
     }
@@ -92,7 +93,12 @@ pub(super) fn stub_path(dir: &Path, number: u64) -> PathBuf {
 pub(super) fn list(dir: &Path) -> io::Result<Vec<SegmentFile>> {
     let mut files: Vec<SegmentFile> = Vec::new();
     for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
+        let entry = entry?;
+        let path = entry.path();
+        // A folder of such a name must not keep anybody from the files.
+        if entry.file_type()?.is_dir() {
+            continue;
+        }
         let number = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
         let retired = match path.extension().and_then(|extension| extension.to_str()) {
             Some("seg") => false,
@@ -157,22 +163,34 @@ impl SegmentReader {
         self.window.clear();
     }
 
+    /// Reads again from `offset` on, where a piece began.
+    pub(super) fn again_from(&mut self, offset: u64) {
+        self.refresh();
+        self.offset = offset;
+    }
+
     /// Reads on, and nothing at `limit` or behind it: in the segment that is being written it is the durable end.
     pub(super) fn next(&mut self, limit: Option<u64>) -> io::Result<Piece> {
-        let offset = self.offset;
         let limit = limit.unwrap_or(u64::MAX);
-        if let Some(header) = GroupHeader::read(self.bytes(offset, GROUP_HEADER, limit)?) {
-            let long = GROUP_HEADER + header.body;
-            let seed = self.seed;
-            if header.number > self.group && whole(seed, self.bytes(offset, long, limit)?) {
-                let start = (offset - self.window_at) as usize;
-                self.body = (start + GROUP_HEADER, start + long);
-                self.offset += long as u64;
-                self.group = header.number;
-                return Ok(Piece::Group { offset, number: header.number });
-            }
+        match self.group_here(limit)? {
+            Some(group) => Ok(group),
+            None => self.odd(limit),
         }
-        self.odd(limit)
+    }
+
+    /// The whole group that begins here, if one does.
+    fn group_here(&mut self, limit: u64) -> io::Result<Option<Piece>> {
+        let (offset, seed) = (self.offset, self.seed);
+        let Some(header) = GroupHeader::read(self.bytes(offset, GROUP_HEADER, limit)?) else { return Ok(None) };
+        let long = GROUP_HEADER + header.body;
+        if header.number <= self.group || !whole(seed, self.bytes(offset, long, limit)?) {
+            return Ok(None);
+        }
+        let start = (offset - self.window_at) as usize;
+        self.body = (start + GROUP_HEADER, start + long);
+        self.offset += long as u64;
+        self.group = header.number;
+        Ok(Some(Piece::Group { offset, number: header.number }))
     }
 
     /// What stands here is no group: is it the end, a torn one, or damage with more behind it?
@@ -198,6 +216,14 @@ impl SegmentReader {
             }
             at += 1;
         };
+        if behind.is_some() {
+            // A daemon may have written it while it was read. Before a group that is whole, it is so by now.
+            self.refresh();
+            if let Some(group) = self.group_here(limit)? {
+                return Ok(group);
+            }
+            self.bytes(offset, rest, limit)?;
+        }
         let start = (offset - self.window_at) as usize;
         let long = behind.unwrap_or(used);
         self.body = (start, start + long);
@@ -238,4 +264,48 @@ impl SegmentReader {
 
 fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
     bytes.windows(wanted.len()).position(|window| window == wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::FileExt};
+
+    use super::{
+        super::{
+            group::Group,
+            record::{NoteRecord, Record},
+        },
+        *,
+    };
+
+    const SEED: u32 = 7;
+
+    fn group(number: u64) -> Vec<u8> {
+        let mut group = Group::new(SEED);
+        group.push(&Record::Note(NoteRecord { kind: 1, key: "k", body: &[7; 300], stored: 0 }));
+        group.seal(number).to_vec()
+    }
+
+    /// Whoever reads beside the daemon sees a group half written, and by the time he looks on there are more.
+    #[test]
+    fn a_group_that_was_written_while_it_was_read_is_no_damage() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("00000001.seg");
+        let (one, two, three) = (group(1), group(2), group(3));
+        let file = fs::File::create(&path).unwrap();
+        file.set_len(4 * WINDOW as u64).unwrap();
+        let at = |groups: &[&[u8]]| (SEGMENT_HEADER + groups.iter().map(|it| it.len()).sum::<usize>()) as u64;
+        file.write_all_at(&one, at(&[])).unwrap();
+        file.write_all_at(&two[..two.len() / 2], at(&[&one])).unwrap();
+        let mut reader = SegmentReader::open(&path, SEED, 0).unwrap();
+        assert_eq!(reader.next(None).unwrap(), Piece::Group { offset: at(&[]), number: 1 });
+        file.write_all_at(&two, at(&[&one])).unwrap();
+        file.write_all_at(&three, at(&[&one, &two])).unwrap();
+        assert_eq!(reader.next(None).unwrap(), Piece::Group { offset: at(&[&one]), number: 2 });
+        assert_eq!(reader.next(None).unwrap(), Piece::Group { offset: at(&[&one, &two]), number: 3 });
+        // What is really damaged is still found.
+        file.write_all_at(b"x", at(&[&one]) + 40).unwrap();
+        let mut reader = SegmentReader::open(&path, SEED, at(&[&one])).unwrap();
+        assert_eq!(reader.next(None).unwrap(), Piece::Damage { offset: at(&[&one]) });
+    }
 }

@@ -10,11 +10,11 @@ use jiff::Timestamp;
 
 use super::{
     board::Board,
-    catalogue::{LedgerState, Loss},
     delivery::Destination,
     outbox::oldest,
     ranges::Ranges,
     segment::list,
+    stand::{LedgerState, Loss},
 };
 use crate::ledger::{Head, Ledger};
 

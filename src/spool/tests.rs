@@ -44,7 +44,11 @@ impl House {
     }
 
     fn open(&self) -> Spool {
-        Spool::open_on(&self.settings(), Arc::new(self.disk.clone()), self.segment_bytes).unwrap()
+        self.try_open().unwrap()
+    }
+
+    fn try_open(&self) -> Result<Spool, super::OpenError> {
+        Spool::open_on(&self.settings(), Arc::new(self.disk.clone()), self.segment_bytes)
     }
 
     fn state_dir(&self) -> std::path::PathBuf {
@@ -116,16 +120,39 @@ async fn within<T>(wait: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(30), wait).await.expect("waited 30 s in vain")
 }
 
-/// All that an outbox hands out before it has nothing more for a moment.
-async fn drain(outbox: &mut super::SpoolOutbox) -> Vec<Segment> {
+/// All that an outbox hands out, which is so many punches. However busy the machine is, it waits until they have come; a
+/// moment longer shows what should not have come.
+async fn drain(outbox: &mut super::SpoolOutbox, punches: usize) -> Vec<Segment> {
     use crate::outbox::Outbox;
-    let mut all = Vec::new();
-    // Nothing tells that no more will come; a moment is long beside what reading a few kilobytes takes, and a test that
-    // it cuts short sees too little, never too much.
-    while let Ok(segment) = tokio::time::timeout(Duration::from_millis(400), outbox.next()).await {
+    let (mut all, mut came) = (Vec::new(), 0);
+    while came < punches {
+        let segment: Segment = within(outbox.next()).await;
+        came += segment.entries.len();
+        all.push(segment);
+    }
+    while let Ok(segment) = tokio::time::timeout(Duration::from_millis(50), outbox.next()).await {
         all.push(segment);
     }
     all
+}
+
+/// Punches that the first destination has not confirmed.
+fn undelivered(spool: &Spool) -> usize {
+    spool.status().queues[0].undelivered as usize
+}
+
+/// Retires until so many segments are retired: the outbox must have passed what it confirmed, and some go by themselves.
+async fn until_retired(house: &House, spool: &Spool, outbox: &mut super::SpoolOutbox, segments: usize) {
+    within(async {
+        loop {
+            spool.retire().await.unwrap();
+            if verify(&house.state_dir()).unwrap().retired_segments >= segments {
+                return;
+            }
+            drain(outbox, 0).await;
+        }
+    })
+    .await;
 }
 
 fn numbers(segments: &[Segment], terminal: &str) -> Vec<u64> {

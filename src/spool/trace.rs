@@ -1,7 +1,7 @@
 //! Where a punch is, and whether a silence is usual: out of the journal alone, while the daemon runs or not.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     io,
     path::Path,
 };
@@ -9,9 +9,10 @@ use std::{
 use jiff::{Timestamp, ToSpan, civil::DateTime, tz::Offset};
 
 use super::{
+    lock,
     ranges::Ranges,
     record::{PunchRecord, Record, ZoneNames, wall_time},
-    segment::{Position, seed},
+    segment::{Position, list, seed},
     walk::{Step, Walk, store_id},
 };
 use crate::{
@@ -26,19 +27,27 @@ const NEAR: usize = 4;
 const ASIDE: i64 = 86_400_000;
 
 /// Goes once through the journal; `each` sees every record of it.
-fn walk(state_dir: &Path, mut each: impl FnMut(Position, &Record<'_>)) -> io::Result<usize> {
+pub(super) fn walk(state_dir: &Path, mut each: impl FnMut(Position, &Record<'_>)) -> io::Result<usize> {
     let dir = state_dir.join("journal");
-    let mut unreadable = 0;
-    let Some(store) = store_id(&dir)? else { return Ok(0) };
-    let mut walk = Walk::new(&dir, seed(&store), Position::default());
+    let (mut unreadable, mut last) = (0, 0);
+    // Without the store's id nothing of any file can be read.
+    let Some(store) = store_id(&dir)? else { return Ok(list(&dir)?.len()) };
+    let mut walk = Walk::whole(&dir, seed(&store));
+    let closed_at = lock::peek(&dir).and_then(|content| content.closed_at()).filter(|_| !lock::is_held(&dir));
     loop {
-        let at = match walk.next(None)? {
-            Step::End { .. } | Step::Tail { .. } => return Ok(unreadable),
+        let step = walk.next(None)?;
+        last = last.max(walk.group());
+        let at = match step {
+            Step::End { .. } => {
+                return Ok(unreadable + usize::from(closed_at.is_some_and(|closed_at| closed_at > last)));
+            }
+            // It is being written, or was never finished.
+            Step::Tail { .. } if closed_at.is_none() => return Ok(unreadable),
             Step::Missing { .. } => {
                 unreadable += 1;
                 continue;
             }
-            Step::Damage { at } => {
+            Step::Damage { at } | Step::Tail { at } => {
                 unreadable += 1;
                 at
             }
@@ -64,6 +73,9 @@ struct Tracer {
     gateway: Vec<(i64, Standing)>,
     found: Vec<(u32, Way)>,
     near: Vec<(i64, Near)>,
+    /// Numbers that are there, and those that the journal says are lost.
+    there: BTreeMap<u32, Ranges>,
+    lost: BTreeMap<u32, Ranges>,
     confirmed: BTreeMap<u32, Ranges>,
     confirmed_at: BTreeMap<u32, Vec<(u64, u64, i64)>>,
     zones: ZoneNames,
@@ -96,10 +108,10 @@ impl Tracer {
                 self.confirmed_at.entry(it.ledger).or_default().push((it.first, it.last, it.at));
             }
             Record::Lost(it) if it.first <= it.last => {
-                if let Some(ledger) = self.ledgers.get(&it.ledger) {
-                    let name = ledger.terminal.clone();
-                    self.terminal(&name).around.lost.push((it.first, it.last));
-                }
+                self.lost.entry(it.ledger).or_default().insert(it.first, it.last);
+            }
+            Record::Retired(it) if it.first != 0 => {
+                self.there.entry(it.ledger).or_default().insert(it.first, it.last);
             }
             Record::Standing(it) => match (it.standing(), it.terminal) {
                 (Some(standing), "") => self.gateway.push((it.at, standing)),
@@ -119,6 +131,7 @@ impl Tracer {
     }
 
     fn punch(&mut self, question: &Question, at: Position, punch: &PunchRecord<'_>) {
+        self.there.entry(punch.ledger).or_default().insert(punch.seq, punch.seq);
         let Some(ledger) = self.ledgers.get(&punch.ledger) else { return };
         let Ok(local) = wall_time(punch.local) else { return };
         let name = ledger.terminal.clone();
@@ -189,11 +202,23 @@ impl Tracer {
             let at = wall.saturating_add(shift);
             (at.saturating_sub(question.within_s * 1000), at.saturating_add(question.within_s * 1000))
         };
+        for (number, ledger) in &self.ledgers {
+            let mut lost = self.lost.remove(number).unwrap_or_default();
+            let there = self.there.remove(number).unwrap_or_default();
+            if let Some((_, last)) = there.iter().last() {
+                there.missing(1, last).into_iter().for_each(|(first, last)| lost.insert(first, last));
+            }
+            if let Some(known) = self.terminals.get_mut(&ledger.terminal) {
+                known.around.lost.extend(lost.iter());
+            }
+        }
         let mut terminals = Vec::new();
         let gateway = changes(&self.gateway, begin(other.map_or(0, |(_, shift)| shift)));
         for (name, Known { mut around, shift, standing, aside }) in self.terminals {
             let (from, to) = begin(shift.or(other).map_or(0, |(_, shift)| shift));
             around.standing = changes(&standing, (from, to));
+            let then = from.saturating_add(question.within_s * 1000);
+            around.then = standing.iter().rev().find(|(at, _)| *at <= then).map(|(_, standing)| *standing);
             around.set_aside = aside.iter().filter(|at| (from..to.saturating_add(ASIDE)).contains(at)).count() as u64;
             if question.asks_of(&name) {
                 terminals.push(around);
@@ -211,6 +236,25 @@ fn changes(all: &[(i64, Standing)], (from, to): (i64, i64)) -> Vec<(Timestamp, S
     let behind = all.iter().find(|(at, _)| *at > to);
     let told = before.into_iter().chain(within).chain(behind);
     told.filter_map(|(at, standing)| Some((Timestamp::from_millisecond(*at).ok()?, *standing))).collect()
+}
+
+/// In which hours since 1970 each terminal was punched at, from that hour on.
+pub fn punch_hours(state_dir: &Path, from: i64) -> io::Result<BTreeMap<String, BTreeSet<i64>>> {
+    let (mut names, mut hours): (BTreeMap<u32, String>, BTreeMap<String, BTreeSet<i64>>) = Default::default();
+    walk(state_dir, |_, record| match record {
+        Record::Ledger(it) => _ = names.entry(it.number).or_insert_with(|| it.terminal.to_owned()),
+        Record::Punch(punch) => {
+            let hour = punch.utc_ms().div_euclid(3_600_000);
+            if let Some(name) = names.get(&punch.ledger).filter(|_| hour >= from) {
+                match hours.get_mut(name) {
+                    Some(known) => _ = known.insert(hour),
+                    None => _ = hours.insert(name.clone(), BTreeSet::from([hour])),
+                }
+            }
+        }
+        _ => {}
+    })?;
+    Ok(hours)
 }
 
 /// Whether a terminal that is silent usually is so in these hours, as its own past tells.

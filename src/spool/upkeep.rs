@@ -10,7 +10,7 @@ use super::{
     board::Board,
     committer::Committer,
     index::{Applied, Index, IndexError, Writes},
-    recovery,
+    reindex,
     seen::Seen,
     status::SpoolTrouble,
 };
@@ -25,7 +25,7 @@ impl Committer {
             return;
         }
         let limit = self.journal.end();
-        let rebuilt = recovery::rebuild_index(&self.board, &mut self.seen, limit, &error.to_string());
+        let rebuilt = reindex::rebuild_index(&self.board, &mut self.seen, limit, &error.to_string());
         let begun = rebuilt.is_ok();
         match rebuilt.and_then(|()| self.try_write_index()) {
             Ok(()) => {

@@ -105,9 +105,11 @@ impl Walk {
             let mut piece = reader.next(here)?;
             let ended = matches!(piece, Piece::End { .. } | Piece::Tail { .. });
             let next = if ended && here.is_none() { self.file_behind(segment)? } else { None };
-            if let (Piece::End { .. }, Some(_), Some((_, _, reader))) = (&piece, &next, &mut self.reader) {
-                // It may have grown until its successor came.
-                reader.refresh();
+            if let (&(Piece::End { offset } | Piece::Tail { offset }), Some(_), Some((_, _, reader))) =
+                (&piece, &next, &mut self.reader)
+            {
+                // It may have grown until its successor came, and what was under way is whole by now.
+                reader.again_from(offset);
                 piece = reader.next(None)?;
             }
             let offset = self.reader.as_ref().map_or(0, |(_, _, reader)| reader.offset());

@@ -2,7 +2,7 @@
 
 use super::{Sources, link_up};
 use crate::{
-    console::{ConditionLine, Link, OwnClock, Queue, Status, TerminalCount, TerminalLine, headline},
+    console::{ConditionLine, ConditionWords, Link, OwnClock, Queue, Status, TerminalCount, TerminalLine, headline},
     health::TerminalState,
     host,
 };
@@ -39,7 +39,7 @@ pub fn status(sources: &Sources) -> Status {
             total: terminals.len(),
         },
         clock: OwnClock {
-            source: host::clock_source(),
+            source: sources.host.clock_source(),
             offset_ms: host::clock_offset_ms(),
             doubt: sources.clock.doubt(),
         },
@@ -85,6 +85,11 @@ pub fn conditions(sources: &Sources) -> Vec<ConditionLine> {
         cause: condition.cause,
         text: condition.kind.text.en.into(),
         mend: condition.kind.mend.en.into(),
+        zh: ConditionWords {
+            title: condition.kind.title.zh.into(),
+            text: condition.kind.text.zh.into(),
+            mend: condition.kind.mend.zh.into(),
+        },
     };
     sources.health.conditions().into_iter().map(one).collect()
 }

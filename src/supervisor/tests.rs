@@ -15,18 +15,28 @@ struct Scripted {
     script: &'static [&'static str],
     runs: AtomicUsize,
     left: AtomicUsize,
+    began: Mutex<Vec<Instant>>,
 }
 
 #[async_trait]
 impl Driver for Scripted {
     async fn run(&self, link: Link) -> Result<(), DriverError> {
         let run = self.runs.fetch_add(1, Ordering::SeqCst);
+        self.began.lock().unwrap().push(Instant::now());
         match self.script[run.min(self.script.len() - 1)] {
             "panic" => panic!("a bug"),
             "unreachable" => {
                 Err(DriverError::Unreachable { peer: "192.0.2.1".into(), source: io::ErrorKind::TimedOut.into() })
             }
             "refused" => Err(DriverError::Refused { peer: "192.0.2.1".into(), reason: "wrong key".into() }),
+            "two minutes" => {
+                link.terminals()[0].online();
+                sleep(LONG).await;
+                Err(DriverError::Unreachable {
+                    peer: "192.0.2.1".into(),
+                    source: io::ErrorKind::ConnectionReset.into(),
+                })
+            }
             "stuck" => std::future::pending().await,
             _ => {
                 link.terminals()[0].online();
@@ -43,6 +53,8 @@ impl Driver for Scripted {
     }
 }
 
+const LONG: Duration = Duration::from_secs(120);
+
 static KIND: Kind = Kind {
     name: "scripted",
     title: "for tests",
@@ -52,7 +64,8 @@ static KIND: Kind = Kind {
 };
 
 fn line(terminal: &str, fingerprint: u64, script: &'static [&'static str]) -> (Arc<Scripted>, PlannedLine) {
-    let driver = Arc::new(Scripted { script, runs: AtomicUsize::new(0), left: AtomicUsize::new(0) });
+    let driver =
+        Arc::new(Scripted { script, runs: AtomicUsize::new(0), left: AtomicUsize::new(0), began: Mutex::default() });
     let line = Line { key: terminal.into(), terminals: vec![terminal.into()], driver: driver.clone() };
     (driver, PlannedLine { driver: &KIND, line, fingerprint })
 }
@@ -115,6 +128,8 @@ async fn a_driver_that_panics_is_started_again_and_harms_no_other() {
     until("the bad one serves", || state(&health, "bad") == TerminalState::Online).await;
     assert_eq!(bad.runs.load(Ordering::SeqCst), 3);
     assert_eq!(good.runs.load(Ordering::SeqCst), 1);
+    // It may come and go, and is held for a while.
+    sleep(Duration::from_secs(6)).await;
     assert_eq!(health.conditions(), []);
 }
 
@@ -130,6 +145,44 @@ async fn a_terminal_that_refuses_is_not_knocked_at_in_a_loop() {
     assert_eq!(health.conditions()[0].cause, "192.0.2.1 refused us: wrong key");
     sleep(Duration::from_secs(60)).await;
     assert_eq!(driver.runs.load(Ordering::SeqCst), 3);
+}
+
+/// From each run to the next one, in seconds.
+fn pauses(driver: &Scripted) -> Vec<f64> {
+    let began = driver.began.lock().unwrap();
+    began.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_that_fails_comes_back_later_each_time_and_soon_after_it_has_served_for_long() {
+    let (mut supervisor, _) = supervisor();
+    const AWAY: &str = "unreachable";
+    const SCRIPT: &[&str] =
+        &[AWAY, AWAY, AWAY, AWAY, AWAY, AWAY, AWAY, AWAY, AWAY, AWAY, "two minutes", AWAY, AWAY, "serve"];
+    let (driver, planned) = line("front-door", 1, SCRIPT);
+    // A neighbour that is well is not held up by any of it.
+    let (good, good_line) = line("good", 1, &["serve"]);
+    supervisor.apply(vec![planned, good_line]).await;
+    until("it was tried fourteen times", || driver.runs.load(Ordering::SeqCst) == 14).await;
+    let pauses = pauses(&driver);
+    assert!((1.5..=2.5).contains(&pauses[0]) && (3.0..=5.0).contains(&pauses[1]), "{pauses:?}");
+    assert!(pauses[6..10].iter().all(|pause| (22.5..=37.5).contains(pause)), "{pauses:?}");
+    let served = LONG.as_secs_f64();
+    assert!((served + 1.5..=served + 2.5).contains(&pauses[10]) && (3.0..=5.0).contains(&pauses[11]), "{pauses:?}");
+    assert_eq!(good.runs.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_that_is_ordered_does_not_wait_for_the_pause_to_be_over() {
+    let (mut supervisor, health) = supervisor();
+    let (driver, planned) = line("front-door", 1, &["serve"]);
+    supervisor.apply(vec![planned]).await;
+    until("it serves", || state(&health, "front-door") == TerminalState::Online).await;
+    assert!(supervisor.restart("front-door") && !supervisor.restart("nobody"));
+    let asked = Instant::now();
+    until("it runs again", || driver.runs.load(Ordering::SeqCst) == 2).await;
+    assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+    assert_eq!(driver.left.load(Ordering::SeqCst), 1, "the one before has left");
 }
 
 #[tokio::test(start_paused = true)]
@@ -177,4 +230,17 @@ async fn a_job_reaches_its_terminal_or_is_answered_with_the_reason() {
     assert_eq!(supervisor.ask("front-door", Operation::Restart).err(), Some(JobFailed::NotSupported));
     assert_eq!(supervisor.ask("nobody", Operation::Info).err(), Some(JobFailed::NotSupported));
     assert_eq!(supervisor.ask("away", Operation::Info).err(), Some(JobFailed::NotConnected));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_whose_task_is_gone_is_told() {
+    let (mut supervisor, _) = supervisor();
+    let (_, one) = line("one", 1, &["serve"]);
+    let (_, other) = line("other", 1, &["serve"]);
+    supervisor.apply(vec![one, other]).await;
+    assert_eq!(supervisor.ended(), [""; 0]);
+    let lost = supervisor.running.values().find(|running| running.terminals == ["other"]).unwrap();
+    lost.task.abort();
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(supervisor.ended(), ["other"]);
 }

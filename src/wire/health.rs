@@ -7,7 +7,7 @@ mod terminal;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{DOCUMENT_LIMIT, json, schema};
 
@@ -15,7 +15,7 @@ pub use gateway::{GatewayHealth, Host, Link, Process, Queue, Store};
 pub use terminal::{TerminalHealth, TerminalStanding};
 
 /// The same words in both languages of the product.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Words {
     pub en: String,
     pub zh: String,
@@ -68,7 +68,7 @@ fn fitted<T: Serialize>(document: &mut T, parts: fn(&mut T) -> (&mut Vec<Conditi
     }
 }
 
-fn shorten(text: &mut String) {
+pub(super) fn shorten(text: &mut String) {
     // As in JSON: a control character takes six bytes there, and a terminal may send nothing else.
     let in_json = |c: char| match c {
         '"' | '\\' => 2,

@@ -148,6 +148,41 @@ fn terminal_health() -> health::TerminalHealth {
     }
 }
 
+fn incident_report() -> incident::IncidentReport {
+    let kind = crate::health::Code::TerminalOffline.kind();
+    let words = |words: crate::health::Words| health::Words { en: words.en.into(), zh: words.zh.into() };
+    incident::IncidentReport {
+        at: at("2026-11-20T01:02:03Z"),
+        code: kind.code.into(),
+        severity: kind.severity.name().into(),
+        title: words(kind.title),
+        text: words(kind.text),
+        mend: words(kind.mend),
+        open: vec![crate::incident::Incident {
+            number: 17,
+            code: kind.code.into(),
+            subject: Some("front-door".into()),
+            severity: kind.severity.name().into(),
+            cause: "cannot reach 192.0.2.10:4370".into(),
+            first_seen: at("2026-11-20T01:00:00Z"),
+            opened: at("2026-11-20T01:00:20Z"),
+            notified: Some(at("2026-11-20T01:00:21Z")),
+            acknowledged: Some(crate::incident::Acknowledged {
+                at: at("2026-11-20T01:01:00Z"),
+                by: "li-wei".into(),
+                how: "command".into(),
+            }),
+            escalated: None,
+            breached: None,
+            resolved: None,
+            target_s: 86_400,
+            open_s: 103,
+            reopened: 0,
+        }],
+        open_left_out: 0,
+    }
+}
+
 fn state() -> StateMessage {
     StateMessage {
         state: GatewayState::Online,
@@ -163,15 +198,20 @@ struct Described {
     topic: &'static str,
     summary: &'static str,
     retain: bool,
+    /// The gateway listens to it; of the others it is the one who speaks.
+    receives: bool,
     schema: Value,
     example: Vec<u8>,
+    /// What is signed in it.
+    signed: Option<Value>,
 }
 
 fn documents() -> Vec<Described> {
     let segment = segment();
     let document = |name, topic, summary, schema, example| {
         let retain = name != "punches";
-        Described { name, topic, summary, retain, schema: with_id(name, schema), example }
+        let schema = with_id(name, schema);
+        Described { name, topic, summary, retain, receives: false, schema, example, signed: None }
     };
     let standing = "How the gateway stands; its last will says `lost`.";
     let punches = punch_event(&segment.ledger, &segment.entries);
@@ -189,7 +229,17 @@ fn documents() -> Vec<Described> {
             schema::<health::TerminalHealth>(),
             terminal,
         ),
+        document(
+            "incident",
+            "incident/{code}",
+            "Open incidents of one kind; empty when none is open any more.",
+            schema::<incident::IncidentReport>(),
+            incident_report().document(),
+        ),
     ]
+    .into_iter()
+    .chain(signed::documents())
+    .collect()
 }
 
 fn schema<T: JsonSchema>() -> Value {
@@ -220,6 +270,8 @@ fn hold(path: &str, made: &impl Serialize) {
     }
 }
 
+mod signed;
+
 #[test]
 fn the_schemas_in_docs_are_those_of_the_code() {
     for Described { name, schema, .. } in documents() {
@@ -231,11 +283,17 @@ fn the_schemas_in_docs_are_those_of_the_code() {
 fn the_asyncapi_document_is_that_of_the_code() {
     let mut channels = serde_json::Map::new();
     let mut operations = serde_json::Map::new();
-    for Described { name, topic, summary, retain, .. } in documents() {
+    for Described { name, topic, summary, retain, receives, .. } in documents() {
         let parameter = |what: &str| json!({ "description": format!("{what}: [a-z0-9-]{{1,40}}") });
         let mut parameters = json!({ "tenant": parameter("gateway.tenant"), "gateway": parameter("gateway.id") });
         if topic.contains("{terminal}") {
             parameters["terminal"] = parameter("terminal.name");
+        }
+        if topic.contains("{id}") {
+            parameters["id"] = json!({ "description": "id of the order: a UUID of version 7" });
+        }
+        if topic.contains("{code}") {
+            parameters["code"] = parameter("code of the condition");
         }
         channels.insert(
             name.into(),
@@ -253,9 +311,9 @@ fn the_asyncapi_document_is_that_of_the_code() {
             }),
         );
         operations.insert(
-            format!("publish-{name}"),
+            format!("{}-{name}", if receives { "take" } else { "publish" }),
             json!({
-                "action": "send",
+                "action": if receives { "receive" } else { "send" },
                 "channel": { "$ref": format!("#/channels/{name}") },
                 "summary": summary,
                 "bindings": { "mqtt": { "qos": 1, "retain": retain, "bindingVersion": "0.2.0" } },
@@ -267,7 +325,7 @@ fn the_asyncapi_document_is_that_of_the_code() {
         "info": {
             "title": "Punchgate",
             "version": "1",
-            "description": "What a gateway publishes. Order of punches is `seq`, never arrival; a message may come more \
+            "description": "What a gateway publishes and takes. Order of punches is `seq`, never arrival; a message may come more \
                 than once, with the same id.",
         },
         "defaultContentType": "application/json",
@@ -280,8 +338,9 @@ fn the_asyncapi_document_is_that_of_the_code() {
 /// Whoever read version 1 once reads it for ever: golden files are begun by `UPDATE_DOCS=1` and never rewritten.
 #[test]
 fn documents_are_what_they_were_in_version_1() {
-    for Described { name, example, .. } in documents() {
-        let made: Value = serde_json::from_slice(&example).unwrap();
+    for Described { name, example, signed, .. } in documents() {
+        // Signatures are others each time; what is signed is not.
+        let made: Value = signed.unwrap_or_else(|| serde_json::from_slice(&example).unwrap());
         let path = format!("tests/golden/1/{name}.json");
         match fs::read_to_string(root(&path)) {
             Ok(kept) => added_only(&path, &serde_json::from_str(&kept).unwrap(), &made),
@@ -365,6 +424,35 @@ fn a_document_is_small_whatever_terminals_say_and_however_much_is_wrong() {
     (terminal.serial, terminal.model, terminal.firmware, terminal.platform) = (long(), long(), long(), long());
     terminal.conditions = all;
     assert!(terminal.document().len() <= DOCUMENT_LIMIT);
+
+    let mut report = incident_report();
+    report.open[0].cause = "\u{1}".repeat(5_000);
+    report.open = vec![report.open[0].clone(); 200];
+    let payload = report.document();
+    assert!(payload.len() <= DOCUMENT_LIMIT);
+    let seen: Value = serde_json::from_slice(&payload).unwrap();
+    let (shown, left_out) = (seen["open"].as_array().unwrap().len() as u64, seen["open_left_out"].as_u64().unwrap());
+    assert_eq!((shown + left_out, shown > 0), (200, true));
+}
+
+/// Whoever checks messages by the schemas in docs finds the gateway's own to be right, and bent ones wrong.
+#[test]
+fn the_examples_are_what_their_schemas_say() {
+    for Described { name, schema, example, signed, .. } in documents() {
+        let validator = jsonschema::validator_for(&schema).unwrap();
+        let example: Value = serde_json::from_slice(&example).unwrap();
+        assert!(validator.is_valid(&example), "{name}: {:?}", validator.iter_errors(&example).collect::<Vec<_>>());
+        let mut bent = example.clone();
+        let first = bent.as_object().unwrap().keys().next().unwrap().clone();
+        bent[first] = json!({ "bent": [true] });
+        assert!(!validator.is_valid(&bent), "{name}");
+        let Some(payload) = signed else { continue };
+        let inner = jsonschema::validator_for(&schema["properties"]["payload"]["contentSchema"]).unwrap();
+        assert!(inner.is_valid(&payload), "{name}: {:?}", inner.iter_errors(&payload).collect::<Vec<_>>());
+        let mut bent = payload;
+        bent["sudo"] = json!(true);
+        assert!(!inner.is_valid(&bent), "{name} takes what it does not know");
+    }
 }
 
 #[test]

@@ -12,9 +12,10 @@ use async_trait::async_trait;
 use driver_api::{Delivery, Direction, Flag, Mark, Origin, PunchId, Raw, Verify};
 use jiff::{SignedDuration, Timestamp, civil::DateTime};
 use punchgate::console::{
-    ConditionLine, Console, Desk, Failed, Link, OwnClock, PunchFilter, PunchLine, Queue, Status, TerminalCount,
-    TerminalLine, headline,
+    ConditionLine, ConditionWords, Console, Desk, Failed, Link, LogLine, OwnClock, PunchFilter, PunchLine, Queue,
+    Status, TerminalCount, TerminalLine, headline,
 };
+use punchgate::incident::{Acknowledged, Incident};
 use punchgate::inquiry::{Question, Silence, Trail};
 use tempfile::TempDir;
 use tokio::{runtime::Runtime, sync::broadcast};
@@ -81,6 +82,29 @@ fn condition() -> ConditionLine {
         cause: "no route to host".into(),
         text: "People can punch.".into(),
         mend: "Check its cable.".into(),
+        zh: ConditionWords {
+            title: "考勤机离线".into(), text: "可以打卡。".into(), mend: "检查网线。".into()
+        },
+    }
+}
+
+fn incident() -> Incident {
+    Incident {
+        number: 17,
+        code: "terminal-offline".into(),
+        subject: Some("canteen".into()),
+        severity: "medium".into(),
+        cause: "no route to host".into(),
+        first_seen: "2026-11-20T00:58:31Z".parse().unwrap(),
+        opened: "2026-11-20T00:58:51Z".parse().unwrap(),
+        notified: None,
+        acknowledged: None,
+        escalated: None,
+        breached: None,
+        resolved: None,
+        target_s: 86_400,
+        open_s: 7_200,
+        reopened: 1,
     }
 }
 
@@ -147,6 +171,27 @@ impl Desk for Double {
 
     async fn silence(&self, _: &str) -> Result<(Silence, Vec<String>), Failed> {
         Err(Failed { why: "nobody knows".into(), mend: String::new() })
+    }
+
+    async fn logs(&self) -> Vec<LogLine> {
+        vec![]
+    }
+
+    async fn incidents(&self, _: bool) -> Result<Vec<Incident>, Failed> {
+        Ok(vec![incident()])
+    }
+
+    async fn acknowledge_incident(&self, number: u64, by: &str) -> Result<Incident, Failed> {
+        match number {
+            17 => {
+                let acknowledged = Acknowledged { at: ago(1), by: by.into(), how: "local".into() };
+                Ok(Incident { acknowledged: Some(acknowledged), ..incident() })
+            }
+            _ => Err(Failed {
+                why: format!("there is no open incident {number}"),
+                mend: "see punchgate incidents".into(),
+            }),
+        }
     }
 
     async fn acknowledge(&self, terminal: Option<&str>) -> Result<u64, Failed> {

@@ -50,6 +50,18 @@ operator "li" terminals = ["front-dor"]
     ),
     (
         OPERATOR,
+        "[commands]\ntrust_roots = [\"ed25519:ZH1H7NoVXh7Lw_UcsPx7bSmKwLUx0js4KN0qpIfuNE8\", \
+         \"ed25519:ZH1H7NoVXh7Lw_UcsPx7bSmKwLUx0js4KN0qpIfuNE8\"]\ntrust_threshold = 4\n[[terminal]]\n",
+        r#"config.toml has 2 problems
+commands.trust_roots = ["ed25519:ZH1H7NoVXh7Lw_UcsPx7bSmKwLUx0js4KN0qpIfuNE8", "ed25519:ZH1H7NoVXh7Lw_UcsPx7bSmKwLUx0js4KN0qpIfuNE8"]
+    why:  one key stands there twice
+    mend: let each root be a key of its own
+commands.trust_threshold = 4
+    why:  3 of them at most can sign one list
+    mend: write 1 to 3"#,
+    ),
+    (
+        OPERATOR,
         "[operator]\nname = \"li\"\n[[terminal]]\n",
         r#"config.toml has 1 problem
 operator = {...}

@@ -40,7 +40,7 @@ impl Office {
         let rules = fs::canonicalize("packaging/mosquitto/acl.example").unwrap();
         let ca = Ca::new("punchgate test CA");
         let pairs = ["sz-03", "support"].map(|name| ca.issue(&[name]));
-        let all = "\nuser watcher\ntopic read #\n";
+        let all = "\nuser watcher\ntopic readwrite #\n";
         let home = tempfile::tempdir().unwrap();
         let acl = home.path().join("acl");
         fs::write(&acl, fs::read_to_string(rules).unwrap() + all).unwrap();
@@ -64,7 +64,7 @@ impl Office {
         }
         let terminals = format!(
             "[[terminal]]\nname = \"front-door\"\ndriver = \"zk\"\naddress = \"tcp://{}\"\n\
-             [commands]\nallow = [\"terminal.unlock\"]\n{operators}",
+             [commands]\nallow = [\"terminal.unlock\", \"user.put\", \"user.delete\", \"terminal.clear-log\"]\n{operators}",
             simulator.address()
         );
         let settings = |name: &str| {
@@ -137,6 +137,16 @@ impl Office {
         let file = |ending| Some(self.broker.path(&format!("support.{ending}")));
         let settings =
             MqttSettings { cert_file: file("pem"), key_file: file("key"), ..self.broker.settings("anybody") };
+        let client = Client::new(settings);
+        let hello = Hello { will: None, subscribe: subscribe.to_vec() };
+        soon("it connects", client.connect(&client.brokers()[0], hello)).await.unwrap()
+    }
+
+    /// A connection of whoever has the broker, and may do everything there.
+    pub(crate) async fn operator(&self, subscribe: &[String]) -> Box<dyn Connection> {
+        let file = |ending| Some(self.broker.path(&format!("watcher.{ending}")));
+        let settings =
+            MqttSettings { cert_file: file("pem"), key_file: file("key"), ..self.broker.settings("operator") };
         let client = Client::new(settings);
         let hello = Hello { will: None, subscribe: subscribe.to_vec() };
         soon("it connects", client.connect(&client.brokers()[0], hello)).await.unwrap()

@@ -48,7 +48,24 @@ pub enum Manner {
     OneAtATime,
     /// Says that a packet may have 2000 bytes, and closes when one has more.
     SmallPackets,
+    /// Says that a packet may have so few bytes that not one punch fits.
+    TinyPackets,
+    /// Says welcome twice at once, and once more with each acknowledgement; allows three at a time, then says thirty.
+    WelcomesTwice,
+    /// Says welcome once more in place of every acknowledgement.
+    WelcomesInsteadOfAcks,
+    /// Takes a window full without a word, closes, and has forgotten the session when the client comes again.
+    ForgetsFullWindow,
+    /// The same, but it says that it knows the session, which nobody who begins anew may be told.
+    KnowsFullWindow,
+    /// Answers the first publish with these bytes.
+    Malformed(&'static [u8]),
+    /// Says welcome in these bytes.
+    MalformedWelcome(&'static [u8]),
 }
+
+/// How many publishes at once such a broker allows.
+const WINDOW: usize = 5;
 
 pub struct Hostile {
     pub port: u16,
@@ -140,6 +157,11 @@ async fn serve(mut stream: TcpStream, manner: Manner, shared: &Mutex<Shared>) ->
         Manner::AcksBackwardsOfThree => &[0x20, 6, 0, 0, 3, 0x21, 0, 3],
         Manner::OneAtATime => &[0x20, 6, 0, 0, 3, 0x21, 0, 1],
         Manner::SmallPackets => &[0x20, 8, 0, 0, 5, 0x27, 0, 0, 0x07, 0xD0],
+        Manner::TinyPackets => &[0x20, 8, 0, 0, 5, 0x27, 0, 0, 0, 40],
+        Manner::WelcomesTwice => &[0x20, 6, 0, 0, 3, 0x21, 0, 3, 0x20, 6, 0, 0, 3, 0x21, 0, 30],
+        Manner::ForgetsFullWindow => &[0x20, 6, 0, 0, 3, 0x21, 0, WINDOW as u8],
+        Manner::KnowsFullWindow => &[0x20, 6, 1, 0, 3, 0x21, 0, WINDOW as u8],
+        Manner::MalformedWelcome(bytes) => bytes,
         _ => &[0x20, 3, 0, 0, 0],
     };
     stream.write_all(welcome).await.ok()?;
@@ -172,6 +194,24 @@ async fn serve(mut stream: TcpStream, manner: Manner, shared: &Mutex<Shared>) ->
             Manner::AnswersWithPubrec => vec![0x50, 2, high, low],
             Manner::ForgetsOne if count == 3 => vec![],
             Manner::TakesAnother => vec![0xE0, 2, 0x8E, 0],
+            Manner::WelcomesTwice => [&good[..], &[0x20, 3, 0, 0, 0]].concat(),
+            Manner::WelcomesInsteadOfAcks => vec![0x20, 3, 0, 0, 0],
+            Manner::Malformed(bytes) => bytes.to_vec(),
+            Manner::TinyPackets => {
+                let topic = &publish.topic;
+                shared.lock().unwrap().complaints.push(format!("{topic} has {} bytes", publish.size));
+                return None;
+            }
+            Manner::ForgetsFullWindow | Manner::KnowsFullWindow => {
+                if count < WINDOW {
+                    continue;
+                }
+                let more = tokio::time::timeout(std::time::Duration::from_millis(20), stream.peek(&mut [0])).await;
+                if matches!(more, Ok(Ok(1))) {
+                    shared.lock().unwrap().complaints.push(format!("more than {WINDOW} at a time"));
+                }
+                return None;
+            }
             Manner::Garbage => vec![0xF7, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F, 1, 2, 3],
             Manner::ClosesAfterThree if count > 3 => return None,
             Manner::ClosesOnLarge if publish.size > 5_000 => return None,

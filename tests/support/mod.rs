@@ -5,6 +5,7 @@ pub mod broker;
 pub mod certs;
 pub mod daemon;
 pub mod double;
+pub mod everyone;
 pub mod hostile;
 pub mod line;
 pub mod outbox;

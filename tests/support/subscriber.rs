@@ -24,6 +24,8 @@ struct Seen {
     punches: BTreeSet<Numbered>,
     /// Payloads on `punch/...`, in order.
     messages: Vec<Value>,
+    /// Signed orders as they travelled, with their suffixes.
+    orders: Vec<(String, Vec<u8>)>,
     /// Everything else, by suffix, in order.
     documents: BTreeMap<String, Vec<Value>>,
 }
@@ -89,6 +91,20 @@ impl Subscriber {
         self.seen.lock().unwrap().messages.clone()
     }
 
+    /// Signed orders as they travelled, with their suffixes.
+    pub fn orders(&self) -> Vec<(String, Vec<u8>)> {
+        self.seen.lock().unwrap().orders.clone()
+    }
+
+    /// Everything that ever came, with its suffix.
+    pub fn all(&self) -> Vec<(String, Value)> {
+        let seen = self.seen.lock().unwrap();
+        let punches = seen.messages.iter().map(|it| (format!("punch/{}", it["subject"].as_str().unwrap()), it.clone()));
+        let others =
+            seen.documents.iter().flat_map(|(suffix, all)| all.iter().map(move |it| (suffix.clone(), it.clone())));
+        punches.chain(others).collect()
+    }
+
     /// Everything that ever came on any topic, as text.
     pub fn everything(&self) -> String {
         let seen = self.seen.lock().unwrap();
@@ -107,6 +123,9 @@ impl Seen {
     fn take(&mut self, message: Message) -> usize {
         let suffix = message.topic.splitn(5, '/').nth(4).unwrap().to_owned();
         let value: Value = serde_json::from_slice(&message.payload).unwrap_or(Value::Null);
+        if suffix.starts_with("request/") {
+            self.orders.push((suffix.clone(), message.payload.clone()));
+        }
         if !suffix.starts_with("punch/") {
             self.documents.entry(suffix).or_default().push(value);
             return self.count();

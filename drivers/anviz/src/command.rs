@@ -14,6 +14,8 @@ pub mod ask {
     pub const COUNTERS: u8 = 0x3c;
     pub const RECORDS: u8 = 0x40;
     pub const MODEL: u8 = 0x48;
+    /// Users, a page at a time.
+    pub const USERS: u8 = 0x72;
     /// Takes the mark "new" from records, or, with other data than ours, the records themselves.
     pub const CLEAR: u8 = 0x4e;
     pub const OPEN: u8 = 0x5e;
@@ -51,6 +53,8 @@ pub mod page {
     pub const FIRST_NEW: u8 = 2;
     /// Most records of a page.
     pub const MOST: u8 = 25;
+    /// Most users of a page, in either form of theirs.
+    pub const MOST_USERS: u8 = 8;
 }
 
 /// Data of [`ask::CLEAR`]: the mark of so many records, the oldest ones first.

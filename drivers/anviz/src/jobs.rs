@@ -1,18 +1,23 @@
 //! What an operator may ask of a terminal.
 
+use std::collections::BTreeSet;
+
 use driver_api::{DriverError, Job, JobFailed, Operation};
 use serde_json::{Value, json};
 
 use crate::{
-    command::{ask, meaning},
+    command::{ask, meaning, page},
     frame::Frame,
+    record::users as users_of,
     terminal::{Failed as Lost, Serving},
     timekeeping::SetFailed,
     wire::{NoAnswer, Wire},
 };
 
 /// Names of the operations below.
-pub(crate) const OPERATIONS: &[&str] = &["reconcile", "info", "time-set", "unlock"];
+pub(crate) const OPERATIONS: &[&str] = &["reconcile", "info", "users", "time-set", "unlock"];
+/// Users that are told at most. Old models pause their keypad meanwhile.
+const MOST_USERS: usize = 1000;
 
 /// A job's failure; some end the visit too.
 enum Failed {
@@ -73,6 +78,7 @@ impl Serving<'_> {
                 self.measure_clock(wire).await?;
                 Ok(self.info())
             }
+            Operation::Users => self.users(wire).await,
             Operation::TimeSet => {
                 self.measure_clock(wire).await?;
                 match self.set_clock(wire).await {
@@ -94,6 +100,31 @@ impl Serving<'_> {
             }
             _ => Err(Failed::Job(JobFailed::NotSupported)),
         }
+    }
+
+    /// Numbers of users; names and all else are dropped as they come.
+    async fn users(&mut self, wire: &mut Wire) -> Result<Value, Failed> {
+        self.count(wire).await?;
+        let count = self.counters.users;
+        let (mut users, mut which) = (BTreeSet::new(), page::FIRST_OF_ALL);
+        while users.len() < MOST_USERS {
+            // Once: a page that was asked for twice would be the next one.
+            let question = Frame::question(self.unit, ask::USERS, [which, page::MOST_USERS]);
+            let answer = wire.ask(&question, 1, |_| true).await?;
+            if answer.result != 0 {
+                return Err(Failed::Job(JobFailed::Refused(meaning(answer.result))));
+            }
+            let found = users_of(&answer.data).map_err(|why| Failed::Job(JobFailed::Refused(why.to_string())))?;
+            let before = users.len();
+            users.extend(&found);
+            // The last page, or one that brought nothing new: somebody turns the pages too.
+            if found.len() < page::MOST_USERS.into() || users.len() == before {
+                break;
+            }
+            which = page::NEXT;
+        }
+        let users: Vec<String> = users.iter().take(MOST_USERS).map(u64::to_string).collect();
+        Ok(json!({ "count": count, "users": users }))
     }
 
     fn info(&self) -> Value {

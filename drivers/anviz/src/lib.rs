@@ -13,7 +13,10 @@ mod booking;
 mod bus;
 pub mod command;
 mod cursor;
+#[cfg(feature = "decoders")]
+pub mod decoders;
 mod dial_in;
+mod discover;
 mod download;
 pub mod frame;
 mod jobs;
@@ -40,6 +43,8 @@ use crate::{
     dial_in::DialIn,
     settings::{Defaults, Settings, Taken},
 };
+
+pub use crate::discover::FINDER;
 
 /// This driver's entry in the gateway's list.
 pub const KIND: Kind = Kind {

@@ -72,6 +72,25 @@ pub enum PageError {
     Empty,
     #[error("a page that says {count} records of 14 bytes, and has {bytes} bytes")]
     Length { count: u8, bytes: usize },
+    #[error("a page that says {count} users, and has {bytes} bytes")]
+    Users { count: u8, bytes: usize },
+}
+
+/// The numbers of a page of users: a count and so many records of one size, each with a number of five bytes in front. What
+/// else stands in them (names, passwords, cards) is nobody's business here.
+pub fn users(data: &[u8]) -> Result<Vec<u64>, PageError> {
+    let Some((&count, rest)) = data.split_first() else { return Err(PageError::Empty) };
+    let wrong = PageError::Users { count, bytes: rest.len() };
+    if count == 0 {
+        return if rest.is_empty() { Ok(Vec::new()) } else { Err(wrong) };
+    }
+    let size = rest.len() / usize::from(count);
+    // 27 and 30 bytes with a name of ten, 40 with one of ten letters in two bytes each.
+    if !rest.len().is_multiple_of(usize::from(count)) || !matches!(size, 27 | 30 | 40) {
+        return Err(wrong);
+    }
+    let number = |user: &[u8]| user[..5].iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
+    Ok(rest.chunks_exact(size).map(number).collect())
 }
 
 /// What a terminal holds.

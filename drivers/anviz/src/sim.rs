@@ -170,6 +170,11 @@ impl Simulator {
         self.state().push(&Push::Bytes(bytes.to_vec()))
     }
 
+    /// The users that it knows, each with a name.
+    pub fn set_users(&self, terminal: usize, users: &[u64]) {
+        self.state().units[terminal].users = users.to_vec();
+    }
+
     /// Closes all connections.
     pub fn cut(&self) {
         self.state().push(&Push::Close);
@@ -231,6 +236,11 @@ impl Simulator {
     /// Adds a fault; see [`Fault`].
     pub fn harm(&self, fault: Fault) {
         self.state().faults.push(fault);
+    }
+
+    /// No more faults.
+    pub fn heal(&self) {
+        self.state().faults.clear();
     }
 
     /// How its bytes are cut: so many in each write; 0 is all.

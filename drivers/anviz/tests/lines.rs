@@ -80,6 +80,40 @@ async fn noise_on_a_bus_costs_time_and_no_punch() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_adapter_that_was_pulled_is_served_again_within_ten_seconds_whatever_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let by_id = folder.path().join("usb-FTDI_A10KZ1-if00-port0");
+    // Each time another pseudo terminal under the adapter's name, with the same terminal behind it.
+    let plug = || {
+        let (far, near) = SerialStream::pair().unwrap();
+        std::os::unix::fs::symlink(near.name().unwrap(), &by_id).unwrap();
+        drop(near);
+        let line = Simulator::on(models(1), far);
+        line.punch_at(0, 1001, jiff::civil::date(2026, 11, 22).at(8, 0, 0, 0), 8, 0x80);
+        line
+    };
+    let line = plug();
+    let block = format!("address = \"serial://{}?baud=115200\"\nunit = 1\ntimeout = \"300ms\"", by_id.display());
+    let running = Running::start(&Config(String::new(), vec![quick(block)]));
+    running.until_stored("the first", 0, 1).await;
+    std::fs::remove_file(&by_id).unwrap();
+    drop(line);
+    let offline = |it: &Report| matches!(it, Report::Offline { why } if why.contains("no such port"));
+    running.gateway.until("it is told that it was pulled", PATIENCE, |it| it.reports("t0").iter().any(offline)).await;
+    let (job, answer) = Job::new("t0", Operation::Info);
+    running.send(0, job).await;
+    assert_eq!(timeout(PATIENCE, answer).await.unwrap().unwrap(), Err(JobFailed::NotConnected));
+    let line = plug();
+    line.read_by_others(0, 1); // by us, before it was pulled
+    line.punch_at(0, 1002, jiff::civil::date(2026, 11, 22).at(8, 0, 1, 0), 8, 0x80);
+    let back = tokio::time::Instant::now();
+    running.until_stored("the second", 0, 2).await;
+    assert!(back.elapsed() < Duration::from_secs(10), "{:?}", back.elapsed());
+    assert_eq!(running.people(0), ["1001".to_owned(), "1002".to_owned()].into());
+    running.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn several_terminals_behind_one_serial_server_share_its_connection() {
     let line = Simulator::listen(models(3), 0).await.unwrap();
     let block = |unit| quick(format!("address = \"tcp://{}\"\nunit = {unit}", line.address().unwrap()));

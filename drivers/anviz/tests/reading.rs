@@ -107,6 +107,9 @@ async fn answers_that_are_damaged_doubled_late_or_of_others_make_no_wrong_punch_
             Harm::Foreign,
             Harm::Bytes(vec![0xa5; 40]),
             Harm::Bytes(vec![0xa5, 0, 0, 0, 1, 0x3c, 3, 0xe0]),
+            Harm::Bytes(vec![0xa5, 0, 0, 0, 1, 0xc0, 0, 0xff, 0xff]),
+            Harm::Bytes(vec![0xa5, 0, 0, 0, 1, 0xc0, 0, 0x80, 0x00]),
+            Harm::Bytes(vec![0xa5, 0, 0, 0, 1, 0xc0, 0, 0x00, 0x00]),
             Harm::Instead(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()),
             Harm::Late(450),
             Harm::Punch(5000),
@@ -382,6 +385,24 @@ async fn a_mark_that_is_not_confirmed_as_asked_is_told_and_costs_no_record() {
         site.until_relieved(Trouble::LogUnreadable).await;
         site.running.close().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn users_are_listed_by_number_and_nothing_else_of_them_is_told() {
+    let all: Vec<u64> = (0..21).map(|at| 1000 + at).collect();
+    let site = Site::with(Model::default(), "", |terminal| terminal.set_users(0, &all)).await;
+    site.until_polled(1).await;
+    let outcome = site.ask(Operation::Users).await.unwrap();
+    let numbers: Vec<String> = all.iter().map(u64::to_string).collect();
+    assert_eq!(outcome, json!({ "count": 21, "users": numbers }));
+    // A page that cannot be is refused in words, and the terminal is served on.
+    let lie = driver_anviz::frame::Frame::answer(1, ask::USERS, 0, [&[3][..], &[0x41; 50]].concat()).encode();
+    site.terminal.harm(Fault::once(ask::USERS, Harm::Instead(lie)));
+    let refused = site.ask(Operation::Users).await;
+    assert!(matches!(&refused, Err(driver_api::JobFailed::Refused(why)) if why.contains("3 users, and has 50 bytes")));
+    site.terminal.punch(0, 77);
+    site.until_stored(1).await;
+    site.running.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

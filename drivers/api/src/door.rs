@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use async_trait::async_trait;
 use tokio::sync::{Mutex, mpsc, watch};
 
-use crate::{Batch, Holdings, Job, NotStored, Report, Stored, Stranger, Trouble};
+use crate::{Batch, Frame, Holdings, Job, NotStored, Report, Stored, Stranger, Trouble, Way};
 
 /// What stands behind the door: the gateway, or [`fake::Gateway`](crate::fake::FakeGateway) in tests of drivers.
 #[async_trait]
@@ -18,6 +18,12 @@ pub trait Gateway: Send + Sync + 'static {
     fn report(&self, terminal: &str, report: Report);
     /// Somebody unknown asks to be served. See [`Link::stranger`].
     fn stranger(&self, _stranger: Stranger) {}
+    /// Whether somebody traces this terminal. Asked for every frame, so it must cost nothing while nobody does.
+    fn is_traced(&self, _terminal: &str) -> bool {
+        false
+    }
+    /// A frame of a terminal that is traced.
+    fn frame(&self, _terminal: &str, _frame: Frame) {}
     /// Whether the gateway's own clock may be believed and given to others.
     fn clock_trusted(&self) -> bool;
 }
@@ -125,6 +131,15 @@ impl Terminal {
     /// Something is wrong with it, until [`Terminal::relief`]. Saying it again is harmless.
     pub fn trouble(&self, trouble: Trouble, cause: impl Into<String>) {
         self.report(Report::Trouble { trouble, cause: cause.into() });
+    }
+
+    /// A frame of so many bytes went over its wire. What it is is put into words only while somebody traces it: its kind
+    /// and its numbers, never a person's number, name or card, never a key or a password.
+    pub fn frame(&self, way: Way, bytes: u64, what: impl FnOnce() -> String) {
+        if self.gateway.is_traced(&self.name) {
+            let frame = Frame { at: jiff::Timestamp::now(), way, bytes, what: what() };
+            self.gateway.frame(&self.name, frame);
+        }
     }
 
     /// That is over, or was never so.

@@ -12,7 +12,7 @@ use std::{
 use async_trait::async_trait;
 use tokio::{sync::Notify, time::timeout};
 
-use crate::{Batch, Gateway, Holdings, NotStored, Punch, PunchId, Report, SetAside, Stored, Stranger};
+use crate::{Batch, Frame, Gateway, Holdings, NotStored, Punch, PunchId, Report, SetAside, Stored, Stranger};
 
 /// Stands behind the door in tests. Clone it to look in while a driver runs.
 #[derive(Clone, Default)]
@@ -23,6 +23,7 @@ struct Inner {
     held: Mutex<Held>,
     changed: Notify,
     full: AtomicBool,
+    traced: AtomicBool,
     clock_wrong: AtomicBool,
 }
 
@@ -34,6 +35,7 @@ struct Held {
     cursors: HashMap<(String, String), Vec<u8>>,
     reports: Vec<(String, Report)>,
     strangers: Vec<Stranger>,
+    frames: Vec<(String, Frame)>,
     twins: usize,
     puts: usize,
     refusals: usize,
@@ -57,6 +59,16 @@ impl FakeGateway {
     /// Who asked to be served and was not in the config.
     pub fn strangers(&self) -> Vec<Stranger> {
         self.held().strangers.clone()
+    }
+
+    /// From now on every terminal is traced, or none.
+    pub fn set_traced(&self, traced: bool) {
+        self.0.traced.store(traced, Ordering::SeqCst);
+    }
+
+    /// What was told of a terminal's wire.
+    pub fn frames(&self, terminal: &str) -> Vec<Frame> {
+        self.held().frames.iter().filter(|(name, _)| name == terminal).map(|(_, frame)| frame.clone()).collect()
     }
 
     /// Twins dropped so far.
@@ -173,6 +185,15 @@ impl Gateway for FakeGateway {
 
     fn stranger(&self, stranger: Stranger) {
         self.held().strangers.push(stranger);
+        self.0.changed.notify_waiters();
+    }
+
+    fn is_traced(&self, _: &str) -> bool {
+        self.0.traced.load(Ordering::SeqCst)
+    }
+
+    fn frame(&self, terminal: &str, frame: Frame) {
+        self.held().frames.push((terminal.to_owned(), frame));
         self.0.changed.notify_waiters();
     }
 

@@ -34,6 +34,41 @@ pub enum Operation {
         seconds: u8,
         beeps: u8,
     },
+    /// Show a text on the screen for whoever stands there.
+    Message {
+        text: String,
+    },
+    /// Add a user, or change one.
+    UserPut(User),
+    /// Take a user away, with templates and cards.
+    UserDelete {
+        id: String,
+    },
+    /// Empty the terminal's log. Whoever asks has seen that the ledger held so many punches and that every one of them was
+    /// delivered. The driver keeps people off, reads the whole log once more, and clears it only if all of it is in the
+    /// ledger and the ledger holds so many punches still; it counts again afterwards. A driver whose protocol cannot do
+    /// that does not offer it.
+    ClearLog {
+        punches: u64,
+    },
+}
+
+/// Who may punch at a terminal, as far as a gateway tells it to one.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// The number that the terminal's punches carry: letter by letter.
+    pub id: String,
+    /// What the terminal shows; absent: as it is, or nothing.
+    pub name: Option<String>,
+    /// The card's number; absent: as it is, or none.
+    pub card: Option<u32>,
+}
+
+impl fmt::Debug for User {
+    /// Without anything that says who it is.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("User")
+    }
 }
 
 /// A colour that readers can show.
@@ -57,6 +92,10 @@ impl Operation {
             Self::Restart => "restart",
             Self::Unlock { .. } => "unlock",
             Self::Signal { .. } => "signal",
+            Self::Message { .. } => "message",
+            Self::UserPut(_) => "user-put",
+            Self::UserDelete { .. } => "user-delete",
+            Self::ClearLog { .. } => "clear-log",
         }
     }
 }

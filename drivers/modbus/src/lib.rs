@@ -11,6 +11,9 @@
 
 mod bus;
 mod cursor;
+#[cfg(feature = "decoders")]
+pub mod decoders;
+mod discover;
 pub mod map;
 pub mod maps;
 pub mod record;
@@ -31,6 +34,8 @@ use jiff::tz::TimeZone;
 use line::{Bus as SharedLine, Member, Port};
 
 use crate::{bus::Bus, serve::Serving, settings::Settings, unit::Unit};
+
+pub use crate::discover::FINDER;
 
 /// This driver's entry in the gateway's list.
 pub const KIND: Kind = Kind {

@@ -35,6 +35,14 @@ pub enum Fault {
     Inside(Vec<u8>),
     /// The answer comes twice.
     Twice,
+    /// The answer comes again in front of the answer to the next question.
+    Echo,
+    /// Its byte that says how long it is says this; its checksum fits.
+    Length(u8),
+    /// It is an answer with so many registers, whatever was asked for.
+    Registers(u8),
+    /// It is an answer to another function.
+    Function(u8),
     /// A bit is wrong.
     Flipped,
     /// Another unit answers.
@@ -71,6 +79,8 @@ struct State {
     /// Units that are switched off.
     dead: Vec<u8>,
     questions: BTreeMap<u8, u64>,
+    /// An answer that comes again.
+    echo: Vec<u8>,
 }
 
 impl Simulator {
@@ -138,6 +148,11 @@ impl Simulator {
         self.shared.state().faults.extend(faults.into_iter().map(|fault| (unit, fault)));
     }
 
+    /// No more faults.
+    pub fn heal(&self) {
+        self.shared.state().faults.clear();
+    }
+
     /// Faults that did not happen yet.
     pub fn faults_left(&self) -> usize {
         self.shared.state().faults.len()
@@ -170,6 +185,7 @@ impl Shared {
             faults: VecDeque::new(),
             dead: Vec::new(),
             questions: BTreeMap::new(),
+            echo: Vec::new(),
         };
         Arc::new(Self { state: Mutex::new(state), cut: watch::Sender::new(0) })
     }

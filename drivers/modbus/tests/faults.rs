@@ -84,6 +84,23 @@ async fn a_late_answer_is_nobodys_answer() {
     }
 }
 
+/// Lengths of nothing, of all that there is and beyond; answers to another question, and to the one before.
+#[tokio::test(flavor = "multi_thread")]
+async fn lengths_that_lie_and_answers_to_other_questions_are_counted_and_make_no_punch() {
+    for way in WAYS {
+        let mut faults: Vec<Fault> = [0, 1, 7, 0x7f, 0x80, 0xff].map(Fault::Length).into();
+        faults.extend([0, 1, 3, 125, 127].map(Fault::Registers));
+        faults.extend([0, 1, 6, 0x2b, 0x7f, 0x83].map(Fault::Function));
+        faults.extend([Fault::Echo, Fault::Echo]);
+        let count = faults.len();
+        let site = survives(way, &faults).await;
+        assert!(site.failed_reads(1) >= count / 2, "{way:?}: {} of {count} were told", site.failed_reads(1));
+        let told = |it: &Report| matches!(it, Report::Trouble { trouble: Trouble::LineNoisy, .. });
+        assert!(site.reports(1).iter().any(told), "{way:?}: the line is called noisy");
+        site.running.close().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn exceptions_are_told_in_words_and_end() {
     let site = Site::start(Way::Tcp, FIFO).await;

@@ -18,6 +18,8 @@
 
 mod bus;
 pub mod card;
+#[cfg(feature = "decoders")]
+pub mod decoders;
 pub mod frame;
 mod reader;
 mod settings;

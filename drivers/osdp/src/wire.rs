@@ -46,6 +46,8 @@ pub(crate) struct Seen {
     /// Commands that brought nothing in time.
     pub(crate) unanswered: u64,
     pub(crate) broken: u64,
+    /// Whole answers of another address while this one was asked.
+    pub(crate) foreign: u64,
     pub(crate) round_trip_ms: u64,
     /// What it said of a secure channel.
     pub(crate) security: Security,
@@ -114,7 +116,7 @@ impl Wire {
 impl Seen {
     /// For a new session with the same reader: what was counted goes on.
     pub(crate) fn renewed(&self) -> Self {
-        Self { broken: self.broken, unanswered: self.unanswered, ..Self::default() }
+        Self { broken: self.broken, foreign: self.foreign, unanswered: self.unanswered, ..Self::default() }
     }
 
     fn command(&mut self, bytes: &[u8]) {
@@ -137,8 +139,11 @@ impl Seen {
         while let Some(found) = self.replies.next_frame() {
             let frame = match found {
                 Found::Frame(frame) if frame.reply && frame.address == address => frame,
-                // An echo of our own, or another one's answer: not this one's, and no harm.
-                Found::Frame(_) => continue,
+                // Another one's answer, late, or with an address that two have: not this one's. An echo of our own is no harm.
+                Found::Frame(frame) => {
+                    self.foreign += u64::from(frame.reply);
+                    continue;
+                }
                 Found::Broken => {
                     self.broken += 1;
                     continue;

@@ -141,6 +141,29 @@ async fn flipped_bits_are_counted_and_the_line_is_called_noisy() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn answers_of_another_address_and_lengths_that_lie_are_counted_and_make_no_punch() {
+    for way in WAYS {
+        let site = Site::start(way, 1).await;
+        let faults = [0, 1, 7, 8, 1440, 1441, 0x7fff, 0x8000, 0xffff].map(Fault::Length).into_iter();
+        let mut people = Vec::new();
+        for (round, fault) in faults.chain(vec![Fault::Foreign; 4]).enumerate() {
+            site.until_online(0).await;
+            people.push((1000 + round).to_string());
+            site.bus.harm([fault]);
+            site.bus.punch(0, &people[round]);
+            site.until_stored(0, round + 1).await;
+        }
+        assert_eq!(site.people(0), people, "{way:?}");
+        let cause = site.until_troubled(0, Trouble::LineNoisy).await;
+        assert!(cause.contains("answers of others"), "{cause}");
+        let info = site.info(0).await;
+        assert!(info["answers_of_others"].as_u64() >= Some(4), "{info}");
+        assert!(info["unanswered"].as_u64() > Some(0), "{info}");
+        site.running.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_is_lost_or_late_is_asked_again_and_told_once() {
     for way in WAYS {
         let site = Site::start(way, 2).await;

@@ -13,6 +13,8 @@
 mod booking;
 pub mod checksum;
 pub mod decode;
+#[cfg(feature = "decoders")]
+pub mod decoders;
 pub mod framing;
 pub mod reader;
 pub mod readers;

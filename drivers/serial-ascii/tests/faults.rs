@@ -149,6 +149,44 @@ async fn bytes_come_one_by_one_and_frames_come_in_one_piece() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_frames_in_one_go_are_as_many_punches() {
+    for way in WAYS {
+        let site = Site::start(way, &[Product::Rdm6300], "repeat_window = \"0ms\"\n").await;
+        let frame = |number: u32| Product::Rdm6300.frame("", 0, &(1_000_000 + number).to_string());
+        site.line.send(&(0..10_000).flat_map(frame).collect::<Vec<u8>>());
+        let begun = Instant::now();
+        while site.info(0).await["stored"] != 10_000 {
+            assert!(begun.elapsed() < Duration::from_secs(60), "{way:?}: {}", site.info(0).await);
+            sleep(Duration::from_millis(100)).await;
+        }
+        let info = site.info(0).await;
+        assert_eq!((&info["wrong_checksums"], &info["noise"], &info["frames"]), (&0.into(), &0.into(), &10_000.into()));
+        assert_eq!(site.people(0)[9_999], "0001009999");
+        site.running.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_comes_twice_or_out_of_turn_is_no_second_punch_and_no_others() {
+    let site = Site::start(Way::Serial, &[Product::Polled, Product::Polled], LONG).await;
+    site.until_online(0).await;
+    site.until_online(1).await;
+    for _ in 0..3 {
+        // Whoever is asked just then, the frame says whose it is.
+        site.line.send(&Product::Polled.frame("01", 0, "1001"));
+        site.line.send(&Product::Polled.frame("02", 0, "1002"));
+        site.line.send(&Product::Polled.frame("09", 0, "1009"));
+        sleep(Duration::from_millis(70)).await;
+    }
+    site.line.punch(1, "1003");
+    site.until_stored(0, 1).await;
+    site.until_stored(1, 2).await;
+    assert_eq!((site.people(0), site.people(1)), (vec!["1001".into()], vec!["1002".into(), "1003".into()]));
+    assert_eq!(site.running.gateway.strangers()[0].serial, "09");
+    site.running.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn half_a_frame_is_dropped_and_harms_none_behind_it() {
     let site = Site::start(Way::Tcp, &[Product::Digits], LONG).await;
     site.line.send(b"00105");

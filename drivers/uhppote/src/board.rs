@@ -150,6 +150,18 @@ impl Board {
         Ok(self.wire.ask(&question, 1, |_| true).await?.byte(8) != 0)
     }
 
+    /// How many cards it knows.
+    pub(crate) async fn cards(&mut self) -> Result<u32, DriverError> {
+        Ok(self.ask(self.question(function::CARDS)).await?.u32(8))
+    }
+
+    /// The card at this place, from 1 on; nothing where there is none, or where one was deleted.
+    pub(crate) async fn card(&mut self, place: u32) -> Result<Option<u32>, DriverError> {
+        let question = self.question(function::CARD).with(8, &place.to_le_bytes());
+        let card = self.ask(question).await?.u32(8);
+        Ok(Some(card).filter(|card| !matches!(*card, 0 | u32::MAX)))
+    }
+
     pub(crate) fn target(&self) -> SocketAddr {
         self.wire.target()
     }

@@ -2,13 +2,16 @@
 
 use std::{collections::BTreeMap, io, net::SocketAddr, time::Duration};
 
+use driver_api::{Finder, Finding, Reach};
 use tokio::{
     net::UdpSocket,
     time::{Instant, timeout_at},
 };
 
 pub use crate::board::Controller;
-use crate::packet::{Packet, function};
+use crate::packet::{PORT, Packet, function};
+
+pub const FINDER: Finder = Finder { driver: crate::KIND.name, reach: Reach::Broadcast(PORT), ask: find };
 
 /// More boards than this are not told apart: somebody is playing with us.
 const MOST: usize = 1000;
@@ -30,6 +33,23 @@ impl Found {
             crate::KIND.name
         )
     }
+}
+
+fn find(to: SocketAddr, patience: Duration) -> Finding {
+    Box::pin(async move {
+        // A network that lets nobody call has nobody.
+        let found = discover(to, patience).await.unwrap_or_default();
+        let one = |it: Found| driver_api::Found {
+            vendor: "UHPPOTE or kin".into(),
+            model: it.controller.model(),
+            serial: it.controller.serial.to_string(),
+            firmware: it.controller.version.clone(),
+            address: format!("udp://{}", it.from),
+            note: String::new(),
+            block: format!("address = \"udp://{}\"\nserial = {}\n", it.from, it.controller.serial),
+        };
+        found.into_iter().map(one).collect()
+    })
 }
 
 /// Asks every board that hears it who it is, and collects answers until `patience` is over. `to` is a broadcast address with

@@ -1,12 +1,18 @@
 //! What an operator may ask of a board.
 
+use std::collections::BTreeSet;
+
 use driver_api::{DriverError, Job, JobFailed, Operation};
 use serde_json::{Value, json};
 
 use crate::{serve::Serving, timekeeping::SetFailed};
 
 /// Names of the operations below.
-pub(crate) const OPERATIONS: &[&str] = &["reconcile", "info", "time-set", "unlock"];
+pub(crate) const OPERATIONS: &[&str] = &["reconcile", "info", "users", "time-set", "unlock"];
+/// Cards that are told at most, and places that are looked at beyond their number: those of deleted ones stay empty. Punches
+/// wait meanwhile.
+const MOST_CARDS: usize = 1000;
+const MOST_HOLES: u32 = 1000;
 
 /// A job's failure; some end the session too.
 enum Failed {
@@ -41,6 +47,7 @@ impl Serving<'_> {
                 Ok(serde_json::to_value(outcome).expect("a few numbers are JSON"))
             }
             Operation::Info => Ok(self.info().await?),
+            Operation::Users => Ok(self.users().await?),
             Operation::TimeSet => match self.set_clock().await {
                 Ok(()) => Ok(json!({ "skew_ms": self.skew.map(|skew| skew.middle_ms()) })),
                 Err(SetFailed::Lost(error)) => Err(error.into()),
@@ -60,6 +67,21 @@ impl Serving<'_> {
             }
             _ => Err(Failed::Job(JobFailed::NotSupported)),
         }
+    }
+
+    /// Numbers of cards; nothing else of them is asked for.
+    async fn users(&mut self) -> Result<Value, DriverError> {
+        let count = self.board.cards().await?;
+        let wanted = MOST_CARDS.min(count as usize);
+        let mut users = BTreeSet::new();
+        for place in 1..=count.min(MOST_CARDS as u32).saturating_add(MOST_HOLES) {
+            if users.len() == wanted {
+                break;
+            }
+            users.extend(self.board.card(place).await?);
+        }
+        let users: Vec<String> = users.iter().map(u32::to_string).collect();
+        Ok(json!({ "count": count, "users": users }))
     }
 
     async fn info(&mut self) -> Result<Value, DriverError> {

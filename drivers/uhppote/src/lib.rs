@@ -14,6 +14,8 @@ pub mod bcd;
 mod board;
 mod booking;
 mod cursor;
+#[cfg(feature = "decoders")]
+pub mod decoders;
 pub mod discover;
 mod ear;
 pub mod event;

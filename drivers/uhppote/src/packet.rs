@@ -21,6 +21,10 @@ pub mod function {
     pub const STATUS: u8 = 0x20;
     pub const SET_TIME: u8 = 0x30;
     pub const OPEN_DOOR: u8 = 0x40;
+    /// How many cards it knows.
+    pub const CARDS: u8 = 0x58;
+    /// One of them, by its place from 1 on.
+    pub const CARD: u8 = 0x5c;
     pub const GET_DOOR: u8 = 0x82;
     pub const SET_LISTENER: u8 = 0x90;
     pub const GET_LISTENER: u8 = 0x92;

@@ -180,6 +180,11 @@ impl Simulator {
         self.state().opened
     }
 
+    /// The cards that it knows, by place; 0 where one was deleted.
+    pub fn set_cards(&self, cards: &[u32]) {
+        self.state().cards = cards.to_vec();
+    }
+
     /// Adds a fault; see [`Fault`].
     pub fn harm(&self, fault: Fault) {
         self.state().faults.push(fault);

@@ -186,6 +186,23 @@ async fn what_fits_no_question_is_told_until_it_stops() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn messages_of_other_lengths_are_counted_and_make_no_punch() {
+    let site = Site::start().await;
+    site.until_polled(1).await;
+    for (round, length) in [0, 1, 8, 63, 65, 128, 1472].into_iter().enumerate() {
+        site.board.harm(Fault::once(function::STATUS, Harm::Bytes(vec![0x17; length])));
+        site.board.harm(Fault::once(function::EVENT, Harm::Bytes(vec![0x17; length])));
+        site.until_troubled(Trouble::LineNoisy).await;
+        site.board.record_unheard(card(&site.board, 1000 + round as u32));
+        site.until_stored(round + 1).await;
+        site.until_relieved(Trouble::LineNoisy).await;
+    }
+    let expected: Vec<String> = (1000..1007).map(|card| card.to_string()).collect();
+    assert_eq!(site.people(), expected);
+    site.running.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_the_board_denies_is_asked_for_again_before_it_is_given_up() {
     let site = Site::with(Model::default(), "", |board| {
         (0..3).for_each(|at| board.record_unheard(card(board, 1000 + at)));
@@ -244,6 +261,27 @@ async fn denied_cards_doors_and_directions_are_as_configured() {
     assert_eq!(site.people(), ["1", "2"]);
     assert_eq!(punches[0].flags, [Flag::Denied]);
     assert_eq!(serde_json::to_value(&punches[1].direction).unwrap(), json!({ "value": "out", "raw": "2/1" }));
+    site.running.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cards_are_listed_by_number_and_deleted_ones_are_not() {
+    let site = Site::with(Model::default(), "", |board| {
+        board.swipe(7);
+        board.set_cards(&[8_165_538, 0, 0, 8_165_539, 8_165_535]);
+        board.harm(Fault::once(function::CARD, Harm::Mute));
+    })
+    .await;
+    site.until_stored(1).await;
+    let outcome = site.ask(Operation::Users).await.unwrap();
+    assert_eq!(outcome, json!({ "count": 3, "users": ["8165535", "8165538", "8165539"] }));
+    // A board that boasts is not asked for ever.
+    let many: Vec<u32> = (1..=5000).collect();
+    site.board.set_cards(&many);
+    let outcome = site.ask(Operation::Users).await.unwrap();
+    assert_eq!((&outcome["count"], outcome["users"].as_array().unwrap().len()), (&json!(5000), 1000));
+    site.board.swipe(8);
+    site.until_stored(2).await;
     site.running.close().await;
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use driver_api::User;
 use jiff::civil::DateTime;
 
 use crate::{
@@ -10,7 +11,8 @@ use crate::{
     when,
 };
 
-/// A command that this driver can give. There is no way to give any other: no shell, no files, nothing that deletes.
+/// A command that this driver can give. There is no way to give any other: no shell, no files, nothing that deletes but one user
+/// by number. `CLEAR LOG` is not here: nobody can keep people off between its last upload and that.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Command {
     Info,
@@ -32,6 +34,21 @@ pub(crate) enum Command {
         door: u8,
         seconds: u8,
     },
+    PutUser(User),
+    DeleteUser {
+        id: String,
+    },
+}
+
+/// Whether a number can stand in a command and mean one user. An empty one, or one of other letters, was seen to delete
+/// all of them.
+pub(crate) fn is_pin(id: &str) -> bool {
+    (1..=24).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+/// Whether a name can stand in a command: nothing that ends a field or a line.
+pub(crate) fn is_name(name: &str) -> bool {
+    (1..=40).contains(&name.len()) && !name.chars().any(char::is_control)
 }
 
 impl Command {
@@ -64,6 +81,16 @@ impl Command {
             (Self::Unlock { door, seconds }, Dialect::Security) => {
                 format!("CONTROL DEVICE 01{door:02X}0100{seconds:02X}")
             }
+            (Self::PutUser(User { id, .. }) | Self::DeleteUser { id }, _) if !is_pin(id) => return None,
+            (Self::PutUser(User { name: Some(name), .. }), _) if !is_name(name) => return None,
+            (Self::PutUser(user), Dialect::Attendance) => {
+                format!("DATA UPDATE USERINFO PIN={}{}", user.id, fields(user, "Name", "Card"))
+            }
+            (Self::PutUser(user), Dialect::Security) => {
+                format!("DATA UPDATE user Pin={}{}", user.id, fields(user, "Name", "CardNo"))
+            }
+            (Self::DeleteUser { id }, Dialect::Attendance) => format!("DATA DELETE USERINFO PIN={id}"),
+            (Self::DeleteUser { id }, Dialect::Security) => format!("DATA DELETE user Pin={id}"),
             (Self::Check | Self::CountPunches { .. }, Dialect::Security)
             | (Self::SetTime(_) | Self::Unlock { .. }, Dialect::Attendance) => return None,
         };
@@ -85,6 +112,13 @@ impl Command {
             _ => None,
         }
     }
+}
+
+/// What is told of a user beside the number; what is not told stays as it is.
+fn fields(user: &User, name: &str, card: &str) -> String {
+    let named = user.name.as_ref().map(|it| format!("\t{name}={it}"));
+    let carded = user.card.map(|it| format!("\t{card}={it}"));
+    named.into_iter().chain(carded).collect()
 }
 
 /// Both ends in the terminal's wall time, divided by TAB.
@@ -187,6 +221,26 @@ mod tests {
         assert_eq!(unlock.text(Dialect::Attendance).unwrap(), "AC_UNLOCK");
         assert_eq!(Command::Unlock { door: 2, seconds: 5 }.text(Dialect::Attendance), None, "it has one door");
         assert!(!unlock.repeatable() && punches.repeatable());
+    }
+
+    #[test]
+    fn a_user_is_put_and_deleted_by_a_number_that_can_mean_nobody_else() {
+        let user = |id: &str, name: Option<&str>, card| User { id: id.into(), name: name.map(str::to_owned), card };
+        let put = |it: User, dialect| Command::PutUser(it).text(dialect);
+        let whole = || user("007", Some("Lu Xun"), Some(4242));
+        assert_eq!(put(whole(), Dialect::Attendance).unwrap(), "DATA UPDATE USERINFO PIN=007\tName=Lu Xun\tCard=4242");
+        assert_eq!(put(whole(), Dialect::Security).unwrap(), "DATA UPDATE user Pin=007\tName=Lu Xun\tCardNo=4242");
+        assert_eq!(put(user("7", None, None), Dialect::Attendance).unwrap(), "DATA UPDATE USERINFO PIN=7");
+        for dialect in [Dialect::Attendance, Dialect::Security] {
+            for id in ["", " ", "7\t", "7\nC:9:REBOOT", "*", "7 PIN=8", &"7".repeat(25)] {
+                assert_eq!(Command::DeleteUser { id: id.into() }.text(dialect), None, "{id:?}");
+                assert_eq!(put(user(id, None, None), dialect), None, "{id:?}");
+            }
+            for name in ["", "a\tPri=14", "a\nC:9:CLEAR DATA"] {
+                assert_eq!(put(user("7", Some(name), None), dialect), None, "{name:?}");
+            }
+        }
+        assert_eq!(Command::DeleteUser { id: "7".into() }.text(Dialect::Security).unwrap(), "DATA DELETE user Pin=7");
     }
 
     #[test]

@@ -5,13 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use driver_api::{Job, JobFailed, Operation};
+use driver_api::{Job, JobFailed, Operation, User};
 use jiff::Timestamp;
 use serde_json::json;
 use tracing::debug;
 
 use crate::{
-    commands::{Command, Outcome, meaning},
+    commands::{Command, Outcome, is_name, is_pin, meaning},
     comparing::Comparing,
     options,
     queue::{Entry, Purpose, Queue},
@@ -72,6 +72,14 @@ impl Terminal {
                 (door, Ok(seconds @ 1..=254)) => Command::Unlock { door, seconds },
                 _ => return job.done(Err(JobFailed::Refused("a door opens for 1 to 254 seconds".into()))),
             },
+            (Operation::UserPut(User { id, .. }) | Operation::UserDelete { id }, _) if !is_pin(id) => {
+                return job.done(Err(JobFailed::Refused("a number is 1 to 24 letters and digits".into())));
+            }
+            (Operation::UserPut(User { name: Some(name), .. }), _) if !is_name(name) => {
+                return job.done(Err(JobFailed::Refused("a name is 1 to 40 bytes without control characters".into())));
+            }
+            (Operation::UserPut(user), _) => Command::PutUser(user.clone()),
+            (Operation::UserDelete { id }, _) => Command::DeleteUser { id: id.clone() },
             _ => return job.done(Err(JobFailed::NotSupported)),
         };
         let mut inner = self.inner();

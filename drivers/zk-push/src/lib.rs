@@ -20,6 +20,7 @@ mod crowd;
 mod cursor;
 #[cfg(feature = "decoders")]
 pub mod decoders;
+mod discover;
 mod errands;
 mod feed;
 mod gaps;
@@ -45,6 +46,7 @@ pub mod sim;
 mod skew;
 mod strangers;
 mod tabledata;
+mod tap;
 mod target;
 mod terminal;
 mod tls;
@@ -79,11 +81,23 @@ use crate::{
     terminal::Terminal,
 };
 
+pub use crate::discover::FINDER;
+
 pub const KIND: Kind = Kind {
     name: "zk-push",
     title: "ZKTeco terminals that push over HTTP (ADMS), attendance and security",
     delivery: Delivery::Acked,
-    operations: &["reconcile", "info", "users", "time-set", "restart", "unlock"],
+    operations: &[
+        "reconcile",
+        "info",
+        "users",
+        "time-set",
+        "restart",
+        "unlock",
+        "user-put",
+        "user-delete",
+        driver_api::TRACE,
+    ],
     plan,
 };
 

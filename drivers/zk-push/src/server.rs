@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use driver_api::Link;
+use driver_api::{Link, Way};
 use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
@@ -28,6 +28,7 @@ use crate::{
     options,
     settings::{Dialect, Settings},
     strangers::Strangers,
+    tap,
     target::{self, BadSerial, Endpoint, Query},
     terminal::Terminal,
     uploads::{Receiving, Refused, SHORT},
@@ -87,6 +88,7 @@ impl Server {
         let (head, body) = request.into_parts();
         let mut upload = Upload::new(body, self.settings.body_limit, place);
         let query = Query(head.uri.query().unwrap_or(""));
+        let traced = query.serial().ok().and_then(|serial| self.terminals.get(&*serial));
         let reply = match query.serial() {
             _ if surplus.two_ends() => Reply::no(StatusCode::BAD_REQUEST, "a length and chunks"),
             Err(bad) => {
@@ -107,6 +109,12 @@ impl Server {
                 }
             },
         };
+        if let Some(terminal) = traced {
+            let handle = terminal.store.terminal();
+            let asked = || tap::asked(&head.method, head.uri.path(), query, upload.total());
+            handle.frame(Way::FromTerminal, upload.total(), asked);
+            handle.frame(Way::ToTerminal, reply.text.len() as u64, || tap::answered(reply.status, &reply.text));
+        }
         Ok(self.response(reply, surplus))
     }
 

@@ -11,6 +11,7 @@ mod life;
 mod log;
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
@@ -102,6 +103,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     log: Log,
+    /// Number, with name and card.
+    users: BTreeMap<String, (String, String)>,
     faults: Vec<Fault>,
     garbage: Vec<Vec<u8>>,
     /// What the last handshake told.
@@ -119,7 +122,8 @@ struct State {
 impl PushTerminal {
     /// Switches a terminal on. The gateway need not be there yet.
     pub fn start(model: Model) -> Self {
-        let state = State { log: Log::new(model.forgets), ..State::default() };
+        let users = model.users.iter().map(|pin| (pin.clone(), <_>::default())).collect();
+        let state = State { log: Log::new(model.forgets), users, ..State::default() };
         let shared = Arc::new(Shared { model, state: Mutex::new(state), news: Notify::new(), cut: Notify::new() });
         let task = tokio::spawn(life::live(shared.clone()));
         Self { shared, task }
@@ -200,6 +204,11 @@ impl PushTerminal {
         self.shared.state().switched_off = !on;
         self.shared.cut.notify_waiters();
         self.shared.news.notify_one();
+    }
+
+    /// Its users by number, with name and card.
+    pub fn users(&self) -> BTreeMap<String, (String, String)> {
+        self.shared.state().users.clone()
     }
 
     /// The commands that it was given so far.

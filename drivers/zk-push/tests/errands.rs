@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Duration;
 
-use driver_api::{JobFailed, Operation, Report};
+use driver_api::{JobFailed, Operation, Report, User};
 use driver_zk_push::sim::{Model, PushTerminal, Record};
 use jiff::{Span, tz::TimeZone};
 use serde_json::json;
@@ -95,6 +95,49 @@ async fn a_simulated_terminal_of_each_dialect_carries_out_what_it_can() {
     assert!(attendance.contains(&"AC_UNLOCK".to_owned()) && attendance.contains(&"CHECK".to_owned()), "{attendance:?}");
     assert!(security.contains(&"CONTROL DEVICE 0101010005".to_owned()), "{security:?}");
     assert!(security.iter().any(|command| command.starts_with("SET OPTIONS DateTime=")), "{security:?}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_user_is_put_and_deleted_and_nobody_else() {
+    let server = Server::start("", "UTC", &["serial = \"K\"", "serial = \"A\""]).await;
+    let users = vec!["1".to_owned(), "007".into()];
+    let attendance = Model { users: users.clone(), ..Model::new("K", server.address) };
+    let security = Model { users, ..Model::new("A", server.address).security() };
+    let terminals = [PushTerminal::start(attendance), PushTerminal::start(security)];
+    for (name, terminal) in ["t0", "t1"].into_iter().zip(&terminals) {
+        server.gateway.until("it is there", PATIENCE, |gateway| gateway.reports(name).contains(&Report::Online)).await;
+        let put = |id: &str, name: Option<&str>, card| {
+            Operation::UserPut(User { id: id.into(), name: name.map(str::to_owned), card })
+        };
+        assert_eq!(server.job(name, put("42", Some("Lu"), Some(4242))).await, Ok(json!({})));
+        assert_eq!(server.job(name, put("42", None, Some(7))).await, Ok(json!({})));
+        assert_eq!(terminal.users()["42"], ("Lu".to_owned(), "7".to_owned()), "what is not told stays");
+        let delete = |id: &str| Operation::UserDelete { id: id.into() };
+        assert_eq!(server.job(name, delete("007")).await, Ok(json!({})));
+        assert_eq!(terminal.users().into_keys().collect::<Vec<_>>(), ["1", "42"]);
+        let refused = server.job(name, delete("007")).await;
+        assert_eq!(refused, Err(JobFailed::Refused("-10: no such user".into())));
+        for id in ["", "1\nC:9:REBOOT", "*"] {
+            assert!(matches!(server.job(name, delete(id)).await, Err(JobFailed::Refused(_))), "{id:?}");
+        }
+        assert_eq!(terminal.users().len(), 2);
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trace_shows_requests_and_nobody() {
+    let server = Server::start("", "UTC", &["serial = \"K\""]).await;
+    server.gateway.set_traced(true);
+    let terminal = PushTerminal::start(Model::new("K", server.address));
+    terminal.punch("87654321");
+    server.gateway.until("a punch is stored", PATIENCE, |gateway| gateway.punches("t0").len() == 1).await;
+    let told = || server.gateway.frames("t0").into_iter().map(|frame| frame.what).collect::<Vec<_>>();
+    server.gateway.until("all is told", PATIENCE, |_| told().iter().any(|what| what == "200, OK: 1")).await;
+    let told = told();
+    assert!(told.iter().any(|what| what.starts_with("POST /iclock/cdata table=ATTLOG")), "{told:?}");
+    assert!(!told.join("\n").contains("87654321"), "{told:?}");
     server.stop().await;
 }
 

@@ -4,7 +4,7 @@
 //!                 [--glued | --bytes | --paced MILLISECONDS]
 //!
 //! Prints `listening on ADDRESS`, then does what standard input says, a line each: `punch PERSON`, `missed PERSON`,
-//! `cut`, `reboot`, `journal`, `log` (the records, as hex), `quit`. It answers each with one line.
+//! `cut`, `reboot`, `journal`, `log` and `users` (as they lie there, in hex), `screen`, `open`, `quit`. It answers each with one line.
 #![allow(clippy::print_stdout, reason = "this is a program, and that is its voice")]
 
 use std::{error::Error, str::FromStr};
@@ -78,6 +78,18 @@ async fn main() -> Result<(), Box<dyn Error>> {
             }
             ("log", _) => {
                 println!("{}", terminal.log().iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+                continue;
+            }
+            ("users", _) => {
+                println!("{}", terminal.users().concat().iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+                continue;
+            }
+            ("screen", _) => {
+                println!("{}", terminal.screen());
+                continue;
+            }
+            ("open", _) => {
+                println!("{}", terminal.is_open());
                 continue;
             }
             ("quit", _) => break,

@@ -45,7 +45,7 @@ impl Identity {
 }
 
 /// Reads one option; empty when there is none.
-async fn option(session: &mut Session, name: &str) -> Result<String, DriverError> {
+pub(crate) async fn option(session: &mut Session, name: &str) -> Result<String, DriverError> {
     let answer = session.request(ask::OPTION, format!("{name}\0").as_bytes()).await?;
     Ok(if answer.command == reply::OK { value(&answer.data) } else { String::new() })
 }

@@ -12,10 +12,25 @@ use crate::{
 };
 
 /// Names of the operations below.
-pub(crate) const OPERATIONS: &[&str] = &["reconcile", "info", "users", "time-set", "restart", "unlock"];
+pub(crate) const OPERATIONS: &[&str] = &[
+    "reconcile",
+    "info",
+    "users",
+    "time-set",
+    "restart",
+    "unlock",
+    "message",
+    "user-put",
+    "user-delete",
+    "clear-log",
+    driver_api::TRACE,
+];
+
+/// The longest text for a screen, in bytes: black-and-white models have lines of 16 to 32 letters.
+const TEXT: usize = 32;
 
 /// A job's failure; some end the session too.
-enum Failed {
+pub(crate) enum Failed {
     Job(JobFailed),
     Session(DriverError),
 }
@@ -91,6 +106,19 @@ impl Serving<'_> {
                     Err(refused(answer.command))
                 }
             }
+            Operation::Message { text } => {
+                if text.len() > TEXT || !text.bytes().all(|byte| (0x20..0x7f).contains(&byte)) {
+                    let why = format!("its screen takes up to {TEXT} letters of ASCII");
+                    return Err(Failed::Job(JobFailed::Refused(why)));
+                }
+                // Line 0, then a byte and a space that every client sends.
+                let data = [&[0, 0, 0, b' '], text.as_bytes()].concat();
+                let answer = self.session.request_once(ask::WRITE_SCREEN, &data).await?;
+                if answer.command == reply::OK { Ok(json!({})) } else { Err(refused(answer.command)) }
+            }
+            Operation::UserPut(user) => self.put_user(user).await,
+            Operation::UserDelete { id } => self.delete_user(id).await,
+            Operation::ClearLog { punches } => self.clear_log(*punches).await,
             _ => Err(Failed::Job(JobFailed::NotSupported)),
         }
     }
@@ -112,6 +140,6 @@ impl Serving<'_> {
     }
 }
 
-fn refused(code: u16) -> Failed {
+pub(crate) fn refused(code: u16) -> Failed {
     Failed::Job(JobFailed::Refused(meaning(code)))
 }

@@ -5,14 +5,17 @@
 //!
 //! Bytes and records, pure, each usable from a fuzz target: [`frame`], [`record`], [`form`], [`event`], [`user`],
 //! [`sizes`], [`time`], [`commkey`]. A connected terminal: `transport` (whole packets), `login`, `session`
-//! (questions and answers), `download` (bulk reads). What is done with it: `serve`, `reconcile`, `booking`, `timekeeping`, `jobs`.
+//! (questions and answers), `download` (bulk reads). What is done with it: `serve`, `reconcile`, `booking`, `timekeeping`,
+//! `jobs`, and of these the weightier ones in `users` and `clearing`.
 //!
 //! Never sent, whatever happens: [`command::never`].
 
 mod booking;
+mod clearing;
 pub mod command;
 pub mod commkey;
 mod cursor;
+mod discover;
 mod download;
 pub mod event;
 pub mod form;
@@ -28,10 +31,12 @@ mod settings;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod sizes;
+mod tap;
 pub mod time;
 mod timekeeping;
 mod transport;
 pub mod user;
+mod users;
 
 use std::{
     sync::{Arc, Mutex},
@@ -49,6 +54,8 @@ use crate::{
     session::Session,
     settings::{Defaults, Settings},
 };
+
+pub use crate::discover::{FINDER, FINDER_UDP};
 
 /// This driver's entry in the gateway's list.
 pub const KIND: Kind = Kind {
@@ -87,9 +94,10 @@ struct Zk {
 #[async_trait]
 impl Driver for Zk {
     async fn run(&self, link: Link) -> Result<(), DriverError> {
+        let terminal = link.terminals().first().cloned().expect("a line of this driver has one terminal");
         let mut session = tokio::select! {
             () = link.closing() => return Ok(()),
-            session = Session::open(&self.settings) => session?,
+            session = Session::open(&self.settings, terminal) => session?,
         };
         // Whatever is going on is dropped when it is time to leave: what is not stored is still in the terminal's log.
         let ended = tokio::select! {

@@ -40,6 +40,9 @@ pub(crate) struct Outcome {
     pub(crate) new: usize,
     pub(crate) twins: usize,
     pub(crate) set_aside: usize,
+    /// Of all records those that make no punch, kept raw now or before.
+    #[serde(skip)]
+    pub(crate) unread: usize,
 }
 
 impl Serving<'_> {
@@ -114,7 +117,7 @@ impl Serving<'_> {
         told > 0 && !full && self.since_read == 0 && told == cursor.told && told == cursor.records
     }
 
-    async fn ask_sizes(&mut self) -> Result<(), DriverError> {
+    pub(crate) async fn ask_sizes(&mut self) -> Result<(), DriverError> {
         let answer = self.session.request(ask::SIZES, &[]).await?;
         self.sizes = if answer.command == reply::OK { sizes::decode(&answer.data) } else { sizes::Sizes::default() };
         let [records, capacity, users] =
@@ -206,6 +209,7 @@ impl Serving<'_> {
             if batch.punches.is_empty() && batch.set_aside.is_empty() {
                 continue;
             }
+            outcome.unread += batch.set_aside.len();
             let Stored { new, twins, set_aside } = self.store.put(batch).await.map_err(DriverError::from)?;
             outcome.new += new;
             outcome.twins += twins;
@@ -241,6 +245,16 @@ impl Serving<'_> {
                 warn!(%error, "cursor not saved");
             }
             self.cursor = Some(cursor);
+        }
+    }
+
+    /// Its log was emptied by us: nothing is missing when the next comparison finds nothing.
+    pub(crate) async fn forget_log(&mut self) {
+        self.cursor = None;
+        self.since_read = 0;
+        self.log_is_well();
+        if let Err(error) = self.store.save_cursor(Vec::new()).await {
+            warn!(%error, "cursor not saved");
         }
     }
 

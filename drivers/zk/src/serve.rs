@@ -274,16 +274,27 @@ impl<'a> Serving<'a> {
 
     /// Reads the user list.
     pub(crate) async fn users(&mut self) -> Result<Vec<user::User>, ReadFailed> {
+        let list = self.user_list().await?;
+        // A width nobody knows will not be another the next time: better a marked number than no punch.
+        Ok(user::decode(&list, self.sizes.users).unwrap_or_else(|error| {
+            warn!(%error, "user list not understood");
+            Vec::new()
+        }))
+    }
+
+    /// Entries of the user list, as they lie there.
+    pub(crate) async fn user_list(&mut self) -> Result<Vec<u8>, ReadFailed> {
         let mut manner = self.manner();
         let read = Download::whole(self.session, What::Users, crate::download::BODY_LIMIT, &mut manner).await;
         self.remember(manner);
         let body = read?;
         let list = record::records(&body).map_err(|error| ReadFailed::Bad(error.to_string()))?;
-        // A width nobody knows will not be another the next time: better a marked number than no punch.
-        Ok(user::decode(list, self.sizes.users).unwrap_or_else(|error| {
-            warn!(%error, "user list not understood");
-            Vec::new()
-        }))
+        Ok(list.to_vec())
+    }
+
+    /// What was known of it is old.
+    pub(crate) fn forget_people(&mut self) {
+        self.people = None;
     }
 
     pub(crate) fn book(&self, origin: Origin) -> Book<'a> {

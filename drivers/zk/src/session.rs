@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, io, time::Duration};
 
-use driver_api::DriverError;
+use driver_api::{DriverError, Terminal, Way};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, info};
 
@@ -10,6 +10,7 @@ use crate::{
     command::{ATTENDANCE, ask, reply},
     frame::Packet,
     settings::Settings,
+    tap,
     transport::{Wire, WireError},
 };
 
@@ -28,6 +29,9 @@ const EVENTS: usize = 4096;
 pub(crate) struct Session {
     pub(crate) wire: Wire,
     peer: String,
+    terminal: Terminal,
+    /// The command that was sent last.
+    asked: u16,
     patience: Duration,
     pub(crate) key: Option<u32>,
     tolerate_checksum: bool,
@@ -62,7 +66,7 @@ enum Sorted {
 
 impl Session {
     /// Connects, and says nothing yet.
-    pub(crate) async fn open(settings: &Settings) -> Result<Self, DriverError> {
+    pub(crate) async fn open(settings: &Settings, terminal: Terminal) -> Result<Self, DriverError> {
         let peer = settings.address.to_string();
         let wire = match timeout(settings.timeout, Wire::open(&settings.address)).await {
             Ok(Ok(wire)) => wire,
@@ -72,6 +76,8 @@ impl Session {
         Ok(Self {
             wire,
             peer,
+            terminal,
+            asked: 0,
             patience: settings.timeout,
             key: settings.comm_key,
             tolerate_checksum: settings.tolerate_checksum,
@@ -181,7 +187,13 @@ impl Session {
     }
 
     async fn transmit(&mut self, packet: &Packet) -> Result<(), DriverError> {
-        match timeout(self.patience, self.wire.send(&packet.encode())).await {
+        let inner = packet.encode();
+        // An event's acknowledgement is no question.
+        if packet.command != reply::OK {
+            self.asked = packet.command;
+        }
+        self.terminal.frame(Way::ToTerminal, inner.len() as u64, || tap::words(&inner, None));
+        match timeout(self.patience, self.wire.send(&inner)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(self.lost(error.into())),
             Err(_) => Err(self.silent("it takes no more bytes")),
@@ -196,6 +208,7 @@ impl Session {
                 Err(_) => return Ok(Answer::Silence),
                 Ok(received) => received.map_err(|error| self.lost(error))?,
             };
+            self.tell(&inner);
             let packet = match self.sort(&inner).await? {
                 Sorted::Event => continue,
                 Sorted::Damaged => return Ok(Answer::Damaged),
@@ -224,10 +237,15 @@ impl Session {
 
     /// Takes note of a packet from [`Session::unasked`].
     pub(crate) async fn note(&mut self, inner: &[u8]) -> Result<(), DriverError> {
+        self.tell(inner);
         if let Sorted::Answer(packet) = self.sort(inner).await? {
             debug!(command = packet.command, "answer dropped that nobody waits for");
         }
         Ok(())
+    }
+
+    fn tell(&self, inner: &[u8]) {
+        self.terminal.frame(Way::FromTerminal, inner.len() as u64, || tap::words(inner, Some(self.asked)));
     }
 
     async fn sort(&mut self, inner: &[u8]) -> Result<Sorted, DriverError> {

@@ -37,7 +37,7 @@ pub use self::{
     model::{Bulk, Cutting, EventForm, Model, Second},
 };
 use self::{
-    state::{Push, State},
+    state::{Push, State, User},
     wire::Shared,
 };
 use crate::record::Form;
@@ -125,11 +125,29 @@ impl Simulator {
     }
 
     pub fn add_user(&self, uid: u16, id: &str, name: &str) {
-        self.state().users.push((uid, id.to_owned(), name.to_owned()));
+        let mut terminal = self.state();
+        let mut raw = Vec::new();
+        encode::user(&mut raw, terminal.model.long_users, uid, id, name);
+        terminal.users.push(User { uid, id: id.to_owned(), raw });
     }
 
     pub fn remove_user(&self, uid: u16) {
-        self.state().users.retain(|user| user.0 != uid);
+        self.state().users.retain(|user| user.uid != uid);
+    }
+
+    /// Entries of its user list, as they lie there.
+    pub fn users(&self) -> Vec<Vec<u8>> {
+        self.state().users.iter().map(|user| user.raw.clone()).collect()
+    }
+
+    /// Whether it lets people punch.
+    pub fn is_open(&self) -> bool {
+        !self.state().closed
+    }
+
+    /// What its screen shows.
+    pub fn screen(&self) -> String {
+        self.state().screen.clone()
     }
 
     /// From now on its clock is so far from ours.

@@ -51,6 +51,51 @@ impl Width {
         Ok(User { uid: u16::from_le_bytes([raw[0], raw[1]]), id, privilege: raw[2] })
     }
 
+    /// An entry for somebody new: an ordinary user of group 1. `Err` says why there is none.
+    pub(crate) fn blank(self, uid: u16, id: &str) -> Result<Vec<u8>, &'static str> {
+        let mut raw = vec![0; self.size()];
+        raw[..2].copy_from_slice(&uid.to_le_bytes());
+        match self {
+            Self::Short => {
+                let number = id.parse().ok().filter(|number: &u32| number.to_string() == id && *number > 0);
+                let number = number.ok_or("this model keeps numbers only, without zeros in front")?;
+                raw[21] = 1;
+                raw[24..28].copy_from_slice(&number.to_le_bytes());
+            }
+            Self::Long => {
+                raw[39] = 1;
+                put(&mut raw[48..72], id).map_err(|()| "the number is longer than this model can keep")?;
+            }
+        }
+        Ok(raw)
+    }
+
+    /// Writes a name and a card into an entry, where they are given.
+    pub(crate) fn change(self, raw: &mut [u8], name: Option<&str>, card: Option<u32>) -> Result<(), &'static str> {
+        let (names, cards) = self.name_and_card();
+        if let Some(name) = name {
+            put(&mut raw[names], name).map_err(|()| "the name is longer than this model can keep")?;
+        }
+        if let Some(card) = card {
+            raw[cards].copy_from_slice(&card.to_le_bytes());
+        }
+        Ok(())
+    }
+
+    /// Whether two entries have one name and one card; what stands behind a name's end is rubbish.
+    pub(crate) fn shows_the_same(self, one: &[u8], other: &[u8]) -> bool {
+        let (names, cards) = self.name_and_card();
+        let name = |raw: &[u8]| raw[names.clone()].split(|byte| *byte == 0).next().map(<[u8]>::to_vec);
+        name(one) == name(other) && one[cards.clone()] == other[cards]
+    }
+
+    fn name_and_card(self) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
+        match self {
+            Self::Short => (8..16, 16..20),
+            Self::Long => (11..35, 35..39),
+        }
+    }
+
     /// Finds the width of a list: by the terminal's count of users where that divides it, else by what its entries look
     /// like (504 bytes are 18 short or 7 long ones).
     pub fn of(list: &[u8], count: Option<u32>) -> Result<Self, NoWidth> {
@@ -69,6 +114,14 @@ impl Width {
             .copied()
             .ok_or(NoWidth { bytes: list.len() })
     }
+}
+
+/// A text into a field, with zeros behind it.
+fn put(field: &mut [u8], text: &str) -> Result<(), ()> {
+    let room = field.get_mut(..text.len()).ok_or(())?;
+    room.copy_from_slice(text.as_bytes());
+    field[text.len()..].fill(0);
+    Ok(())
 }
 
 /// Reads a whole list. Entries that cannot be read are left out: they name nobody.

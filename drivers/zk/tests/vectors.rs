@@ -1,7 +1,7 @@
 //! Published and computed bytes of the protocol, against the pure parts. `[captured]` ones were seen on real wires.
 
 use driver_zk::{
-    command::{ask, never, reply},
+    command::{ask, reply},
     commkey, event,
     form::{Hints, choose},
     frame::{FrameError, MAGIC, Packet, frame_length, wrap},
@@ -44,8 +44,8 @@ fn packets_are_written_and_read_byte_for_byte() {
             commkey::scramble(1234, SESSION, 50).into(),
         ),
         ("5050827d08000000 e903d8e934120a00", ask::EXIT, SESSION, 10, vec![]),
-        ("5050827d08000000 eb03dde934120300", never::DISABLE, SESSION, 3, vec![]),
-        ("5050827d0c000000 eb03a1e9341203003c000000", never::DISABLE, SESSION, 3, vec![60, 0, 0, 0]),
+        ("5050827d08000000 eb03dde934120300", ask::DISABLE, SESSION, 3, vec![]),
+        ("5050827d0c000000 eb03a1e9341203003c000000", ask::DISABLE, SESSION, 3, vec![60, 0, 0, 0]),
         ("5050827d08000000 ea03dee934120300", ask::ENABLE, SESSION, 3, vec![]),
         ("5050827d08000000 c90000ed34120200", ask::GET_TIME, SESSION, 2, vec![]),
         ("5050827d0c000000 d0077d0d34120200f8a48433", reply::OK, SESSION, 2, time::encode(wall()).to_le_bytes().into()),

@@ -15,6 +15,9 @@ use std::{
 use driver_api::{Batch, Punch};
 use jiff::tz::TimeZone;
 use serde::Serialize;
+use serde_json::json;
+
+use super::local_act;
 
 use self::read::{BadLine, ImportFormat, Line, Lines};
 use crate::{
@@ -71,6 +74,8 @@ pub(in crate::cli) fn import_command(args: &ImportArgs, out: &mut Out) -> Result
         runtime.block_on(spool.close());
         stored?;
         imported.done = true;
+        let told = json!({ "act": "journal import", "new": imported.new, "terminals": imported.terminals });
+        local_act(&config.spool.state_dir, told)?;
     }
     if args.json {
         out.json(&imported)?;

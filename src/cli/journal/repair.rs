@@ -2,7 +2,9 @@
 
 use std::io::{self, Write};
 
-use super::state_dir;
+use serde_json::json;
+
+use super::{local_act, state_dir};
 use crate::{
     cli::{FAILED, Failure, MENDED, OK, args::RepairArgs, out::Out, words},
     spool::{self, RepairError, RepairReport},
@@ -14,6 +16,11 @@ const TOLD: usize = 50;
 pub(in crate::cli) fn repair_command(args: &RepairArgs, out: &mut Out) -> Result<u8, Failure> {
     let state_dir = state_dir(&args.disk)?;
     let report = spool::repair(&state_dir, args.dry_run)?;
+    if report.done {
+        let told =
+            json!({ "act": "journal repair", "losses": report.losses.len(), "rewritten": report.rewritten.len() });
+        local_act(&state_dir, told)?;
+    }
     if args.json {
         out.json(&report)?;
     } else {
@@ -37,6 +44,9 @@ impl From<RepairError> for Failure {
             RepairError::NoStore(_) => {
                 "put journal/lock back from a backup: it holds the store's id; without it no record can be told from garbage"
             }
+            RepairError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                "name the right folder with --state-dir; if this is the right one, put journal/ back from a backup"
+            }
             RepairError::Io { .. } => {
                 "nothing was changed yet, or all of it can be repeated: mend that, and repair again"
             }
@@ -57,16 +67,18 @@ fn show(report: &RepairReport, out: &mut Out) -> io::Result<()> {
     for file in &report.rewritten {
         writeln!(out, "{} {would}written anew: {}", file.file, file.why)?;
     }
-    if let Some(folder) = &report.set_aside_in {
+    if let Some(folder) = report.set_aside_in.as_ref().filter(|_| !report.set_aside.is_empty()) {
         writeln!(out, "the former files {aside} {}: {}", folder.display(), report.set_aside.join(", "))?;
     }
     let RepairReport { salvaged_punches: punches, salvaged_others: others, left_out, .. } = report;
-    writeln!(
-        out,
-        "out of damaged bytes {would}kept: {} punches, {} other records",
-        words::count(*punches),
-        words::count(*others)
-    )?;
+    if *punches + *others > 0 {
+        writeln!(
+            out,
+            "out of damaged bytes {would}kept: punches: {}, other records: {}",
+            words::count(*punches),
+            words::count(*others)
+        )?;
+    }
     if *left_out > 0 {
         writeln!(
             out,

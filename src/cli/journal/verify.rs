@@ -18,7 +18,7 @@ pub(super) fn show(report: &VerifyReport, out: &mut Out) -> io::Result<()> {
     if report.ledgers.is_empty() && report.faults.is_empty() {
         return writeln!(out, "there is no punch on this disk");
     }
-    let mut table = Table::new(["TERMINAL", "SERIAL", "LEDGER", "PUNCHES", "LAST", "MISSING", "HEAD"]);
+    let mut table = Table::new(["TERMINAL", "SERIAL", "LEDGER", "PUNCHES", "UNDELIVERED", "LAST", "MISSING", "HEAD"]);
     for ledger in &report.ledgers {
         let missing: u64 = ledger.missing.iter().map(|hole| hole.last - hole.first + 1).sum();
         table.push([
@@ -26,6 +26,7 @@ pub(super) fn show(report: &VerifyReport, out: &mut Out) -> io::Result<()> {
             Cell::text(&ledger.serial),
             Cell::number(ledger.ledger),
             Cell::number(words::count(ledger.punches)),
+            Cell::number(words::count(ledger.undelivered)),
             Cell::number(ledger.last),
             match missing {
                 0 => Cell::text("none").toned(Tone::Good),
@@ -52,7 +53,10 @@ pub(super) fn show(report: &VerifyReport, out: &mut Out) -> io::Result<()> {
         }
     }
     for fault in report.faults.iter().take(TOLD) {
-        writeln!(out, "segment {} byte {}: {}", fault.segment, fault.offset, harmless(&fault.what))?;
+        match fault.segment {
+            0 => writeln!(out, "{}", harmless(&fault.what))?,
+            segment => writeln!(out, "segment {segment} byte {}: {}", fault.offset, harmless(&fault.what))?,
+        }
     }
     if report.faults.len() > TOLD {
         writeln!(out, "and {} more faults", report.faults.len() - TOLD)?;
@@ -68,6 +72,9 @@ pub(super) fn show(report: &VerifyReport, out: &mut Out) -> io::Result<()> {
             "the journal ends in an unfinished write of {}: {end}",
             words::bytes(report.unfinished_bytes as u64)
         )?;
+    }
+    for note in &report.notes {
+        writeln!(out, "note: {}", harmless(note))?;
     }
     match report.verdict() {
         Verdict::Whole => writeln!(out, "every checksum, every number and every chain holds"),
@@ -90,7 +97,7 @@ pub(super) fn show(report: &VerifyReport, out: &mut Out) -> io::Result<()> {
             }
             writeln!(
                 out,
-                "    mend: terminals that still have a log bring missing punches again, under new numbers: punchgate reconcile TERMINAL"
+                "    mend: what punches are missing, terminals that still have a log bring again after that, under new numbers: punchgate reconcile TERMINAL"
             )
         }
     }

@@ -23,6 +23,11 @@ pub enum RemoteCommand {
     /// Waits for the first person's order, shows it, asks, signs and sends it. The two have a minute together.
     #[command(after_long_help = "Example:\n  punchgate remote approve sz-03")]
     Approve(ApproveArgs),
+    /// Say for a whole fleet who may order what, signed by keys that lie in a safe
+    Trust {
+        #[command(subcommand)]
+        command: super::trust::TrustCommand,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -48,6 +53,9 @@ pub struct SendArgs {
     /// Do not ask before a dangerous order
     #[arg(long)]
     pub yes: bool,
+    /// With the command bundle: fetch it into this file; a fetch that was cut off goes on where it was
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
     /// Print each answer as one JSON object
     #[arg(long)]
     pub json: bool,

@@ -65,9 +65,18 @@ impl Line {
 
     /// Returns when the broker has it.
     pub(super) async fn publish(&mut self, suffix: String, payload: Vec<u8>) -> Result<(), Failure> {
+        self.send(suffix, payload, false).await
+    }
+
+    /// The same for what the broker is to keep.
+    pub(super) async fn retain(&mut self, suffix: String, payload: Vec<u8>) -> Result<(), Failure> {
+        self.send(suffix, payload, true).await
+    }
+
+    async fn send(&mut self, suffix: String, payload: Vec<u8>, retain: bool) -> Result<(), Failure> {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
-        let message = Message { topic: self.topics.of(&suffix), payload, retain: false };
+        let message = Message { topic: self.topics.of(&suffix), payload, retain };
         self.connection.publish(ticket, message).map_err(broken)?;
         let answered = async {
             loop {

@@ -3,11 +3,12 @@
 use jiff::civil::date;
 
 use super::*;
-use crate::demo::tally::Arrivals;
+use crate::demo::tally::{Arrivals, code};
 
 fn punched(person: &str, second: i8) -> Punched {
-    let local = date(2026, 11, 20).at(8, 58, second, 0);
-    Punched { terminal: "front-door".into(), person: person.into(), local, verify: 15, direction: 0 }
+    let local = Some(date(2026, 11, 20).at(8, 58, second, 0));
+    let (verify, direction) = (code(Some(15.into())), code(Some(0.into())));
+    Punched { terminal: "front-door".into(), person: person.into(), local, verify, direction }
 }
 
 fn tally(punches: &[Punched]) -> Tally {
@@ -20,8 +21,9 @@ fn tally(punches: &[Punched]) -> Tally {
 fn message(punches: &[(u64, &str, &Punched)]) -> Vec<u8> {
     let one = |(seq, id, punch): &(u64, &str, &Punched)| {
         serde_json::json!({
-            "seq": seq, "id": id, "person": punch.person, "local": punch.local, "origin": "live",
-            "direction": {"value": "in", "raw": punch.direction}, "verify": {"value": "face", "raw": punch.verify},
+            "seq": seq, "id": id, "person": punch.person, "origin": "live",
+            "local": punch.local.unwrap_or(date(2026, 11, 20).at(9, 0, 0, 0)),
+            "direction": {"value": "in", "raw": 0}, "verify": {"value": "face", "raw": 15},
         })
     };
     let punches: Vec<_> = punches.iter().map(one).collect();
@@ -105,6 +107,22 @@ fn a_gap_in_the_numbers_is_told() {
     arrived.take(&message(&[(1, "a", &one), (3, "b", &two)]));
     let verdict = judge(&tally(&[one, two]), &arrived, claims(2));
     assert_eq!(only_problem(&verdict), "front-door, ledger 7 lacks number 2");
+}
+
+#[test]
+fn of_a_terminal_without_a_clock_each_punch_counts_whenever_it_came() {
+    let one = Punched { local: None, ..punched("1001", 0) };
+    let mut arrived = Arrivals::default();
+    arrived.take(&message(&[(1, "a", &one)]));
+    assert!(judge(&tally(std::slice::from_ref(&one)), &arrived, claims(1)).agrees);
+    let twice = tally(&[one.clone(), one.clone()]);
+    let lost = judge(&twice, &arrived, claims(2));
+    assert_eq!(only_problem(&lost), "1 punches never arrived, such as that of 1001 at front-door");
+    arrived.take(&message(&[(2, "b", &one)]));
+    assert!(judge(&twice, &arrived, claims(2)).agrees);
+    // One that has a clock must come with that clock's time.
+    let clocked = judge(&tally(&[punched("1001", 1), punched("1001", 2)]), &arrived, claims(2));
+    assert_eq!((clocked.lost, clocked.invented), (2, 2));
 }
 
 #[test]

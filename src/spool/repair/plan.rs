@@ -10,7 +10,7 @@ use super::{
         group::{Group, salvage},
         lock::Content,
         record::{LedgerRecord, LostRecord, Record, RepairedRecord},
-        segment::{SegmentHeader, seed},
+        segment::{SEGMENT_HEADER, SegmentHeader, seed},
         verify::files::HeaderFault,
     },
     RepairError, RepairLoss,
@@ -155,7 +155,9 @@ impl Planner<'_> {
         for source in &home.sources {
             why.extend(fault_of(source, home, number));
         }
-        let unused = groups.is_empty() && home.sources.iter().all(|source| source.extract.rests.is_empty());
+        // Of a header that was not written to its end, something may be there.
+        let in_header = |(_, place): &(u64, Range<usize>)| place.end <= SEGMENT_HEADER;
+        let unused = groups.is_empty() && home.sources.iter().all(|source| source.extract.rests.iter().all(in_header));
         if is_last && unused && !closed {
             // Begun and never used: the daemon knows what to do about it.
             return Ok(());
@@ -452,6 +454,7 @@ fn fault_of(source: &Source, home: &Home, number: u64) -> Option<String> {
     let name = source.name();
     match &source.fault {
         Some(HeaderFault::Misplaced(_)) => return Some(format!("{name} holds segment {number}")),
+        Some(HeaderFault::Empty) => return Some(format!("{name} is empty")),
         Some(HeaderFault::Zeros) => return Some(format!("{name} begins with zeros")),
         Some(_) => return Some(format!("the header of {name} is damaged")),
         None => {}

@@ -39,7 +39,7 @@ async fn damage_costs_the_record_it_hit_and_is_told() {
 
     let spool = house.open();
     let mut outbox = spool.outbox("mqtt");
-    let handed_out = numbers(&drain(&mut outbox).await, "door");
+    let handed_out = numbers(&drain(&mut outbox, 99).await, "door");
     assert_eq!(handed_out, (1..=100).filter(|seq| *seq != hole.0).collect::<Vec<u64>>(), "its neighbours are kept");
     let finding = spool.findings().into_iter().find(|it| it.kind == FindingKind::Damage).unwrap();
     assert!(finding.text.contains("segment 1 byte"), "{}", finding.text);
@@ -160,7 +160,7 @@ async fn the_index_can_be_lost_in_every_way() {
         put(&spool, "door", live(50..200)).await;
         put(&spool, "gate", live(0..10)).await;
         let mut outbox = spool.outbox("mqtt");
-        let segments = drain(&mut outbox).await;
+        let segments = drain(&mut outbox, 210).await;
         let ledger = ledger_of(&segments);
         outbox.confirm(&ledger, 1, 120);
         drop(outbox);
@@ -182,7 +182,7 @@ async fn the_index_can_be_lost_in_every_way() {
         assert_eq!(rebuilt, how != "old", "{how}: {:?}", after.findings);
         assert_eq!(put(&spool, "door", log(0..201)).await, Stored { new: 1, twins: 200, set_aside: 0 }, "{how}");
         let mut outbox = spool.outbox("mqtt");
-        let rest = numbers(&drain(&mut outbox).await, "door");
+        let rest = numbers(&drain(&mut outbox, 91).await, "door");
         assert_eq!(rest, (121..=201).collect::<Vec<u64>>(), "{how}");
     }
 }
@@ -250,7 +250,7 @@ async fn damage_of_what_is_delivered_is_found_by_reading_through() {
         put(&spool, "door", log(n * 10..n * 10 + 10)).await;
     }
     let mut outbox = spool.outbox("mqtt");
-    drain(&mut outbox).await;
+    drain(&mut outbox, 100).await;
     scrub::scrub(&spool.open.board);
     assert_eq!(spool.findings(), []);
     flip(&list(&house.state_dir().join("journal")).unwrap()[0].path, 2500);

@@ -194,7 +194,7 @@ async fn a_store_whose_index_cannot_be_made_opens_delivers_and_refuses_until_it_
     let spool = house.open();
     assert!(matches!(spool.troubles()[..], [SpoolTrouble::IndexFailed(_)]), "{:?}", spool.troubles());
     let mut outbox = spool.outbox("mqtt");
-    assert_eq!(numbers(&drain(&mut outbox).await, "door"), (1..=30).collect::<Vec<u64>>());
+    assert_eq!(numbers(&drain(&mut outbox, 30).await, "door"), (1..=30).collect::<Vec<u64>>());
     let refused = within(spool.commit("door", "SN-door", &zone(), log(30..31))).await;
     assert!(matches!(refused, Err(NotStored::DiskFailed(_))), "{refused:?}");
     let mut changes = spool.changes();

@@ -1,12 +1,20 @@
 //! What the files of a journal say before anything in them is read: their names, their headers, and how they were left.
 
-use std::{collections::BTreeSet, fs::File, io, os::unix::fs::FileExt, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs::{self, File},
+    io,
+    os::unix::fs::FileExt,
+    path::Path,
+};
 
 use super::super::segment::{SEGMENT_HEADER, SegmentFile, SegmentHeader, StoreId, list};
 
 /// What is wrong with the first bytes of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::spool) enum HeaderFault {
+    /// Not one byte.
+    Empty,
     /// Nothing but zeros: never used, or wiped.
     Zeros,
     /// Cut off or damaged; the groups behind it may be whole.
@@ -36,6 +44,17 @@ impl Headed {
     }
 }
 
+/// Whether a segment was begun and a crash came before its header was whole: nothing can have been in it.
+pub(in crate::spool) fn is_unused(headed: &Headed) -> io::Result<bool> {
+    if headed.file.retired
+        || !matches!(headed.fault, Some(HeaderFault::Empty | HeaderFault::Zeros | HeaderFault::Damaged))
+    {
+        return Ok(false);
+    }
+    let bytes = fs::read(&headed.file.path)?;
+    Ok(bytes.iter().skip(SEGMENT_HEADER).all(|byte| *byte == 0))
+}
+
 /// The files of a journal in the order of their names.
 pub(in crate::spool) fn headed(dir: &Path, store: Option<&StoreId>) -> io::Result<Vec<Headed>> {
     list(dir)?.into_iter().map(|file| look(file, store)).collect()
@@ -53,6 +72,7 @@ pub(in crate::spool) fn look(file: SegmentFile, store: Option<&StoreId>) -> io::
         Some(header) if store.is_some_and(|store| header.store != *store) => Some(HeaderFault::Stray),
         Some(header) if header.segment != file.number => Some(HeaderFault::Misplaced(header.segment)),
         Some(_) => None,
+        None if file.path.metadata()?.len() == 0 => Some(HeaderFault::Empty),
         None => Some(of_bytes(&bytes)),
     };
     Ok(Headed { file, header, fault })
@@ -67,6 +87,24 @@ fn of_bytes(bytes: &[u8; SEGMENT_HEADER]) -> HeaderFault {
         }
         () => HeaderFault::Damaged,
     }
+}
+
+/// What lies in the journal's folder and is none of its files. An unfinished file of ours is: the next start removes it.
+pub(in crate::spool) fn strangers(dir: &Path) -> io::Result<Vec<String>> {
+    let ours: BTreeSet<_> = list(dir)?.into_iter().map(|file| file.path).collect();
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let known = name == "lock" || name.ends_with(".tmp") || ours.contains(&path);
+        // Beside what is left of it, a segment waits for its end.
+        let hidden = path.extension().is_some_and(|it| it == "seg") && ours.contains(&path.with_extension("ids"));
+        if !known && !hidden {
+            found.push(format!("{name} is no file of the journal: nobody reads it"));
+        }
+    }
+    found.sort();
+    Ok(found)
 }
 
 /// Numbers up to the last one for which there is neither a segment nor what is left of one.

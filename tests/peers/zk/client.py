@@ -82,6 +82,27 @@ def read(form, *options, udp=False, key=0):
         check(f"{name}: left in order", terminal.say("journal").rstrip("]").endswith(" 1001"))
 
 
+def changes():
+    """What the gateway may be ordered to change: pyzk's own bytes for it, on the same simulated terminal."""
+    for form, width in (("40", 72), ("16", 28)):
+        with Terminal(form, "--records", "5", "--users", "3") as terminal:
+            connection = ZK(terminal.host, port=terminal.port, timeout=10, ommit_ping=True).connect()
+            connection.get_users()  # pyzk learns the width of an entry from it
+            connection.set_user(uid=9, name="Lu", user_id="1009", card=4242)
+            raw = bytes.fromhex(terminal.say("users"))
+            entries = [raw[at : at + width] for at in range(0, len(raw), width)]
+            seen = [(user.uid, user.user_id, user.name, user.card) for user in connection.get_users() if user.uid == 9]
+            check(f"{form}: a user is added", seen == [(9, "1009", "Lu", 4242)] and len(entries) == 4, seen)
+            connection.delete_user(uid=9)
+            check(f"{form}: and taken away", [user.uid for user in connection.get_users()] == [1, 2, 3])
+            connection.disable_device()
+            closed = terminal.say("open")
+            connection.clear_attendance()
+            connection.enable_device()
+            check(f"{form}: the log is cleared", (closed, terminal.say("open"), terminal.log()) == ("false", "true", []))
+            connection.disconnect()
+
+
 def live():
     with Terminal("40", "--users", "40") as terminal:
         connection = ZK(terminal.host, port=terminal.port, timeout=10, ommit_ping=True).connect()
@@ -117,6 +138,7 @@ if __name__ == "__main__":
     read("16", "--glued")
     read("16", udp=True)
     read("8a")
+    changes()
     live()
     wrong_key()
     sys.stdout.flush()

@@ -1,243 +1,415 @@
-//! A store that was damaged while the gateway was off, on copies: torn at every byte, bits flipped, files missing, zeroed,
-//! swapped, of a later version. Nothing that it held may be missing without somebody being told.
+//! Copies of a store, damaged while the gateway is off: torn at every byte, bits flipped, files missing, zeroed, swapped, of a
+//! later version. Who judges knows which bytes were destroyed: a punch whose bytes are all there must not be missing, and one
+//! that has lost a byte must be named.
 
 use std::{
     collections::BTreeSet,
     fs,
-    os::unix::fs::FileExt,
     path::{Path, PathBuf},
+    process::Command,
     time::{Duration, Instant},
 };
 
 use anyhow::Context;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
+use serde_json::Value;
 use tokio::time::sleep;
 
 use crate::{
     Plan,
+    anatomy::{Segment, dissect},
     daemon::Daemon,
+    damage::Damage,
     oracle::Verdict,
     row::{Report, Row, TELL_LIMIT, Told},
-    storage::{segments, started},
+    storage::{FULL, fill, segments, started},
+    volume::tool,
     world::Settings,
 };
 
-#[derive(Debug, Clone)]
-enum Damage {
-    /// The newest segment ends here, in zeros.
-    Torn(u64),
-    Flip {
-        file: PathBuf,
-        bit: u64,
-    },
-    Missing(PathBuf),
-    Zeroed(PathBuf),
-    Swapped(PathBuf, PathBuf),
-    LaterVersion(PathBuf),
-    Index,
-}
+const CASES: [&str; 6] = [
+    "a tail cut off",
+    "a tail torn into zeros",
+    "a tail cut off after kill -9",
+    "a tail cut off on a full disk",
+    "bits flipped",
+    "files gone or changed",
+];
 
 pub(crate) async fn run(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
-    let wanted = ["torn tails", "bits flipped", "files gone or changed"].map(|case| plan.wants(case));
-    if wanted == [false; 3] {
+    let wanted = CASES.map(|case| plan.wants(case));
+    if wanted == [false; CASES.len()] {
         return Ok(());
     }
     let folder = tempfile::Builder::new().prefix("punchgate-copies-").tempdir()?;
-    let whole = folder.path().join("whole");
-    build(plan, &whole).await?;
-    let bench = Bench::new(plan, folder.path(), whole)?;
-    let mut random = StdRng::seed_from_u64(plan.seed);
-    let files = segments(&bench.whole.join("journal"))?;
-    let names: Vec<PathBuf> = files.iter().filter_map(|path| path.file_name()).map(PathBuf::from).collect();
-    let newest = fs::read(files.last().context("a segment")?)?;
-    let used = newest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1) as u64;
-
-    let wish = |short: u64, full: u64| plan.times(short, full);
-    let torn = wish(6, 400).min(used);
-    let torn = (0..torn).map(|back| Damage::Torn(used - 1 - back * if plan.full { 1 } else { 37 })).collect();
-    let mut flips = Vec::new();
-    for _ in 0..wish(12, 1000) {
-        let at = random.random_range(0..names.len());
-        let long = fs::read(&files[at])?.iter().rposition(|byte| *byte != 0).map_or(1, |last| last as u64 + 1);
-        flips.push(Damage::Flip { file: names[at].clone(), bit: random.random_range(0..long * 8) });
-    }
-    let mut changed = vec![Damage::Index, Damage::Missing("lock".into()), Damage::Zeroed("lock".into())];
-    for name in if plan.full { &names[..] } else { &names[names.len() - 1..] } {
-        changed.extend([
-            Damage::Missing(name.clone()),
-            Damage::Zeroed(name.clone()),
-            Damage::LaterVersion(name.clone()),
-            Damage::Swapped(name.clone(), names[0].clone()),
-        ]);
-    }
-    let cases = [("torn tails", torn), ("bits flipped", flips), ("files gone or changed", changed)];
-    for ((case, all), wanted) in cases.into_iter().zip(wanted) {
-        if wanted {
-            bench.suffers(report, case, all).await?;
+    let bench = Bench::new(plan, folder.path()).await?;
+    for (case, _) in CASES.into_iter().zip(wanted).filter(|(_, wanted)| *wanted) {
+        let mut row = Row { rig: "storage", case: case.into(), ..Row::default() };
+        match case {
+            "bits flipped" => bench.suffers(&bench.closed, bench.flips(plan)?, &mut row).await?,
+            "files gone or changed" => bench.suffers(&bench.closed, bench.changes(plan), &mut row).await?,
+            "a tail torn into zeros" => {
+                bench.suffers(&bench.closed, bench.closed.tails(plan, Damage::Torn), &mut row).await?
+            }
+            "a tail cut off after kill -9" => {
+                bench.suffers(&bench.killed, bench.killed.tails(plan, Damage::Cut), &mut row).await?
+            }
+            "a tail cut off on a full disk" => {
+                if let Err(why) = bench.without_room(plan, &mut row).await? {
+                    report.skip(case, &why);
+                    continue;
+                }
+            }
+            _ => bench.suffers(&bench.closed, bench.closed.tails(plan, Damage::Cut), &mut row).await?,
         }
+        report.add(&row)?;
     }
     Ok(())
 }
 
-/// A store of some segments that a gateway at work left behind, with nothing retired.
-async fn build(plan: &Plan, to: &Path) -> anyhow::Result<()> {
-    let spool = "min_free = \"1MiB\"\nsegment = \"64KiB\"\n".into();
-    let mut world = started(plan, Settings { spool, rate: 400.0, ..Settings::default() }).await?;
-    let begun = Instant::now();
-    while segments(&world.state_dir().join("journal"))?.len() < 4 && begun.elapsed() < Duration::from_secs(60) {
-        sleep(Duration::from_millis(100)).await;
+/// A store that a gateway at work left behind, with nothing retired.
+struct Whole {
+    state: PathBuf,
+    anatomy: Vec<Segment>,
+    /// Whether it was closed in order.
+    closed: bool,
+}
+
+impl Whole {
+    fn of(state: PathBuf, closed: bool) -> anyhow::Result<Self> {
+        let anatomy = dissect(&state.join("journal"))?;
+        Ok(Self { state, anatomy, closed })
     }
-    world.settle(Duration::from_secs(30)).await;
-    world.daemon.stop().await?;
-    copy(&world.state_dir(), to)
+
+    fn punches(&self) -> BTreeSet<String> {
+        self.anatomy.iter().flat_map(|segment| &segment.punches).map(|punch| punch.person.clone()).collect()
+    }
+
+    /// One damage for each byte from the last group with punches to the end; the short form has a few of them.
+    fn tails(&self, plan: &Plan, damage: fn(u64) -> Damage) -> Vec<Damage> {
+        let Some(newest) = self.anatomy.last() else { return Vec::new() };
+        let first = newest.last_group().or(newest.groups.last().map(|group| group.start)).unwrap_or(0);
+        let bytes = newest.used - first;
+        let count = plan.times(4, bytes).clamp(1, bytes);
+        (0..count).map(|n| damage(first + n * bytes / count)).collect()
+    }
 }
 
 struct Bench {
     folder: PathBuf,
-    whole: PathBuf,
     daemon: Daemon,
-    punches: BTreeSet<String>,
+    closed: Whole,
+    killed: Whole,
 }
 
 impl Bench {
-    fn new(plan: &Plan, folder: &Path, whole: PathBuf) -> anyhow::Result<Self> {
+    async fn new(plan: &Plan, folder: &Path) -> anyhow::Result<Self> {
+        let (closed, killed) = (folder.join("closed"), folder.join("killed"));
+        let spool = "min_free = \"1MiB\"\nsegment = \"64KiB\"\n".into();
+        let mut world = started(plan, Settings { spool, rate: 400.0, ..Settings::default() }).await?;
+        let begun = Instant::now();
+        while segments(&world.state_dir().join("journal"))?.len() < 4 && begun.elapsed() < Duration::from_secs(120) {
+            sleep(Duration::from_millis(100)).await;
+        }
+        // In the middle of its work, so that its last group has punches.
+        world.daemon.kill();
+        copy(&world.state_dir(), &killed)?;
+        world.daemon.launch()?;
+        world.settle(Duration::from_secs(60)).await;
+        let status = world.daemon.stop().await?;
+        anyhow::ensure!(status.success(), "the gateway that made the store left with {status}");
+        copy(&world.state_dir(), &closed)?;
         let daemon = Daemon::new(&plan.binary, folder);
-        let state = folder.join("state");
+        let bench =
+            Self { folder: folder.into(), daemon, closed: Whole::of(closed, true)?, killed: Whole::of(killed, false)? };
+        fs::create_dir(bench.room())?;
         // Nobody is there, neither terminal nor broker: what the store says is all there is.
         let text = format!(
             "[gateway]\nid = \"rig\"\ntenant = \"acme\"\nzone = \"UTC\"\nstate_dir = \"{}\"\nsocket = \"{}\"\n\n\
-             [mqtt]\nurl = \"mqtt://127.0.0.1:1\"\n\n[spool]\nmin_free = \"1MiB\"\nsegment = \"64KiB\"\n\n\
+             [mqtt]\nurl = \"mqtt://127.0.0.1:1\"\nallow_plaintext = true\n\n[spool]\nmin_free = \"1MiB\"\n\
+             segment = \"64KiB\"\n\n\
              [[terminal]]\nname = \"nobody\"\ndriver = \"zk\"\naddress = \"tcp://127.0.0.1:1\"\n",
-            state.display(),
+            bench.state().display(),
             folder.join("socket").display()
         );
-        fs::write(daemon.config(), text)?;
-        let punches = persons(&daemon, &whole)?;
-        anyhow::ensure!(punches.len() > 500, "the store to be damaged holds {} punches only", punches.len());
-        Ok(Self { folder: folder.into(), whole, daemon, punches })
+        fs::write(bench.daemon.config(), text)?;
+        for whole in [&bench.closed, &bench.killed] {
+            let (known, told) = (whole.punches(), bench.persons(&whole.state)?);
+            anyhow::ensure!(known.len() > 500, "the store to be damaged holds {} punches only", known.len());
+            anyhow::ensure!(known == told, "the export of a whole store is not what stands in its files");
+        }
+        Ok(bench)
     }
 
-    async fn suffers(&self, report: &mut Report, case: &str, all: Vec<Damage>) -> anyhow::Result<()> {
-        let mut row = Row { rig: "storage", case: case.into(), count: all.len() as u64, ..Row::default() };
-        row.verdict = Verdict { recorded: self.punches.len() as u64, ..Verdict::default() };
+    /// A file system may be mounted here.
+    fn room(&self) -> PathBuf {
+        self.folder.join("room")
+    }
+
+    fn state(&self) -> PathBuf {
+        self.room().join("state")
+    }
+
+    fn persons(&self, state: &Path) -> anyhow::Result<BTreeSet<String>> {
+        let punches = self.daemon.export(state)?;
+        Ok(punches.iter().filter_map(|punch| punch["person"].as_str().map(str::to_owned)).collect())
+    }
+
+    fn flips(&self, plan: &Plan) -> anyhow::Result<Vec<Damage>> {
+        let mut random = StdRng::seed_from_u64(plan.seed);
+        let anatomy = &self.closed.anatomy;
+        let flip = |_| {
+            let segment = &anatomy[random.random_range(0..anatomy.len())];
+            Damage::Flip { file: segment.name.clone(), bit: random.random_range(0..segment.used * 8) }
+        };
+        Ok((0..plan.times(12, 1000)).map(flip).collect())
+    }
+
+    fn changes(&self, plan: &Plan) -> Vec<Damage> {
+        let names: Vec<&String> = self.closed.anatomy.iter().map(|segment| &segment.name).collect();
+        let mut changes = vec![Damage::Index, Damage::Missing("lock".into()), Damage::Zeroed("lock".into())];
+        for name in if plan.full { &names[..] } else { &names[names.len() - 1..] } {
+            changes.extend([
+                Damage::Missing((*name).clone()),
+                Damage::Zeroed((*name).clone()),
+                Damage::LaterVersion((*name).clone()),
+            ]);
+            changes.extend((*name != names[0]).then(|| Damage::Swapped((*name).clone(), names[0].clone())));
+        }
+        changes
+    }
+
+    async fn suffers(&self, whole: &Whole, all: Vec<Damage>, row: &mut Row) -> anyhow::Result<()> {
+        row.count = all.len() as u64;
+        row.verdict = Verdict { recorded: whole.punches().len() as u64, ..Verdict::default() };
         let begun = Instant::now();
         for (number, damage) in all.into_iter().enumerate() {
+            self.is_judged_and_repaired(whole, &damage, row)?;
             // The gateway reads through what is delivered soon after its start; waiting for that each time takes hours.
-            let patient = number % 50 == 0;
-            if let Some(what) = self.suffer(&damage, patient, &mut row).await? {
-                row.verdict.lost.push(format!("{damage:?}: {what}"));
-            }
+            self.is_opened(whole, &damage, number % 50 == 0, row).await?;
             if number % 100 == 99 {
-                eprintln!(
-                    "{case}: {} in {} s, {} silent",
-                    number + 1,
-                    begun.elapsed().as_secs(),
-                    row.verdict.lost.len()
-                );
+                let (done, seconds) = (number + 1, begun.elapsed().as_secs());
+                eprintln!("{}: {done} in {seconds} s, {} lost, {:?}", row.case, row.verdict.lost.len(), row.complaints);
             }
         }
-        report.add(&row)
+        Ok(())
     }
 
-    /// What went missing without a word.
-    async fn suffer(&self, damage: &Damage, patient: bool, row: &mut Row) -> anyhow::Result<Option<String>> {
-        let state = self.folder.join("state");
+    fn damaged(&self, whole: &Whole, damage: &Damage) -> anyhow::Result<PathBuf> {
+        let state = self.state();
         if state.exists() {
             fs::remove_dir_all(&state)?;
         }
-        copy(&self.whole, &state)?;
+        copy(&whole.state, &state)?;
         damage.apply(&state)?;
-        let (report, whole) = self.daemon.verify(&state)?;
-        let readable = persons(&self.daemon, &state)?;
-        let unfinished = report["unfinished_bytes"].as_u64().unwrap_or(0) > 0;
-        let before = self.punches.difference(&readable).count();
-        // A newest file that is gone altogether, or empty, is known by the index alone, which only the gateway reads.
-        let by_index = matches!(damage, Damage::Missing(_) | Damage::Zeroed(_) | Damage::Torn(_));
-        if before > 0 && whole && !unfinished && !by_index {
-            return Ok(Some(format!("journal verify calls it whole, and {before} punches are gone")));
+        Ok(state)
+    }
+
+    /// `journal verify` must name the damage, `journal repair` must bring back every punch that has all its bytes, and after
+    /// that `journal verify` must say of each one that is gone that it is lost.
+    fn is_judged_and_repaired(&self, whole: &Whole, damage: &Damage, row: &mut Row) -> anyhow::Result<()> {
+        let state = self.damaged(whole, damage)?;
+        let (found, was_whole) = self.daemon.verify(&state)?;
+        // Behind kill -9 an end that is missing may be one that was never written.
+        if whole.closed
+            && let Some((segment, bytes)) = damage.place(&whole.anatomy)
+            && (was_whole || !names(&found, segment, bytes.start))
+        {
+            row.complaints.push(format!("{damage:?}: journal verify does not name it: {}", found["faults"]));
         }
+        let repair = |dry: bool| -> anyhow::Result<(Option<i32>, Value)> {
+            let mut command = Command::new(self.daemon.binary());
+            command.args(["journal", "repair", "--json", "--state-dir"]).arg(&state);
+            if dry {
+                command.arg("--dry-run");
+            }
+            let output = command.output()?;
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            let report = serde_json::from_slice(&output.stdout).unwrap_or(Value::String(said));
+            Ok((output.status.code(), report))
+        };
+        let (code, repaired) = repair(false)?;
+        if matches!(damage, Damage::LaterVersion(_)) {
+            // What a newer version wrote is not touched.
+            if code != Some(1) || !repaired.to_string().contains("newer version") {
+                row.complaints.push(format!("{damage:?}: a repair says {repaired}"));
+            }
+            return Ok(());
+        }
+        if !matches!(code, Some(0 | 3)) {
+            row.complaints.push(format!("{damage:?}: the repair ended with {code:?}: {repaired}"));
+            return Ok(());
+        }
+        let (after, _) = self.daemon.verify(&state)?;
+        if after["faults"].as_array().is_none_or(|faults| !faults.is_empty()) {
+            row.complaints.push(format!("{damage:?}: after a repair there are faults: {}", after["faults"]));
+        }
+        let (_, again) = repair(true)?;
+        if again["needed"] != false {
+            row.complaints.push(format!("{damage:?}: a second repair would do something: {again}"));
+        }
+        let (all, left) = (whole.punches(), self.persons(&state)?);
+        let costs = damage.costs(&whole.anatomy);
+        for person in all.difference(&left).filter(|person| !costs.contains(*person)) {
+            row.verdict.lost.push(format!("{person} by {damage:?} and a repair"));
+        }
+        for person in left.difference(&all) {
+            row.verdict.forged.push(format!("{person} by {damage:?} and a repair"));
+        }
+        let gone: Vec<(&str, u64)> = whole
+            .anatomy
+            .iter()
+            .flat_map(|segment| &segment.punches)
+            .filter(|punch| !left.contains(&punch.person))
+            .map(|punch| (punch.terminal.as_str(), punch.seq))
+            .collect();
+        for (terminal, seq) in gone.into_iter().filter(|_| whole.closed) {
+            if !is_told_lost(&after, terminal, seq) {
+                row.complaints.push(format!("{damage:?}: {seq} of {terminal} is gone, and nothing says so"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The gateway must start on it, keep what has all its bytes or tell that something is damaged, and invent nothing.
+    async fn is_opened(&self, whole: &Whole, damage: &Damage, patient: bool, row: &mut Row) -> anyhow::Result<()> {
+        let state = self.damaged(whole, damage)?;
         let mut daemon = Daemon::new(self.daemon.binary(), &self.folder);
         let _ = fs::remove_file(daemon.log_path()); // each damage has a log of its own
         daemon.launch()?;
         let begun = Instant::now();
-        let mut conditions = None;
-        while conditions.is_none() && begun.elapsed() < Duration::from_secs(20) {
-            if let Some(status) = daemon.has_ended()? {
-                row.complaints
-                    .push(format!("{damage:?}: the gateway ended with {status}: {}", crate::kill::tail(&daemon.log())));
-                return Ok(None);
-            }
-            sleep(Duration::from_millis(10)).await;
-            conditions = daemon.conditions();
-        }
-        let Some(mut conditions) = conditions else {
-            row.complaints.push(format!("{damage:?}: the gateway did not answer in 20 s"));
-            return Ok(None);
-        };
+        let Some(mut conditions) = answer(&mut daemon, damage, row).await? else { return Ok(()) };
         row.recovered.push(begun.elapsed());
         let told = |conditions: &[String]| conditions.iter().any(|code| code == "journal-damaged");
-        let readable = persons(&self.daemon, &state)?;
-        let gone = self.punches.difference(&readable).count();
-        if gone > 0 && !daemon.log().contains("was cut off the journal") {
+        let (all, readable) = (whole.punches(), self.persons(&state)?);
+        let gone = all.difference(&readable).count();
+        let cut_off = daemon.log().contains("was cut off the journal");
+        if gone > 0 && !(cut_off && all.difference(&readable).all(|it| damage.costs(&whole.anatomy).contains(it))) {
             while patient && !told(&conditions) && begun.elapsed() < TELL_LIMIT {
                 sleep(Duration::from_millis(100)).await;
                 conditions = daemon.conditions().unwrap_or_default();
             }
-            let (after, whole) = self.daemon.verify(&state)?;
+            let (after, is_whole) = self.daemon.verify(&state)?;
             if told(&conditions) {
-                let slowest = match row.told {
-                    Some(Told::After(before)) => before.max(begun.elapsed()),
-                    _ => begun.elapsed(),
-                };
-                row.told = Some(Told::After(slowest));
-            } else if patient || (whole && after["unfinished_bytes"] == 0) {
-                return Ok(Some(format!("{gone} punches are gone, and the conditions are {conditions:?}")));
+                let after = Told::After(begun.elapsed());
+                row.told = Some(row.told.take().map_or(after.clone(), |before| before.worse(after)));
+            } else if whole.closed && (patient || (is_whole && after["unfinished_bytes"] == 0)) {
+                row.verdict.lost.push(format!("{gone} in silence by {damage:?}; the conditions are {conditions:?}"));
             }
         }
         row.peak_rss_kib = row.peak_rss_kib.max(daemon.peak_kib());
         daemon.kill();
-        if readable.difference(&self.punches).next().is_some() {
-            row.verdict.forged.push(format!("{damage:?}: punches that were never there"));
+        for person in readable.difference(&all) {
+            row.verdict.forged.push(format!("{person} by {damage:?}"));
         }
-        Ok(None)
+        Ok(())
     }
-}
 
-impl Damage {
-    fn apply(&self, state: &Path) -> anyhow::Result<()> {
-        let journal = state.join("journal");
-        let change = |name: &Path, change: &dyn Fn(&mut Vec<u8>)| -> anyhow::Result<()> {
-            let path = journal.join(name);
-            let mut bytes = fs::read(&path)?;
-            change(&mut bytes);
-            Ok(fs::write(&path, bytes)?)
-        };
-        match self {
-            Self::Torn(at) => {
-                let newest = segments(&journal)?.pop().context("a segment")?;
-                let long = fs::metadata(&newest)?.len();
-                let file = fs::File::options().write(true).open(&newest)?;
-                file.write_all_at(&vec![0; (long - at) as usize], *at)?;
+    /// The same tails on a disk without a byte to spare: whatever is to be kept of them, there is no room for it. The gateway
+    /// must start, deliver what is there, and be well when there is room.
+    async fn without_room(&self, plan: &Plan, row: &mut Row) -> anyhow::Result<Result<(), String>> {
+        let mount = || tool("mount", &["-t", "tmpfs", "-o", "size=24m", "tmpfs"], &[&self.room()]);
+        if let Err(error) = mount() {
+            return Ok(Err(format!("tmpfs cannot be mounted here: {error}")));
+        }
+        let done = self.tails_without_room(plan, row).await;
+        tool("umount", &["-l"], &[&self.room()])?;
+        done.map(Ok)
+    }
+
+    async fn tails_without_room(&self, plan: &Plan, row: &mut Row) -> anyhow::Result<()> {
+        let all = self.killed.punches();
+        let tails = self.killed.tails(plan, Damage::Cut);
+        row.count = tails.len() as u64;
+        row.verdict = Verdict { recorded: all.len() as u64, ..Verdict::default() };
+        let ballast = self.room().join("ballast");
+        for (number, damage) in tails.into_iter().enumerate() {
+            let state = self.damaged(&self.killed, &damage)?;
+            let mut file = fs::File::create(&ballast)?;
+            fill(&mut file);
+            let mut daemon = Daemon::new(self.daemon.binary(), &self.folder);
+            let _ = fs::remove_file(daemon.log_path());
+            daemon.launch()?;
+            let begun = Instant::now();
+            if answer(&mut daemon, &damage, row).await?.is_some() {
+                row.recovered.push(begun.elapsed());
+                let costs = damage.costs(&self.killed.anatomy);
+                let check = |row: &mut Row, when: &str| -> anyhow::Result<()> {
+                    let readable = self.persons(&state)?;
+                    for person in all.difference(&readable).filter(|person| !costs.contains(*person)) {
+                        row.verdict.lost.push(format!("{person} by {damage:?}, {when}"));
+                    }
+                    for person in readable.difference(&all) {
+                        row.verdict.forged.push(format!("{person} by {damage:?}, {when}"));
+                    }
+                    Ok(())
+                };
+                check(row, "without room")?;
+                let patient = number % 20 == 0;
+                if patient {
+                    let told = daemon.told(begun, &FULL).await;
+                    row.told = Some(row.told.take().map_or(told.clone(), |before| before.worse(told)));
+                }
+                drop(file);
+                fs::remove_file(&ballast)?;
+                if patient {
+                    row.complaints.extend(daemon.over(&FULL).await);
+                }
+                match daemon.stop().await {
+                    Ok(status) if status.success() => {}
+                    Ok(status) => row.complaints.push(format!("{damage:?}: the gateway left with {status}")),
+                    Err(error) => row.complaints.push(format!("{damage:?}: {error}")),
+                }
+                check(row, "with room again")?;
             }
-            Self::Flip { file, bit } => change(file, &|bytes| bytes[(bit / 8) as usize] ^= 1 << (bit % 8))?,
-            Self::Missing(name) => fs::remove_file(journal.join(name))?,
-            Self::Zeroed(name) => change(name, &|bytes| bytes.fill(0))?,
-            Self::Swapped(one, other) if one != other => {
-                fs::rename(journal.join(one), journal.join("swap"))?;
-                fs::rename(journal.join(other), journal.join(one))?;
-                fs::rename(journal.join("swap"), journal.join(other))?;
-            }
-            Self::Swapped(..) => {}
-            Self::LaterVersion(name) => change(name, &|bytes| bytes[6] = b'2')?,
-            Self::Index => fs::remove_dir_all(state.join("index"))?,
+            daemon.kill();
+            let _ = fs::remove_file(&ballast); // it may be gone already
         }
         Ok(())
     }
 }
 
-fn persons(daemon: &Daemon, state: &Path) -> anyhow::Result<BTreeSet<String>> {
-    let punches = daemon.export(state)?;
-    Ok(punches.iter().filter_map(|punch| punch["person"].as_str().map(str::to_owned)).collect())
+/// The conditions of a gateway that has just been started, as soon as it answers; the complaint is noted if it does not.
+async fn answer(daemon: &mut Daemon, damage: &Damage, row: &mut Row) -> anyhow::Result<Option<Vec<String>>> {
+    let begun = Instant::now();
+    while begun.elapsed() < TELL_LIMIT {
+        if let Some(conditions) = daemon.conditions() {
+            return Ok(Some(conditions));
+        }
+        if let Some(status) = daemon.has_ended()? {
+            let said = crate::kill::tail(&daemon.log());
+            row.complaints.push(format!("{damage:?}: the gateway ended with {status}: {said}"));
+            return Ok(None);
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+    row.complaints.push(format!("{damage:?}: the gateway did not answer for a minute"));
+    Ok(None)
+}
+
+/// Whether a fault of this file is told that begins where the damage does, or before.
+fn names(report: &Value, segment: &Segment, at: u64) -> bool {
+    let faults = report["faults"].as_array().map_or(&[][..], Vec::as_slice);
+    let here = |fault: &Value| {
+        let (there, offset) = (fault["segment"].as_u64(), fault["offset"].as_u64());
+        // A file that is gone is told of where the next one begins, or the journal ends.
+        let gone = fault["what"]
+            .as_str()
+            .is_some_and(|what| what.contains(&segment.name) || what.contains("its last files are gone"));
+        gone || (there == Some(segment.number) && offset.is_some_and(|offset| offset <= at))
+    };
+    faults.iter().any(here)
+}
+
+/// Whether the journal itself says that this number is lost.
+fn is_told_lost(report: &Value, terminal: &str, seq: u64) -> bool {
+    let ledgers = report["ledgers"].as_array().map_or(&[][..], Vec::as_slice);
+    let holes =
+        ledgers.iter().filter(|ledger| ledger["terminal"] == terminal).filter_map(|it| it["missing"].as_array());
+    holes.flatten().any(|hole| {
+        let range = hole["first"].as_u64().unwrap_or(1)..=hole["last"].as_u64().unwrap_or(0);
+        range.contains(&seq) && !hole["recorded"].is_null()
+    })
 }
 
 /// A folder with all that is in it.
@@ -249,7 +421,7 @@ pub(crate) fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
         if kind.is_dir() {
             copy(&entry.path(), &target)?;
         } else if kind.is_file() {
-            fs::copy(entry.path(), target)?;
+            fs::copy(entry.path(), target).context("a copy")?;
         }
     }
     Ok(())

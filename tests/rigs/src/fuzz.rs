@@ -1,6 +1,8 @@
 //! Every decoder on mutated bytes: the targets of `fuzz/`, driven by a seeded mutator over real captures; and by libFuzzer
 //! where cargo-fuzz and a nightly toolchain are to be had.
 
+mod seeds;
+
 use std::{
     fs, panic,
     path::{Path, PathBuf},
@@ -8,10 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, ensure};
-use punchgate::spool::decoders;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
+use self::seeds::seeds;
 use crate::{
     Plan,
     daemon::memory_kib,
@@ -121,89 +122,6 @@ fn mutated(seeds: &[Vec<u8>], words: &[Vec<u8>], random: &mut StdRng) -> Vec<u8>
         bytes.truncate(LONGEST);
     }
     bytes
-}
-
-/// Real bytes in the form that this target takes.
-fn seeds(target: &str, root: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
-    let mut seeds = Vec::new();
-    match target.split_once('_').map_or(target, |(area, _)| area) {
-        "zk" => {
-            let (mut log, mut users) = (Vec::new(), Vec::new());
-            for text in captures(root, "drivers/zk", "terminal.hex")? {
-                let text = String::from_utf8(text)?;
-                for (word, rest) in text.lines().filter_map(|line| line.split_once(' ')) {
-                    match word {
-                        "record" => log.push(hex(rest)?),
-                        "event" => seeds.push([&[3][..], &hex(rest)?].concat()),
-                        "user" => users.push(rest.to_owned()),
-                        _ => {}
-                    }
-                }
-            }
-            for record in &log {
-                let (count, size) = (8_usize, record.len());
-                let body = [&((size * count) as u32).to_le_bytes()[..], &record.repeat(count)].concat();
-                seeds.push([&[count as u8, 0][..], &body].concat());
-                let packet = driver_zk::frame::Packet::new(1501, 7, 9, body);
-                seeds.push(driver_zk::frame::wrap(&packet.encode()).repeat(2));
-            }
-            for user in users {
-                let mut list = vec![0; 1 + 72];
-                let id = user.split(' ').nth(1).unwrap_or("1").as_bytes();
-                list[0] = 1;
-                list[49..49 + id.len().min(24)].copy_from_slice(&id[..id.len().min(24)]);
-                seeds.push(list);
-            }
-        }
-        "push" => {
-            for request in captures(root, "drivers/zk-push", "request")? {
-                let end = request.iter().position(|byte| *byte == b'\n').context("a target and a body")?;
-                let (target, body) = (&request[..end], &request[end + 1..]);
-                let length = format!(" HTTP/1.1\r\nHost: gateway\r\nContent-Length: {}\r\n\r\n", body.len());
-                seeds.push([&b"POST "[..], target, length.as_bytes()].concat());
-                seeds.push(target.to_vec());
-                seeds.push(body.to_vec());
-            }
-            for text in [
-                "OPLOG 4\t0\t2026-11-22 08:00:00\t0\t0\t0\t0\nUSER PIN=1001\tName=A\tPri=0\tPasswd=1\n",
-                "~DeviceName=F18,FirmVer=Ver 8.0.4.3,UserCount=12,TransactionCount=400,PushVersion=3.1.2",
-                "ID=7&Return=0&CMD=DATA\nID=8&Return=-1002&CMD=INFO\nUserCount=3\n",
-            ] {
-                seeds.push(text.into());
-            }
-        }
-        "journal" => {
-            let sample = decoders::sample();
-            seeds.push(sample[48..].to_vec());
-            seeds.push(sample[48 + 24..].to_vec());
-            seeds.push(sample);
-        }
-        _ => {
-            let example = fs::read(root.join("config.example.toml"))?;
-            for part in String::from_utf8(example.clone())?.split("\n\n") {
-                seeds.push(part.into());
-            }
-            seeds.push(example);
-        }
-    }
-    ensure!(!seeds.is_empty(), "there are no captures for {target}");
-    Ok(seeds)
-}
-
-/// This file of each captured case of a driver.
-fn captures(root: &Path, driver: &str, file: &str) -> anyhow::Result<Vec<Vec<u8>>> {
-    let mut paths = Vec::new();
-    for case in fs::read_dir(root.join(driver).join("tests/captures"))? {
-        paths.extend(Some(case?.path().join(file)).filter(|path| path.exists()));
-    }
-    paths.sort(); // for the sake of the seed
-    paths.into_iter().map(|path| Ok(fs::read(path)?)).collect()
-}
-
-fn hex(text: &str) -> anyhow::Result<Vec<u8>> {
-    let digits: String = text.split_whitespace().collect();
-    let pairs = (0..digits.len() / 2).map(|at| Ok(u8::from_str_radix(&digits[2 * at..2 * at + 2], 16)?));
-    pairs.collect()
 }
 
 /// The dictionary, as libFuzzer reads it: a quoted word a line.

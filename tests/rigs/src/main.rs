@@ -5,6 +5,7 @@
 //! columns mean and holds the results.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a table on standard output is what it is for")]
 
+mod anatomy;
 mod broker;
 #[path = "../../support/certs.rs"]
 #[allow(dead_code, unreachable_pub, reason = "shared with the tests, which use more of it")]
@@ -14,6 +15,7 @@ mod clock;
 mod cluster;
 mod copies;
 mod daemon;
+mod damage;
 mod fuzz;
 mod kill;
 mod mosquitto;

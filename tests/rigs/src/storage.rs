@@ -22,7 +22,7 @@ use crate::{
 };
 
 const SMALL: &str = "segment = \"64KiB\"\nretention = \"5s\"\n";
-const FULL: [&str; 2] = ["disk-full", "disk-failed"];
+pub(crate) const FULL: [&str; 2] = ["disk-full", "disk-failed"];
 
 pub(crate) async fn run(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     if let Err(why) = Mosquitto::program() {
@@ -146,7 +146,7 @@ async fn full(plan: &Plan, report: &mut Report, case: &str, min_free: &str) -> a
 }
 
 /// To the last byte, in smaller and smaller pieces.
-fn fill(file: &mut fs::File) {
+pub(crate) fn fill(file: &mut fs::File) {
     for size in [1 << 20, 64 << 10, 4 << 10, 1 << 10, 1] {
         while file.write_all(&vec![0x5A; size]).is_ok() {}
     }

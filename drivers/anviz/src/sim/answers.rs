@@ -55,7 +55,7 @@ impl Unit {
                 well(vec![])
             }
             ask::COUNTERS => {
-                let numbers = [120, 80, 3, 118, self.log.len(), self.log.len() - self.read];
+                let numbers = [self.users.len(), 80, 3, 118, self.log.len(), self.log.len() - self.read];
                 well(numbers.iter().flat_map(|number| three(*number)).collect())
             }
             ask::RECORDS => {
@@ -71,6 +71,30 @@ impl Unit {
                 self.pointer = end;
                 let count = u8::try_from(end - start).expect("a page holds few");
                 well([&[count][..], self.log[start..end].as_flattened()].concat())
+            }
+            ask::USERS => {
+                let [which, most] = question.data[..] else { return fail(1) };
+                match which {
+                    page::FIRST_OF_ALL => self.user_pointer = 0,
+                    page::NEXT => {}
+                    _ => return fail(1),
+                }
+                let start = self.user_pointer.min(self.users.len());
+                let end = (start + usize::from(most.min(page::MOST_USERS))).min(self.users.len());
+                self.user_pointer = end;
+                let one = |user: &u64| {
+                    let name = "Demo".encode_utf16().flat_map(u16::to_be_bytes);
+                    let mut record: Vec<u8> = user.to_be_bytes()[3..]
+                        .iter()
+                        .copied()
+                        .chain([0x50, 0x4d, 0x2f, 1, 2, 3, 4])
+                        .chain(name)
+                        .collect();
+                    record.resize(40, 0);
+                    record
+                };
+                let count = u8::try_from(end - start).expect("a page holds few");
+                well([vec![count], self.users[start..end].iter().flat_map(one).collect()].concat())
             }
             ask::CLEAR => {
                 let (Some(&kind), Some(count)) = (question.data.first(), u24(question.data.get(1..).unwrap_or(&[])))

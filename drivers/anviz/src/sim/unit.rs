@@ -13,6 +13,9 @@ pub(super) struct Unit {
     pub(super) read: usize,
     /// Where the next page begins, and which records it is of.
     pub(super) pointer: usize,
+    pub(super) users: Vec<u64>,
+    /// Where the next page of users begins.
+    pub(super) user_pointer: usize,
     /// Its clock minus ours.
     pub(super) offset: SignedDuration,
     pub(super) live: bool,
@@ -30,6 +33,8 @@ impl Unit {
             log: Vec::new(),
             read: 0,
             pointer: 0,
+            users: (1000..1120).collect(),
+            user_pointer: 0,
             offset: SignedDuration::ZERO,
             opened: 0,
             deaf: false,

@@ -70,14 +70,7 @@ impl Device {
     pub fn punch(&mut self, person: u32) {
         self.now = self.now.checked_add(1.second()).unwrap_or(self.now);
         match self.product {
-            Product::Fifo => {
-                self.sequence = self.sequence.wrapping_add(1);
-                let words = |number: u32| [(number >> 16) as u16, number as u16];
-                let [card_high, card_low] = words(person);
-                let time = time_words(TimeForm::Unix, Order::Abcd, self.now).unwrap_or_else(|_| vec![0, 0]);
-                let event = [self.sequence, card_high, card_low, time[0], time[1], 1, self.sequence % 2, 2];
-                self.append(event);
-            }
+            Product::Fifo => self.punch_at(person, self.now, 2, self.sequence.wrapping_add(1) % 2),
             Product::RfIdeas => {
                 self.sequence = self.sequence.wrapping_add(1);
                 self.card = Some(person);
@@ -91,6 +84,14 @@ impl Device {
                 self.passages[way] = self.passages[way].wrapping_add(1);
             }
         }
+    }
+
+    /// Into an event memory: somebody at this time, with codes of one's own.
+    pub fn punch_at(&mut self, person: u32, local: DateTime, verify: u16, direction: u16) {
+        self.sequence = self.sequence.wrapping_add(1);
+        let [high, low] = [(person >> 16) as u16, person as u16];
+        let time = time_words(TimeForm::Unix, Order::Abcd, local).unwrap_or_else(|_| vec![0, 0]);
+        self.append([self.sequence, high, low, time[0], time[1], 1, direction, verify]);
     }
 
     /// An event as it stands in a capture.

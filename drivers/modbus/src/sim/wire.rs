@@ -80,9 +80,12 @@ fn answer(state: &mut State, question: &Question) -> Option<Vec<u8>> {
     }
     let device = state.devices.get_mut(&question.unit)?;
     let [fc, rest @ ..] = &*question.pdu else { return None };
+    let refuse = |code: u8| Some(vec![fc | 0x80, code]);
+    if !matches!(fc, 1..=6 | 16) {
+        return refuse(1);
+    }
     let word = |at: usize| Some(u16::from_be_bytes([*rest.get(at)?, *rest.get(at + 1)?]));
     let (addr, second) = (word(0)?, word(2)?);
-    let refuse = |code: u8| Some(vec![fc | 0x80, code]);
     match fc {
         1 | 2 => {
             let bits: Option<Vec<bool>> = (0..second.min(2000)).map(|n| device.bit(addr.wrapping_add(n))).collect();
@@ -128,10 +131,23 @@ fn reply(shared: &Shared, form: Form, question: &Question) -> Vec<(Duration, Vec
         let pdu = [question.pdu.first().copied().unwrap_or(0) | 0x80, code];
         return vec![(now, frame(form, question.transaction, question.unit, &pdu))];
     }
-    let Some(pdu) = answer(&mut state, question) else { return vec![] };
-    let right = frame(form, question.transaction, question.unit, &pdu);
+    let Some(mut pdu) = answer(&mut state, question) else { return vec![] };
     match fault {
-        None => vec![(now, right)],
+        Some(Fault::Length(says)) => pdu[1] = says,
+        Some(Fault::Registers(count)) => {
+            pdu = [vec![pdu[0], count.wrapping_mul(2)], vec![0; usize::from(count) * 2]].concat()
+        }
+        Some(Fault::Function(function)) => pdu[0] = function,
+        _ => {}
+    }
+    let right = frame(form, question.transaction, question.unit, &pdu);
+    let right = [std::mem::take(&mut state.echo), right].concat();
+    match fault {
+        None | Some(Fault::Length(_) | Fault::Registers(_) | Fault::Function(_)) => vec![(now, right)],
+        Some(Fault::Echo) => {
+            state.echo.clone_from(&right);
+            vec![(now, right)]
+        }
         Some(Fault::Lost | Fault::Unheard | Fault::Exception(_)) => vec![],
         Some(Fault::Late(by)) => vec![(by, right)],
         Some(Fault::Before(bytes)) => vec![(now, [bytes, right].concat())],

@@ -111,6 +111,16 @@ impl State {
                 let there = self.opened.get_mut(door).map(|times| *times += 1).is_some();
                 empty.with(8, &[there.into()])
             }
+            function::CARDS => {
+                let count = self.cards.iter().filter(|card| **card != 0).count();
+                empty.with(8, &u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes())
+            }
+            function::CARD => {
+                let place = (question.u32(8) as usize).wrapping_sub(1);
+                // A deleted one leaves ones behind, beyond the last there is nothing.
+                let card = self.cards.get(place).map_or(0, |card| if *card == 0 { u32::MAX } else { *card });
+                empty.with(8, &card.to_le_bytes())
+            }
             _ => return None, // silent, as real ones are
         })
     }

@@ -49,6 +49,7 @@ pub(super) struct State {
     pub(super) offset: Option<SignedDuration>,
     pub(super) listener: Option<SocketAddr>,
     pub(super) opened: [u32; 4],
+    pub(super) cards: Vec<u32>,
     pub(super) faults: Vec<Fault>,
     pub(super) journal: Vec<u8>,
     /// Answers that come too late.
@@ -67,6 +68,7 @@ impl State {
             offset: Some(SignedDuration::ZERO),
             listener: None,
             opened: [0; 4],
+            cards: Vec::new(),
             faults: Vec::new(),
             journal: Vec::new(),
             late: Vec::new(),

@@ -16,9 +16,10 @@ const PACKET: usize = 2;
 
 pub(super) async fn carry_out(shared: &Shared, client: &mut Client, id: &str, command: &str) -> io::Result<()> {
     let model = &shared.model;
+    let pins: Vec<String> = shared.state().users.keys().cloned().collect();
     let result = match command.split(' ').collect::<Vec<_>>()[..] {
         ["INFO"] => {
-            let (records, users) = (shared.state().log.len(), model.users.len());
+            let (records, users) = (shared.state().log.len(), pins.len());
             format!(
                 "ID={id}&Return=0&CMD=INFO\n~DeviceName=Sim\n~Platform=ZAM_SIM\nFWVersion=Ver 1.0\nUserCount={users}\nTransactionCount={records}\nComKey=88888888\n"
             )
@@ -38,18 +39,17 @@ pub(super) async fn carry_out(shared: &Shared, client: &mut Client, id: &str, co
             format!("ID={id}&Return={}&CMD=DATA\n", found.len())
         }
         ["DATA", "QUERY", "USERINFO"] => {
-            let lines: String = model
-                .users
+            let lines: String = pins
                 .iter()
                 .map(|pin| format!("USER PIN={pin}\tName=N{pin}\tPri=0\tPasswd=4711\tCard=\tGrp=1\n"))
                 .collect();
             let target = format!("/iclock/cdata?SN={}&table=OPERLOG&OpStamp=1", model.serial);
             accepted(shared, client.ask(&target, Some(lines.as_bytes()), Reach::Whole).await?)?;
-            format!("ID={id}&Return={}&CMD=DATA\n", model.users.len())
+            format!("ID={id}&Return={}&CMD=DATA\n", pins.len())
         }
         ["DATA", "QUERY", table] if table.starts_with("tablename=user") => {
             let rows: Vec<String> =
-                model.users.iter().map(|pin| format!("user uid={pin}\tcardno=\tpin={pin}\tpassword=4711\n")).collect();
+                pins.iter().map(|pin| format!("user uid={pin}\tcardno=\tpin={pin}\tpassword=4711\n")).collect();
             return packets(shared, client, id, "user", &rows).await;
         }
         ["DATA", "QUERY", table] if table.starts_with("tablename=transaction") => {
@@ -59,13 +59,14 @@ pub(super) async fn carry_out(shared: &Shared, client: &mut Client, id: &str, co
             shared.state().log.acknowledge(all.iter().map(|(at, _)| *at));
             return Ok(());
         }
+        ["DATA", "UPDATE", "USERINFO" | "user", ..] | ["DATA", "DELETE", "USERINFO" | "user", ..] => {
+            let code = change_user(shared, command);
+            format!("ID={id}&Return={code}&CMD=DATA\n")
+        }
         ["GET", "OPTIONS", _] => {
             let target = format!("/iclock/querydata?SN={}&type=options&cmdid={id}&packcnt=1&packidx=1", model.serial);
-            let body = format!(
-                "~SerialNumber={},FirmVer=1.0,~DeviceName=Sim ACC,UserCount={}",
-                model.serial,
-                model.users.len()
-            );
+            let body =
+                format!("~SerialNumber={},FirmVer=1.0,~DeviceName=Sim ACC,UserCount={}", model.serial, pins.len());
             accepted(shared, client.ask(&target, Some(body.as_bytes()), Reach::Whole).await?)?;
             return Ok(());
         }
@@ -93,6 +94,27 @@ async fn packets(shared: &Shared, client: &mut Client, id: &str, table: &str, ro
         }
     }
     Ok(())
+}
+
+/// Fields behind the verb, divided by TAB. As measured on real ones: whoever names nobody means everybody.
+fn change_user(shared: &Shared, command: &str) -> i64 {
+    let fields = command.splitn(4, ' ').nth(3).unwrap_or_default();
+    let value = |names: [&str; 2]| {
+        let pairs = fields.split('\t').filter_map(|pair| pair.split_once('='));
+        pairs.clone().find(|(name, _)| names.contains(name)).map(|(_, value)| value.to_owned())
+    };
+    let mut state = shared.state();
+    match (command.contains(" DELETE "), value(["PIN", "Pin"])) {
+        (true, None) => state.users.clear(),
+        (true, Some(pin)) => return if state.users.remove(&pin).is_some() { 0 } else { -10 },
+        (false, None) => return -1,
+        (false, Some(pin)) => {
+            let user = state.users.entry(pin).or_default();
+            user.0 = value(["Name", "Name"]).unwrap_or_else(|| std::mem::take(&mut user.0));
+            user.1 = value(["Card", "CardNo"]).unwrap_or_else(|| std::mem::take(&mut user.1));
+        }
+    }
+    0
 }
 
 /// What lies between `StartTime` and `EndTime` of a command.

@@ -6,13 +6,14 @@ use super::{
     encode,
     fault::{Answer, Harm},
     model::Bulk,
-    state::State,
+    state::{State, User},
 };
 use crate::{
-    command::{ask, never, reply},
+    command::{ask, reply},
     commkey,
     frame::Packet,
     time,
+    user::Width,
 };
 
 /// Clients that are not ours send these too.
@@ -21,6 +22,7 @@ mod also {
     pub(super) const START_VERIFY: u16 = 60;
     pub(super) const CANCEL_CAPTURE: u16 = 62;
     pub(super) const STATE: u16 = 64;
+    pub(super) const CLEAR_SCREEN: u16 = 67;
     pub(super) const PIN_WIDTH: u16 = 69;
     pub(super) const REFRESH_OPTION: u16 = 1014;
     pub(super) const TEST_VOICE: u16 = 1017;
@@ -90,12 +92,30 @@ impl State {
         match asked.command {
             ask::EXIT => Answer { close: true, ..say(reply::OK, &[]) },
             ask::RESTART => Answer { restart: true, ..say(reply::OK, &[]) },
-            ask::ENABLE | never::DISABLE | ask::REFRESH | ask::UNLOCK => say(reply::OK, &[]),
+            ask::ENABLE | ask::DISABLE => {
+                self.closed = asked.command == ask::DISABLE;
+                say(reply::OK, &[])
+            }
+            ask::REFRESH | ask::UNLOCK | also::CLEAR_SCREEN => say(reply::OK, &[]),
+            ask::WRITE_SCREEN => match asked.data.split_at_checked(4) {
+                Some((_, text)) => {
+                    self.screen = String::from_utf8_lossy(text).into_owned();
+                    say(reply::OK, &[])
+                }
+                None => say(reply::ERROR, &[]),
+            },
+            ask::WRITE_USER => say(if self.write_user(&asked.data) { reply::OK } else { reply::ERROR }, &[]),
+            ask::DELETE_USER => {
+                let uid = asked.data.first_chunk().map(|uid| u16::from_le_bytes(*uid));
+                let before = self.users.len();
+                self.users.retain(|user| Some(user.uid) != uid);
+                say(if self.users.len() < before { reply::OK } else { reply::ERROR }, &[])
+            }
             also::SET_OPTION | also::START_VERIFY | also::CANCEL_CAPTURE => say(reply::OK, &[]),
             also::REFRESH_OPTION | also::TEST_VOICE => say(reply::OK, &[]),
             also::STATE => Answer::one(&Packet::new(reply::OK, 0, asked.reply, [])),
             also::PIN_WIDTH => say(reply::OK, &[9]),
-            never::CLEAR_LOG => {
+            ask::CLEAR_LOG => {
                 self.log.clear();
                 say(reply::OK, &[])
             }
@@ -164,8 +184,8 @@ impl State {
         let mut body = vec![0; 4];
         match command {
             ask::USERS => {
-                for (uid, id, name) in &self.users {
-                    encode::user(&mut body, self.model.long_users, *uid, id, name);
+                for user in &self.users {
+                    body.extend_from_slice(&user.raw);
                 }
             }
             ask::LOG => body.extend_from_slice(&self.log),
@@ -174,6 +194,15 @@ impl State {
         let length = (body.len() - 4) as u32;
         body[..4].copy_from_slice(&length.to_le_bytes());
         Some(body)
+    }
+
+    /// A user in 28 or 72 bytes, new or known by its internal number.
+    fn write_user(&mut self, raw: &[u8]) -> bool {
+        let width = if self.model.long_users { Width::Long } else { Width::Short };
+        let Ok(user) = width.decode(raw) else { return false };
+        self.users.retain(|other| other.uid != user.uid);
+        self.users.push(User { uid: user.uid, id: user.id, raw: raw.to_vec() });
+        true
     }
 
     fn bulk(&self, session: u16, asked: u16, data: &[u8], datagrams: bool) -> Answer {

@@ -19,8 +19,11 @@ pub(super) struct State {
     pub(super) model: Model,
     /// Records as they lie in its memory.
     pub(super) log: Vec<u8>,
-    /// Internal number, printed id, name.
-    pub(super) users: Vec<(u16, String, String)>,
+    pub(super) users: Vec<User>,
+    /// Nobody can punch: it was disabled.
+    pub(super) closed: bool,
+    /// What its screen shows.
+    pub(super) screen: String,
     /// Its clock minus ours.
     pub(super) offset: SignedDuration,
     /// A lie about the number of records.
@@ -31,6 +34,15 @@ pub(super) struct State {
     pub(super) visitors: HashMap<u64, Visitor>,
     pub(super) next_visitor: u64,
     pub(super) next_session: u16,
+}
+
+/// Somebody who may punch.
+pub(super) struct User {
+    /// Internal number, and printed id.
+    pub(super) uid: u16,
+    pub(super) id: String,
+    /// The entry as it lies in its memory.
+    pub(super) raw: Vec<u8>,
 }
 
 /// A client: a TCP connection, or a UDP address.
@@ -60,6 +72,8 @@ impl State {
             model,
             log: Vec::new(),
             users: Vec::new(),
+            closed: false,
+            screen: String::new(),
             offset: SignedDuration::ZERO,
             claimed: None,
             faults: Vec::new(),
@@ -140,7 +154,7 @@ impl State {
     /// What it writes where there is no room for text. Terminals with 16-byte records know printed numbers, those with
     /// 8 bytes only their own.
     fn number(&self, person: &str) -> u32 {
-        let user = self.users.iter().find(|user| user.1 == person).map(|user| u32::from(user.0));
+        let user = self.users.iter().find(|user| user.id == person).map(|user| u32::from(user.uid));
         let printed = person.parse().ok();
         let inner = self.model.form.size() == 8;
         if inner { user.or(printed) } else { printed.or(user) }.unwrap_or(0)
