@@ -152,6 +152,7 @@ async fn bytes_come_one_by_one_and_frames_come_in_one_piece() {
 async fn ten_thousand_frames_in_one_go_are_as_many_punches() {
     for way in WAYS {
         let site = Site::start(way, &[Product::Rdm6300], "repeat_window = \"0ms\"\n").await;
+        site.until_online(0).await;
         let frame = |number: u32| Product::Rdm6300.frame("", 0, &(1_000_000 + number).to_string());
         site.line.send(&(0..10_000).flat_map(frame).collect::<Vec<u8>>());
         let begun = Instant::now();
