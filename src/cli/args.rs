@@ -82,8 +82,8 @@ pub enum Command {
     Conditions(AskArgs),
     /// List incidents: what is open, whose it is, and how long there is to mend it
     ///
-    /// A condition of severity high or medium is an incident from the moment it is shown: it has a number, and a target ([incidents]
-    /// in the config). It is escalated before the target is reached, and what breached it stays known for ever.
+    /// A condition of severity high or medium is an incident from the moment it is shown: it has a number, and a target
+    /// (section incidents of the config). It is escalated before the target is reached, and what breached it stays known for ever.
     #[command(
         after_long_help = "Examples:\n  punchgate incidents\n  punchgate incidents --all --json | jq 'select(.breached)'\n  punchgate incidents acknowledge 17 --by li-wei\n  punchgate incidents evidence 17"
     )]
