@@ -195,9 +195,10 @@ fn a_folder_with_something_in_it_is_not_touched() {
 fn until_punching(words: &[&str]) -> Child {
     let mut child = program(words).spawn().unwrap();
     let told = BufReader::new(child.stderr.take().unwrap());
-    let mut lines = told.lines();
-    let punching = lines.any(|line| line.unwrap().contains("delivered"));
-    assert!(punching, "it ended too soon");
+    let mut lines = told.lines().map(Result::unwrap);
+    let mut before = Vec::new();
+    let punching = lines.by_ref().inspect(|line| before.push(line.clone())).any(|line| line.contains("delivered"));
+    assert!(punching, "it ended too soon: {before:#?}");
     // Read on, so that it is never held up by a full pipe.
     std::thread::spawn(move || lines.count());
     child
