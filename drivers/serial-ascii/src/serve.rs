@@ -34,6 +34,9 @@ const TOLD_EVERY: Duration = Duration::from_millis(250);
 const SEEN_EVERY: Duration = Duration::from_secs(20);
 /// Frames that may wait behind one that is stored; a reader that waits has one under way.
 const MOST_BEHIND: usize = 64;
+/// A frame that comes again so soon after its answer was sent before that was heard. One that is answered twice would take the
+/// second answer for that to its next frame, which would be forgotten unheard; who heard nothing sends again later.
+const CROSSING: Duration = Duration::from_millis(200);
 /// Unknown units that are told.
 const MOST_STRANGERS: usize = 32;
 
@@ -61,6 +64,8 @@ pub(crate) struct Serving<'a> {
     strangers: BTreeMap<String, u64>,
     /// Came while a frame was stored, and is to be looked at next.
     behind: VecDeque<Cut>,
+    /// The last frame of a reader that waits, and when its answer was sent.
+    answered: Option<(Vec<u8>, Instant)>,
     /// Whose turn it is to be asked, and when.
     next_poll: (usize, Instant),
 }
@@ -81,6 +86,7 @@ impl<'a> Serving<'a> {
             seen: now,
             strangers: BTreeMap::new(),
             behind: VecDeque::new(),
+            answered: None,
             next_poll: (0, now),
         }
     }
@@ -91,6 +97,7 @@ impl<'a> Serving<'a> {
             let mut stream = self.open(link).await;
             self.framer = Framer::new(self.reader.framing.clone(), self.reader.patience);
             self.behind.clear();
+            self.answered = None;
             info!(address = %self.port.address(), "line open");
             let now = Instant::now();
             self.next_poll = (0, now);
@@ -178,6 +185,10 @@ impl<'a> Serving<'a> {
                 return Ok(());
             }
         };
+        if self.answered.as_ref().is_some_and(|(last, at)| *last == frame && at.elapsed() < CROSSING) {
+            debug!("sent again before its answer was heard");
+            return Ok(());
+        }
         match read(&self.reader, &frame) {
             Ok(Ok(read)) => {
                 self.tally.frames += 1;
@@ -193,6 +204,7 @@ impl<'a> Serving<'a> {
                 }
                 if !self.reader.ack.is_empty() {
                     self.write(stream, &self.reader.ack.clone()).await?;
+                    self.answered = self.reader.waits.then(|| (frame, Instant::now()));
                     self.bookings[index].answered().await;
                 }
             }
@@ -223,7 +235,9 @@ impl<'a> Serving<'a> {
                     self.bookings[0].set_aside(&frame, &why).await;
                     // It is kept, and shall not stand in the way of those behind it.
                     if self.reader.waits {
-                        return self.write(stream, &self.reader.ack.clone()).await;
+                        self.write(stream, &self.reader.ack.clone()).await?;
+                        self.answered = Some((frame, Instant::now()));
+                        return Ok(());
                     }
                 }
                 self.refuse(stream).await?;

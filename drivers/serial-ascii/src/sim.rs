@@ -294,10 +294,11 @@ impl Shared {
                 match byte {
                     0x06 => {
                         device.acks += 1;
-                        device.sent = None;
+                        // Nothing is under way: it belongs to nothing.
+                        let asked = device.sent.take().is_some();
                         if device.deaf > 0 {
                             device.deaf -= 1;
-                        } else if device.waiting.pop_front().is_some() {
+                        } else if asked && device.waiting.pop_front().is_some() {
                             device.forgotten += 1;
                         }
                     }
