@@ -143,7 +143,11 @@ fn a_stranger_reads_what_is_wrong_where_and_what_to_do() {
         ("the header", |bytes| bytes[30] ^= 1, &["the header of 00000001.seg is damaged"]),
         (
             "the version",
-            |bytes| bytes[6] = b'3',
+            |bytes| {
+                bytes[6] = b'3';
+                let crc = crc32c::crc32c(&bytes[..40]);
+                bytes[40..44].copy_from_slice(&crc.to_le_bytes());
+            },
             &["00000001.seg is of version 3", "use the version of Punchgate that wrote it"],
         ),
         ("the first half", |bytes| bytes[..4000].fill(0), &["begins with zeros", "stood there"]),

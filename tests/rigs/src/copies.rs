@@ -276,6 +276,9 @@ impl Bench {
         let state = self.damaged(whole, damage)?;
         let mut daemon = Daemon::new(self.daemon.binary(), &self.folder);
         let _ = fs::remove_file(daemon.log_path()); // each damage has a log of its own
+        if matches!(damage, Damage::LaterVersion(_)) {
+            return self.is_refused(&mut daemon, damage, row).await;
+        }
         daemon.launch()?;
         let begun = Instant::now();
         let Some(mut conditions) = answer(&mut daemon, damage, row).await? else { return Ok(()) };
@@ -301,6 +304,33 @@ impl Bench {
         daemon.kill();
         for person in readable.difference(&all) {
             row.verdict.forged.push(format!("{person} by {damage:?}"));
+        }
+        Ok(())
+    }
+
+    fn bytes(&self) -> anyhow::Result<Vec<Vec<u8>>> {
+        segments(&self.state().join("journal"))?.into_iter().map(|path| Ok(fs::read(path)?)).collect()
+    }
+
+    /// What a newer version wrote must be left as it is, with words that say what to do.
+    async fn is_refused(&self, daemon: &mut Daemon, damage: &Damage, row: &mut Row) -> anyhow::Result<()> {
+        let (before, begun) = (self.bytes()?, Instant::now());
+        daemon.launch()?;
+        let status = loop {
+            match daemon.has_ended()? {
+                Some(status) => break Some(status),
+                None if begun.elapsed() > TELL_LIMIT => break None,
+                None => sleep(Duration::from_millis(10)).await,
+            }
+        };
+        daemon.kill();
+        let said = daemon.log();
+        if status.is_none_or(|status| status.success()) || !said.contains("newer version") || !said.contains("mend: ") {
+            let said = crate::kill::tail(&said);
+            row.complaints.push(format!("{damage:?}: the gateway ended with {status:?} and said {said}"));
+        }
+        if self.bytes()? != before {
+            row.complaints.push(format!("{damage:?}: the journal was touched all the same"));
         }
         Ok(())
     }

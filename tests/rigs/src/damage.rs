@@ -51,7 +51,11 @@ impl Damage {
                 fs::rename(journal.join(other), journal.join(one))?;
                 fs::rename(journal.join("swap"), journal.join(other))?;
             }
-            Self::LaterVersion(name) => change(name, &|bytes| bytes[6] = b'2')?,
+            Self::LaterVersion(name) => change(name, &|bytes| {
+                bytes[6] = b'2';
+                let crc = crc32c::crc32c(&bytes[..40]);
+                bytes[40..44].copy_from_slice(&crc.to_le_bytes());
+            })?,
             Self::Index => fs::remove_dir_all(state.join("index"))?,
         }
         Ok(())
