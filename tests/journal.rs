@@ -293,6 +293,13 @@ fn a_repair_says_what_it_did_and_leaves_a_store_that_opens() {
     assert!(said.contains("48 is missing") && said.contains("recorded as lost at"), "{said}");
     assert_eq!(store.journal(&["repair"]), (0, "nothing is damaged, so nothing was done\n".into()));
     assert_eq!(store.ids().len(), 199);
+    // Whoever asks for one that is there, and misses a second one, reads of the hole.
+    let export = fs::read_to_string(store.export("jsonl")).unwrap();
+    let first: serde_json::Value = serde_json::from_str(export.lines().next().unwrap()).unwrap();
+    let (person, local) = (first["person"].as_str().unwrap(), first["local"].as_str().unwrap());
+    let (code, said) = told(run(program(&["why", person, local, "--state-dir"]).arg(store.state())));
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("number 48 is missing in the journal: it may be one more of this person"), "{said}");
     let spool = Spool::open(&store.settings("sz-03")).unwrap();
     assert_eq!(spool.status().ledgers.iter().map(|ledger| ledger.punches).sum::<u64>(), 199);
 }

@@ -100,7 +100,12 @@ fn show(trail: &Trail, question: &Question, live: bool, out: &mut Out) -> io::Re
     for way in &trail.found {
         show_way(way, out)?;
     }
-    if trail.found.is_empty() {
+    if !trail.found.is_empty() {
+        // Whoever misses one beside these shall not read that all is there.
+        for around in &trail.terminals {
+            show_lost(around, "it may be one more of this person", "one more of this person may be among them", out)?;
+        }
+    } else {
         let at = question.at.to_string().replace('T', " ");
         let within = words::lasting(question.within_s.unsigned_abs());
         let person = harmless(&question.person);
@@ -201,14 +206,7 @@ fn show_around(around: &Around, out: &mut Out) -> io::Result<()> {
             around.set_aside
         )?;
     }
-    for (first, last) in &around.lost {
-        match first == last {
-            true => writeln!(out, "  {name}  number {first} is missing in the journal: it may be that one")?,
-            false => {
-                writeln!(out, "  {name}  numbers {first} to {last} are missing in the journal: it may be one of them")?
-            }
-        }
-    }
+    show_lost(around, "it may be that one", "it may be one of them", out)?;
     let served = around.then == Some(Standing::Online);
     let what = match (served, around.then.is_none()) {
         _ if around.punches > 0 && served => "it was served then: ask it again, or look at its own screen",
@@ -217,6 +215,17 @@ fn show_around(around: &Around, out: &mut Out) -> io::Result<()> {
         (false, false) => "it was not served then: what it recorded comes when it is, if it keeps a log",
     };
     writeln!(out, "  {name}  {what}: punchgate reconcile {name}")
+}
+
+fn show_lost(around: &Around, one: &str, some: &str, out: &mut Out) -> io::Result<()> {
+    let name = harmless(&around.terminal);
+    for (first, last) in &around.lost {
+        match first == last {
+            true => writeln!(out, "  {name}  number {first} is missing in the journal: {one}")?,
+            false => writeln!(out, "  {name}  numbers {first} to {last} are missing in the journal: {some}")?,
+        }
+    }
+    Ok(())
 }
 
 fn standings(all: &[(Timestamp, Standing)]) -> String {
