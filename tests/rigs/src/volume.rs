@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     thread::sleep,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, bail};
@@ -94,7 +94,8 @@ impl Volume {
     pub(crate) fn replug(&mut self) -> anyhow::Result<()> {
         self.boots += 1;
         fs::write(&self.boot_id, format!("rig-{}\n", self.boots))?;
-        for _ in 0..100 {
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(60) {
             self.unmount()?;
             self.mount()?;
             // The old one may linger for a moment, until the last process that saw it is quite gone.
@@ -105,7 +106,23 @@ impl Volume {
             }
             sleep(Duration::from_millis(20));
         }
-        bail!("the volume did not come back")
+        bail!("the volume did not come back; processes that have it mounted too: {:?}", self.holders())
+    }
+
+    /// Processes with mounts of their own, among which is this one.
+    fn holders(&self) -> Vec<String> {
+        let mount = self.mount.display().to_string();
+        let ours = fs::read_link("/proc/self/ns/mnt").ok();
+        let all = fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.path());
+        let holds = |path: &PathBuf| {
+            fs::read_link(path.join("ns/mnt")).ok() != ours
+                && fs::read_to_string(path.join("mounts")).is_ok_and(|mounts| mounts.contains(&mount))
+        };
+        let name = |path: PathBuf| {
+            let name = fs::read_to_string(path.join("comm")).unwrap_or_default();
+            format!("{} {}", path.display(), name.trim())
+        };
+        all.filter(holds).map(name).collect()
     }
 
     pub(crate) fn mount(&mut self) -> anyhow::Result<()> {
@@ -131,9 +148,13 @@ impl Volume {
 
     /// Words in front of a program: it runs after another boot, as far as the kernel's boot id tells.
     pub(crate) fn rebooted(&self) -> Vec<String> {
-        let script = "mount --bind \"$0\" /proc/sys/kernel/random/boot_id && exec \"$@\"";
+        // Mounts of its own are copies of all there are: one that kept another rig's volume would keep it from coming back.
+        let script = "mount --bind \"$0\" /proc/sys/kernel/random/boot_id || exit; mine=$1; shift; \
+            while read -r device path rest; do case $device in /dev/loop*) \
+            [ \"$path\" = \"$mine\" ] || umount -l \"$path\" ;; esac; done </proc/self/mounts; exec \"$@\"";
         let words = ["unshare", "-m", "--propagation", "private", "sh", "-c", script];
-        words.iter().map(|word| (*word).to_owned()).chain([self.boot_id.display().to_string()]).collect()
+        let paths = [&self.boot_id, &self.mount].map(|path| path.display().to_string());
+        words.iter().map(|word| (*word).to_owned()).chain(paths).collect()
     }
 }
 
