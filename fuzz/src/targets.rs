@@ -2,7 +2,7 @@
 //!
 //! Used twice: by cargo-fuzz, and by `tests/rigs/run fuzz`, which needs nothing but a stable toolchain.
 
-use std::{cell::RefCell, fs, path::Path};
+use std::{cell::RefCell, fs, path::Path, sync::LazyLock};
 
 use driver_anviz::decoders as anviz;
 use driver_modbus::decoders as modbus;
@@ -19,7 +19,7 @@ use driver_zk::{
 use driver_zk_push::decoders as push;
 use jiff::civil::date;
 use punchgate::{
-    command::{ENVELOPE_LIMIT, Envelope, Purpose, Response, SIGNATURES_LIMIT, order_in},
+    command::{ENVELOPE_LIMIT, Envelope, PrivateKey, Purpose, Response, SIGNATURES_LIMIT, TrustList, order_in},
     config,
     drivers::DRIVERS,
     spool::decoders as journal,
@@ -38,7 +38,7 @@ const fn target(name: &'static str, words: &'static str, run: fn(&[u8])) -> Targ
     Target { name, run, words }
 }
 
-pub const TARGETS: [Target; 28] = [
+pub const TARGETS: [Target; 29] = [
     target("zk_frame", "zk", zk_frame),
     target("zk_records", "zk", zk_records),
     target("zk_events", "zk", zk_events),
@@ -63,6 +63,7 @@ pub const TARGETS: [Target; 28] = [
     target("uhppote_packets", "uhppote", uhppote::packets),
     target("remote_request", "remote", remote_request),
     target("remote_answer", "remote", remote_answer),
+    target("trust_list", "remote", trust_list),
     target("journal_body", "journal", journal::body),
     target("journal_damaged", "journal", journal::damaged),
     target("journal_segment", "journal", journal_segment),
@@ -181,6 +182,17 @@ fn remote_request(bytes: &[u8]) {
     }
     // Signed for something else, it is nothing.
     assert!(Envelope::read_any(bytes, Purpose::Response).is_err());
+}
+
+/// The list of who may order what, whoever signed it.
+fn trust_list(bytes: &[u8]) {
+    static KEY: LazyLock<PrivateKey> = LazyLock::new(PrivateKey::generate);
+    let Ok(envelope) = Envelope::read(bytes, Purpose::Trust) else { return };
+    if let Ok(list) = TrustList::of(&envelope) {
+        assert!(list.issued < list.expires && list.version > 0);
+        // What was understood is written as it was read.
+        assert_eq!(TrustList::of(&list.sign(&KEY)).as_ref(), Ok(&list));
+    }
 }
 
 /// What the support engineer's side reads on `response/{id}` and `audit`.

@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use driver_modbus::maps;
 use driver_serial_ascii::readers;
 use punchgate::{
-    command::{Envelope, Order, PrivateKey, Purpose, new_id},
+    command::{Envelope, Listed, Operator, Order, PrivateKey, Purpose, Role, TrustList, new_id},
     spool::decoders,
 };
 use serde_json::json;
@@ -21,6 +21,7 @@ pub(super) fn seeds(target: &str, root: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
         "push" => push(root)?,
         "remote" => remote()?,
         "serial" => serial(root)?,
+        "trust" => trust(),
         "uhppote" => uhppote(root)?,
         "zk" => zk(root)?,
         "journal" => {
@@ -184,6 +185,39 @@ fn remote() -> anyhow::Result<Vec<Vec<u8>>> {
         seeds.push(Envelope::sign(&answer, purpose, &key).bytes());
     }
     Ok(seeds)
+}
+
+/// A list for all gateways and terminals and one for some, signed by one root and by two.
+fn trust() -> Vec<Vec<u8>> {
+    let (key, second) = (PrivateKey::generate(), PrivateKey::generate());
+    let some = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect());
+    let mut list = TrustList {
+        tenant: "acme".into(),
+        version: 7,
+        prev: TrustList::FIRST.into(),
+        issued: 1_796_000_000,
+        expires: 1_827_000_000,
+        operators: Vec::new(),
+        unlock: [new_id()].into(),
+    };
+    let mut seeds = Vec::new();
+    for (name, role) in [("wang", Role::Viewer), ("li", Role::Support), ("zhao", Role::Admin)] {
+        let all = list.operators.is_empty();
+        let operator = Operator {
+            name: name.into(),
+            person: format!("{name} at head office"),
+            key: PrivateKey::generate().public(),
+            role,
+            terminals: if all { None } else { some(&["gate-1", "front-door"]) },
+            not_after: 1_827_000_000,
+        };
+        list.operators.push(Listed { operator, gateways: if all { None } else { some(&["sz-03"]) } });
+        let mut envelope = list.sign(&key);
+        seeds.push(envelope.bytes());
+        envelope.add_signature(Purpose::Trust, &second);
+        seeds.push(envelope.bytes());
+    }
+    seeds
 }
 
 fn push(root: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
