@@ -43,6 +43,8 @@ pub struct Export {
     seed: u32,
     /// Number of the last group of a store that was closed in order and is not open again.
     closed_at: Option<u64>,
+    /// A daemon has it open.
+    held: bool,
     /// The highest number of a group so far.
     last: u64,
     walk: Option<Walk>,
@@ -56,13 +58,14 @@ pub fn export(state_dir: &Path) -> io::Result<Export> {
     let dir = state_dir.join("journal");
     let seed = store_id(&dir)?.map(|store| seed(&store));
     let walk = seed.map(|seed| Walk::whole(&dir, seed));
-    let closed_at = lock::peek(&dir).and_then(|content| content.closed_at()).filter(|_| !lock::is_held(&dir));
+    let held = lock::is_held(&dir);
+    let closed_at = lock::peek(&dir).and_then(|content| content.closed_at()).filter(|_| !held);
     let (ledgers, zones, mut waiting) = (BTreeMap::new(), ZoneNames::default(), VecDeque::new());
     if walk.is_none() && !list(&dir)?.is_empty() {
         let what = "nothing tells which store this is, so no record can be read".into();
         waiting.push_back(Exported::Damage(Fault { segment: 0, offset: 0, what, mend: NO_STORE }));
     }
-    Ok(Export { seed: seed.unwrap_or_default(), closed_at, last: 0, walk, ledgers, zones, waiting })
+    Ok(Export { seed: seed.unwrap_or_default(), closed_at, held, last: 0, walk, ledgers, zones, waiting })
 }
 
 impl Export {
@@ -84,7 +87,9 @@ impl Export {
                 return Ok(!self.waiting.is_empty());
             }
             // It is what the daemon is writing, or will deal with at its start.
-            Step::Tail { .. } if self.closed_at.is_none() => return Ok(false),
+            Step::Tail { .. } if self.closed_at.is_none() && (self.held || !walk.is_cut_short()) => return Ok(false),
+            // Of a write that a crash cut short, the next start keeps what is whole.
+            Step::Tail { .. } if self.closed_at.is_none() => {}
             Step::Missing { at, first, last } => {
                 self.waiting.push_back(damage(at, format!("{} should stand before here", groups(first, last))));
                 return Ok(true);

@@ -18,6 +18,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::{
+    lock,
     ranges::Ranges,
     record::{PunchRecord, Record, RetiredRecord, ZoneNames, wall_time},
     segment::{Position, seed},
@@ -79,12 +80,17 @@ pub fn prove(state_dir: &Path, terminal: &str, day: Date) -> io::Result<Proof> {
     let mut parts: BTreeMap<u32, Part> = BTreeMap::new();
     let mut all = Day { day, ids: BTreeSet::new(), times: None };
     let mut unreadable = 0;
+    let held = lock::is_held(&dir);
+    let closed = !held && lock::peek(&dir).is_some_and(|content| content.is_closed());
     if let Some(store) = store_id(&dir)? {
         let mut walk = Walk::new(&dir, seed(&store), Position::default());
         let mut zones = ZoneNames::default();
         loop {
             match walk.next(None)? {
-                Step::End { .. } | Step::Tail { .. } => break,
+                Step::End { .. } => break,
+                Step::Tail { .. } if !closed && (held || !walk.is_cut_short()) => break,
+                // Of a write that a crash cut short, the next start keeps what is whole.
+                Step::Tail { .. } => unreadable += usize::from(closed),
                 Step::Missing { .. } => {
                     unreadable += 1;
                     continue;

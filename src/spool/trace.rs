@@ -33,7 +33,8 @@ pub(super) fn walk(state_dir: &Path, mut each: impl FnMut(Position, &Record<'_>)
     // Without the store's id nothing of any file can be read.
     let Some(store) = store_id(&dir)? else { return Ok(list(&dir)?.len()) };
     let mut walk = Walk::whole(&dir, seed(&store));
-    let closed_at = lock::peek(&dir).and_then(|content| content.closed_at()).filter(|_| !lock::is_held(&dir));
+    let held = lock::is_held(&dir);
+    let closed_at = lock::peek(&dir).and_then(|content| content.closed_at()).filter(|_| !held);
     loop {
         let step = walk.next(None)?;
         last = last.max(walk.group());
@@ -41,8 +42,9 @@ pub(super) fn walk(state_dir: &Path, mut each: impl FnMut(Position, &Record<'_>)
             Step::End { .. } => {
                 return Ok(unreadable + usize::from(closed_at.is_some_and(|closed_at| closed_at > last)));
             }
-            // It is being written, or was never finished.
-            Step::Tail { .. } if closed_at.is_none() => return Ok(unreadable),
+            // It is being written, or the next start must look at it first.
+            Step::Tail { .. } if closed_at.is_none() && (held || !walk.is_cut_short()) => return Ok(unreadable),
+            Step::Tail { at } if closed_at.is_none() => at,
             Step::Missing { .. } => {
                 unreadable += 1;
                 continue;

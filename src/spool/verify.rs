@@ -73,10 +73,15 @@ pub fn verify(state_dir: &Path) -> io::Result<VerifyReport> {
             Step::Tail { at } => {
                 if !closed {
                     report.unfinished_bytes = walk.bytes().len();
-                    break;
+                    if report.in_use || !walk.is_cut_short() {
+                        break;
+                    }
+                    let punches = walk.records().filter(|record| matches!(record, Some(Record::Punch(_))));
+                    report.unfinished_punches = punches.count() as u64;
+                } else {
+                    // It was closed in order, so nothing was under way.
+                    fault(&mut report, at, damaged(seed(&store), walk.bytes()), REPAIR);
                 }
-                // It was closed in order, so nothing was under way.
-                fault(&mut report, at, damaged(seed(&store), walk.bytes()), REPAIR);
                 at
             }
             Step::Missing { at, first, last } => {

@@ -81,6 +81,17 @@ impl Walk {
         self.reader.as_ref().map_or(&[], |(_, _, reader)| reader.body())
     }
 
+    /// Whether the damaged bytes are records up to where they break off, as those of a write that a crash cut short are. Then
+    /// they go on where each ledger ends, and the next start keeps them.
+    pub(super) fn is_cut_short(&self) -> bool {
+        let bytes = self.bytes();
+        match &salvage(self.seed, bytes).lost[..] {
+            [] => true,
+            [lost] => lost.end == bytes.len(),
+            _ => false,
+        }
+    }
+
     /// The records of what was read; all that can be had of damaged bytes. `None` is one of a newer version.
     pub(super) fn records(&self) -> Box<dyn Iterator<Item = Option<Record<'_>>> + '_> {
         if self.damaged {

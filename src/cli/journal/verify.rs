@@ -67,9 +67,14 @@ pub(super) fn show(report: &VerifyReport, out: &mut Out) -> io::Result<()> {
         } else {
             "nobody was told that it is stored; the next start cuts it off and keeps its bytes in quarantine/"
         };
+        let whole = match report.unfinished_punches {
+            0 => String::new(),
+            1 => "; 1 punch in it is whole, is counted here, and is kept".into(),
+            many => format!("; {many} punches in it are whole, are counted here, and are kept"),
+        };
         writeln!(
             out,
-            "the journal ends in an unfinished write of {}: {end}",
+            "the journal ends in an unfinished write of {}: {end}{whole}",
             words::bytes(report.unfinished_bytes as u64)
         )?;
     }

@@ -23,6 +23,8 @@ pub struct VerifyReport {
     pub repaired_groups: u64,
     /// Bytes at the very end that are no whole group: a write that is under way or was cut short. It is no fault.
     pub unfinished_bytes: usize,
+    /// Punches in them that are whole: they are counted as the others, since the next start keeps them.
+    pub unfinished_punches: u64,
     /// Whether a daemon has the store open.
     pub in_use: bool,
     /// What is odd and costs nothing: files that are none of the journal's, a lock file that tells nothing.
