@@ -229,6 +229,46 @@ async fn a_bundle_comes_over_the_broker_in_parts_and_goes_on_where_it_was_cut() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_report_comes_as_figures_at_once_and_as_a_page_in_parts() {
+    let Some(office) = Office::open().await else { return };
+    office.simulator.punch("1024");
+    office.daemon.until(&["terminals"], "it is here", |lines| lines[0]["punches"] == 1).await;
+    // What support has put there: one advisory that holds for us and one that does not.
+    let folder = office.daemon.path("state/advisories");
+    fs::create_dir(&folder).unwrap();
+    let advisory = |id: &str, fixed: &str| {
+        json!({
+            "id": id, "modified": "2026-11-01T00:00:00Z", "summary": "made for a test",
+            "affected": [{
+                "package": { "ecosystem": "crates.io", "name": "sled" },
+                "ranges": [{ "type": "SEMVER", "events": [{ "introduced": "0" }, { "fixed": fixed }] }],
+            }],
+        })
+    };
+    let both = json!([advisory("TEST-0001", "0.34.8"), advisory("TEST-0002", "0.34.7")]);
+    fs::write(folder.join("list.json"), both.to_string()).unwrap();
+
+    let told = office.successful("wang", &["sz-03", "report", "form=json"]).await;
+    let summary = &told["summary"];
+    assert_eq!((&summary["punches"], &summary["terminals"], &summary["lost"]), (&json!(1), &json!(1), &json!(0)));
+    assert_eq!((&summary["renew_count"], &summary["advisories_of"]), (&json!(1), &json!("2026-11-01T00:00:00Z")));
+    assert!(summary["renew"][0].as_str().unwrap().contains("sled 0.34.7: TEST-0001"), "{summary}");
+
+    let file = office.home.path().join("report.html");
+    let out = file.display().to_string();
+    let (fetched, well) = office.remote("wang", &["sz-03", "report", "form=zh", "--out", &out]).await;
+    assert!(well && fetched["file"] == *out, "{fetched}");
+    let page = fs::read_to_string(&file).unwrap();
+    assert_eq!(fetched["sha256"], sha256(page.as_bytes()));
+    for words in ["lang=\"zh\"", "健康报告", "front-door", "TEST-0001", "</html>"] {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    assert!(!page.contains("TEST-0002") && !page.contains("1024<"), "{page}");
+    let (wrong, well) = office.remote("wang", &["sz-03", "report", "bundle=sz-03-20260101-000000-aaaa"]).await;
+    assert!(!well && wrong["error"].as_str().unwrap().contains("make one"), "{wrong}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn support_finds_out_why_and_what_is_wrong() {
     let Some(office) = Office::open().await else { return };
     office.simulator.punch("1024");
