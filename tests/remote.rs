@@ -107,7 +107,22 @@ async fn an_incident_is_acknowledged_from_afar_by_whoever_signed() {
     office.simulator = Simulator::start(Model::default(), 0).await.unwrap();
     let open = |report: &Value| report["open"][0]["number"].is_u64();
     let report = office.watcher.until_document("incident/terminal-offline", open).await;
-    let number = format!("number={}", report["open"][0]["number"]);
+    let first = &report["open"][0]["number"];
+    // What was found out in its first minute has the last frames of the wire, and nobody in them.
+    let file = office.daemon.path(format!("state/incidents/evidence/{first}.json"));
+    let evidence: Value = soon("evidence is gathered", async {
+        loop {
+            if let Some(evidence) = fs::read(&file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
+                return evidence;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    })
+    .await;
+    let frames = evidence["frames"].as_array().unwrap();
+    assert!(frames.iter().any(|it| it["what"].as_str().unwrap().contains("CONNECT")), "{frames:?}");
+    assert!(frames.iter().all(|it| it["at"].is_string() && it["bytes"].as_u64() > Some(0)), "{frames:?}");
+    let number = format!("number={first}");
     let take = ["sz-03", "incident.acknowledge", &number, "--reason", "TICKET-1"];
     let taken = office.successful("wang", &take).await;
     assert_eq!((&taken["acknowledged"]["by"], &taken["acknowledged"]["how"]), (&json!("wang"), &json!("command")));
