@@ -8,6 +8,7 @@ mod advisories;
 mod chart;
 mod disk;
 mod html;
+mod osv;
 mod words;
 
 use std::collections::BTreeMap;
