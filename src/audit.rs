@@ -90,6 +90,15 @@ struct Desk {
     log: Option<Log>,
     /// What nobody has taken to send it away.
     fresh: Vec<Entry>,
+    trouble: Option<Trouble>,
+}
+
+/// Why the last line could not be added, and how many are missing since.
+#[derive(Debug, Clone)]
+struct Trouble {
+    why: String,
+    since: Timestamp,
+    missing: u64,
 }
 
 struct Log {
@@ -105,7 +114,7 @@ impl Audit {
     /// The log in this folder, which is looked at when the first line is added: a disk that is full or broken keeps a
     /// gateway from its orders, never from its terminals.
     pub fn new(state_dir: &Path) -> Self {
-        Self(Arc::new(Mutex::new(Desk { dir: state_dir.join("audit"), log: None, fresh: vec![] })))
+        Self(Arc::new(Mutex::new(Desk { dir: state_dir.join("audit"), log: None, fresh: vec![], trouble: None })))
     }
 
     /// Adds a line; it is on disk when this returns. Blocks on the disk.
@@ -119,6 +128,23 @@ impl Audit {
         tokio::task::spawn_blocking(move || log.append(kind, data)).await.map_err(io::Error::other)?
     }
 
+    /// Why it cannot be written now, if so.
+    pub fn trouble(&self) -> Option<String> {
+        let desk = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = |it: &Trouble| {
+            format!("{}: {}; {} lines are missing since {}", desk.dir.display(), it.why, it.missing, it.since)
+        };
+        desk.trouble.as_ref().map(told)
+    }
+
+    /// Tries again what failed: a line that says how many are missing ends the trouble. Without one it does nothing. Blocks on
+    /// the disk.
+    pub fn retry(&self) {
+        let mut desk = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // The trouble stands as it was where it fails again: nothing more is missing by that.
+        let _ = desk.after_gap();
+    }
+
     /// Lines that are new since this was asked last; the newest thousand.
     pub fn take_fresh(&self) -> Vec<Entry> {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).fresh)
@@ -127,6 +153,28 @@ impl Audit {
 
 impl Desk {
     fn append(&mut self, kind: &str, data: Value) -> io::Result<Entry> {
+        let added = self.after_gap().and_then(|()| self.add(kind, data));
+        self.trouble = match &added {
+            Ok(_) => None,
+            Err(error) => {
+                let (why, before) = (error.to_string(), self.trouble.take());
+                let (since, missing) = before.map_or((Timestamp::now(), 0), |it| (it.since, it.missing));
+                Some(Trouble { why, since, missing: missing + 1 })
+            }
+        };
+        added
+    }
+
+    /// What is missing is told before anything that follows.
+    fn after_gap(&mut self) -> io::Result<()> {
+        if let Some(Trouble { why, since, missing }) = self.trouble.clone() {
+            self.add("gap", json!({ "missing": missing, "since": since, "why": why }))?;
+            self.trouble = None;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, kind: &str, data: Value) -> io::Result<Entry> {
         let mut log = match self.log.take() {
             Some(log) => log,
             None => {
@@ -260,10 +308,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let audit = Audit::new(folder.path());
         fs::write(folder.path().join("audit"), "a file where the folder should be").unwrap();
-        assert!(audit.append("started", json!({})).is_err());
+        assert_eq!(audit.trouble(), None);
+        assert!(audit.append("started", json!({})).is_err() && audit.append("command", json!({})).is_err());
+        audit.retry();
+        let trouble = audit.trouble().unwrap();
+        assert!(trouble.contains("2 lines are missing"), "{trouble}");
         fs::remove_file(folder.path().join("audit")).unwrap();
-        assert_eq!(audit.append("command", json!({})).unwrap().n, 1);
-        assert_eq!(audit.take_fresh().len(), 1);
+        audit.retry();
+        audit.retry();
+        assert_eq!((audit.trouble(), audit.append("command", json!({})).unwrap().n), (None, 2));
+        let fresh = audit.take_fresh();
+        assert_eq!((fresh[0].kind.as_str(), &fresh[0].data["missing"], fresh.len()), ("gap", &json!(2), 2));
         assert!(verify(folder.path()).unwrap().is_whole());
     }
 

@@ -45,7 +45,7 @@ pub use scrub::Scrub;
 pub struct Bundle {
     /// To be quoted: the gateway, the time and four letters.
     pub id: String,
-    /// A tar archive, compressed by zstd.
+    /// A tar archive, compressed by zstd; of a report, the page or its figures.
     pub bytes: Vec<u8>,
     /// Of the bytes, in hex.
     pub sha256: String,
@@ -355,7 +355,7 @@ fn versions() -> Value {
 }
 
 /// `sz-03-20261128-204455-k3vq`
-fn new_id(gateway: Option<&str>) -> String {
+pub fn new_id(gateway: Option<&str>) -> String {
     let gateway = gateway.filter(|name| crate::wire::is_id(name)).unwrap_or("gateway");
     let letters = data_encoding::BASE32_NOPAD.encode(&rand::random::<[u8; 3]>()).to_lowercase();
     format!("{gateway}-{}-{}", Timestamp::now().strftime("%Y%m%d-%H%M%S"), &letters[..4])

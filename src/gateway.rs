@@ -150,7 +150,7 @@ pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Resul
         board.clone(),
         recent.clone(),
         key.clone(),
-        traces,
+        traces.clone(),
     ));
     let parts = remote::Parts {
         tenant: config.gateway.tenant.clone(),
@@ -186,6 +186,8 @@ pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Resul
         supervisor: supervisor.clone(),
         board: board.clone(),
         recent,
+        audit: audit.clone(),
+        traces,
         config: path,
         memory,
     };

@@ -120,6 +120,13 @@ impl Health {
         shown
     }
 
+    /// Since when something is wrong with the gateway itself, and why; also what is only remembered from before a restart.
+    pub fn known(&self, code: Code) -> Option<(Timestamp, String)> {
+        let notes = self.notes();
+        let raised = notes.conditions.get(&key(code, None)).filter(|raised| raised.is_so())?;
+        Some((raised.since, raised.cause.clone()))
+    }
+
     /// When a condition will have to be shown, or is over, if nothing else happens.
     pub fn next_change(&self) -> Option<Instant> {
         self.notes().conditions.next_change(Moment::now())
@@ -299,6 +306,11 @@ impl Health {
             });
             self.set(Code::TerminalSilent, Some(&name), cause);
         }
+    }
+
+    /// Whether a terminal is there and served.
+    pub fn is_online(&self, name: &str) -> bool {
+        self.notes().terminals.get(name).is_some_and(|terminal| terminal.state == TerminalState::Online)
     }
 
     /// All terminals, by name.

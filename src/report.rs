@@ -1,10 +1,14 @@
-//! A health report of a period: what journal, minutes and incidents of a state folder tell, put together. Pure.
+//! A health report of a period: what journal, minutes and incidents of a state folder tell, put together. All of it is pure but
+//! `disk`, which reads the folder, and `advisories`, which reads a list that somebody put there.
 //!
 //! Every figure can be recomputed by somebody else: punches and delays from the journal, availability and capacity from
 //! `metrics.ring` (docs/health.md), incidents from their log.
 
+mod advisories;
 mod chart;
+mod disk;
 mod html;
+mod osv;
 mod words;
 
 use std::collections::BTreeMap;
@@ -16,9 +20,11 @@ use crate::{
     health::{Flaw, flaws_of},
     incident::Incident,
     inquiry::Standing,
-    metrics::Series,
+    metrics::{self, Series},
     spool::{History, TerminalHistory},
 };
+pub use advisories::{AdvisoryList, Dependencies, Flawed};
+pub use disk::{ADVISORIES, Unreadable, Wanted};
 pub use html::html;
 pub use words::Language;
 
@@ -40,6 +46,8 @@ pub struct Report {
     pub incidents: Incidents,
     /// What to renew, and why.
     pub renew: Vec<Renew>,
+    /// Whether flaws of the program's own parts are published.
+    pub dependencies: Dependencies,
     /// For the charts: one point an hour, null where nothing is known.
     pub hours: Vec<Hour>,
     /// Places of the journal that could not be read: figures may be too low.
@@ -142,6 +150,7 @@ impl Report {
         series: &Series,
         incidents: Vec<Incident>,
         firmware: &Firmware,
+        dependencies: Dependencies,
     ) -> Self {
         let (tenant, gateway, unreadable) = (history.tenant.clone(), history.gateway.clone(), history.unreadable);
         let mut by_day: BTreeMap<Date, u64> = BTreeMap::new();
@@ -189,11 +198,19 @@ impl Report {
             terminals,
             capacity: capacity(series),
             incidents,
-            renew: renew(firmware),
+            renew: renew(firmware, &dependencies),
+            dependencies,
             hours: hours(series),
             unreadable,
         }
     }
+}
+
+/// Without a beginning: what the minutes go back. Without an end: until now.
+pub fn period(from: Option<Timestamp>, to: Option<Timestamp>) -> (Timestamp, Timestamp) {
+    let to = to.unwrap_or_else(Timestamp::now);
+    let days = jiff::SignedDuration::from_mins(metrics::KEPT_MINUTES);
+    (from.unwrap_or_else(|| to.checked_sub(days).unwrap_or(Timestamp::MIN)), to)
 }
 
 fn column<'s>(series: &'s Series, name: &str) -> impl Iterator<Item = (Timestamp, f64)> + 's {
@@ -261,15 +278,24 @@ fn capacity(series: &Series) -> Capacity {
     Capacity { free_bytes, journal_bytes, bytes_a_day, days_left }
 }
 
-fn renew(firmware: &Firmware) -> Vec<Renew> {
-    let told = firmware.iter().flat_map(|(name, (driver, runs))| {
+fn renew(firmware: &Firmware, dependencies: &Dependencies) -> Vec<Renew> {
+    let terminals = firmware.iter().flat_map(|(name, (driver, runs))| {
         flaws_of(driver, [runs.as_deref(), None, None]).map(move |flaw: &Flaw| Renew {
             what: format!("{name}: {}", runs.as_deref().unwrap_or_default()),
             why: format!("{}: {}", flaw.name, flaw.effect),
             source: flaw.source.into(),
         })
     });
-    told.collect()
+    let parts = dependencies.found.iter().map(|it| {
+        let names: Vec<&str> = std::iter::once(&it.id).chain(&it.aliases).map(String::as_str).collect();
+        let fixed = if it.fixed.is_empty() { String::new() } else { format!("; fixed in {}", it.fixed.join(", ")) };
+        Renew {
+            what: format!("punchgate {}: {} {}", env!("CARGO_PKG_VERSION"), it.name, it.version),
+            why: format!("{} ({}): {}{fixed}", names.join(", "), it.kind, it.summary),
+            source: it.source.clone(),
+        }
+    });
+    terminals.chain(parts).collect()
 }
 
 fn hours(series: &Series) -> Vec<Hour> {

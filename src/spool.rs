@@ -105,7 +105,7 @@ use self::{
 };
 pub use self::{
     board::Committed,
-    export::{Export, Exported, RawRecord, export},
+    export::{Export, Exported, Mark, RawRecord, export},
     history::{History, Sample, TerminalHistory, history},
     note::{Note, NoteKind},
     outbox::SpoolOutbox,
@@ -296,6 +296,11 @@ impl Spool {
         let request = Request::Acknowledge(terminal.map(str::to_owned), answer);
         self.open.board.requests.send(request).map_err(|_| NotStored::Closed)?;
         answered.await.map_err(|_| NotStored::Closed)?
+    }
+
+    /// A person knows that this store is a copy, or was put back from a backup: it is no finding any more.
+    pub fn restored_is_known(&self) {
+        self.open.board.gauges().findings.retain(|finding| finding.kind != FindingKind::Restored);
     }
 
     /// A terminal, or without a name the gateway, came into this state: for whoever asks later why a punch is not here.

@@ -1,4 +1,8 @@
-//! The pages of conditions in `docs/` are what the registry says. `UPDATE_DOCS=1` rewrites them.
+//! The pages of conditions in `docs/` are what the registry says. `UPDATE_DOCS=1` rewrites them. And each has its test: `causes`.
+
+#[path = "conditions/causes.rs"]
+mod causes;
+mod support;
 
 use std::{env, fmt::Write as _, fs, time::Duration};
 

@@ -1,4 +1,5 @@
-//! What ships for dashboards is held to what the gateway really says: rules by promtool, names by the code, paths by the contract.
+//! What ships for dashboards is held to what the gateway really says: rules by promtool, names by the code, paths by the contract,
+//! and every expression by a Prometheus that scrapes a gateway at work.
 
 mod support;
 
@@ -6,11 +7,18 @@ use std::{
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Child, Command, Stdio},
+    time::Duration,
 };
 
+use driver_zk::sim::{Model, Simulator};
 use serde_json::Value;
-use support::broker::skipped;
+use support::{
+    broker::{Mosquitto, skipped},
+    daemon::Daemon,
+    push::free_address,
+    soon,
+};
 
 fn here(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/dashboards").join(name)
@@ -99,6 +107,117 @@ fn every_expression_of_a_dashboard_can_be_asked() {
     let file = folder.path().join("panels.yml");
     fs::write(&file, rules).unwrap();
     promtool(&["check", "rules", file.to_str().unwrap()]);
+}
+
+/// A Prometheus of our own, ended with this.
+struct Prometheus {
+    child: Child,
+    url: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Prometheus {
+    /// One that scrapes this port each second, with our rules; `None`, visibly, where there is none.
+    fn start(gateway: std::net::SocketAddr) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let address = free_address();
+        let config = format!(
+            "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nrule_files: [{}]\nscrape_configs:\n  - job_name: punchgate\n\
+             \x20   static_configs: [{{targets: [\"{gateway}\"]}}]\n\
+             \x20   relabel_configs: [{{target_label: instance, replacement: sz-03}}]\n",
+            here("alerts.yml").display()
+        );
+        let file = folder.path().join("prometheus.yml");
+        fs::write(&file, config).unwrap();
+        let child = Command::new("prometheus")
+            .arg(format!("--config.file={}", file.display()))
+            .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
+            .arg(format!("--web.listen-address={address}"))
+            .arg("--log.level=error")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        let Ok(child) = child else {
+            skipped("prometheus is not here; no expression is asked of a gateway at work");
+            return None;
+        };
+        Some(Self { child, url: format!("http://{address}"), _folder: folder })
+    }
+
+    /// What it answers: a vector of series. An error while it is not there yet; an expression that makes no sense stays one.
+    fn ask(&self, expression: &str) -> Result<Vec<Value>, String> {
+        let asked =
+            Command::new("promtool").args(["query", "instant", "--format=json", &self.url, expression]).output();
+        let output = asked.map_err(|error| error.to_string())?;
+        match serde_json::from_slice(&output.stdout) {
+            Ok(Value::Array(series)) if output.status.success() => Ok(series),
+            Ok(one) if output.status.success() => Ok(vec![one]),
+            _ => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+        }
+    }
+
+    async fn until(&self, expression: &str, like: impl Fn(&[Value]) -> bool) {
+        soon(&format!("prometheus answers {expression}"), async {
+            while !self.ask(expression).is_ok_and(|series| like(&series)) {
+                tokio::time::sleep(Duration::from_millis(300)).await;
+            }
+        })
+        .await;
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Expressions that say nothing while all is well there.
+const NOTHING_WHEN_WELL: [&str; 1] = ["topk(10, punchgate_incidents_late > 0)"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prometheus_that_scrapes_a_gateway_has_an_answer_for_every_panel_and_rule() {
+    let Some(broker) = Mosquitto::plainly() else { return };
+    let numbers = free_address();
+    let Some(prometheus) = Prometheus::start(numbers) else { return };
+    let terminal = Simulator::start(Model::default(), 0).await.unwrap();
+    terminal.fill(30);
+    let block = |name: &str, address: std::net::SocketAddr| {
+        format!("[[terminal]]\nname = \"{name}\"\ndriver = \"zk\"\naddress = \"tcp://{address}\"\n\n")
+    };
+    let blocks = format!("[metrics]\nlisten = \"{numbers}\"\n\n")
+        + &block("front-door", terminal.address())
+        + &block("ghost", free_address());
+    let daemon = Daemon::start(&broker, &blocks);
+    daemon.until_status("it is at work", |it| it["terminals"]["online"] == 1 && it["queue"]["undelivered"] == 0).await;
+    daemon
+        .until(&["conditions"], "the ghost is told", |all| all.iter().any(|it| it["code"] == "terminal-offline"))
+        .await;
+    prometheus.until("up{job=\"punchgate\"} == 1", |series| !series.is_empty()).await;
+    for board in BOARDS {
+        let board: Value = serde_json::from_str(&read(board)).unwrap();
+        for expression in expressions(&board) {
+            let well = NOTHING_WHEN_WELL.contains(&expression.as_str());
+            let asked = expression.replace("$gateway", "sz-03");
+            prometheus.until(&asked, |series| well || !series.is_empty()).await;
+        }
+    }
+    // Rules: each can be asked, the one that should fire does, and none that should not.
+    let rules: Vec<String> =
+        read("alerts.yml").lines().filter_map(|line| line.trim().strip_prefix("expr: ").map(str::to_owned)).collect();
+    assert!(rules.len() > 5, "{rules:?}");
+    rules.iter().for_each(|rule| _ = prometheus.ask(rule).unwrap());
+    let fires = |name: &str| format!("ALERTS{{alertname=\"{name}\", instance=\"sz-03\", alertstate=\"firing\"}}");
+    prometheus
+        .until(&fires("PunchgateConditionMedium"), |series| {
+            series[..].iter().any(|it| it["metric"]["code"] == "terminal-offline")
+        })
+        .await;
+    let firing = prometheus.ask("ALERTS{alertstate=\"firing\"}").unwrap();
+    assert!(firing.iter().all(|it| it["metric"]["alertname"] == "PunchgateConditionMedium"), "{firing:?}");
 }
 
 /// The part of the README between this line and the end of its code block.

@@ -107,7 +107,22 @@ async fn an_incident_is_acknowledged_from_afar_by_whoever_signed() {
     office.simulator = Simulator::start(Model::default(), 0).await.unwrap();
     let open = |report: &Value| report["open"][0]["number"].is_u64();
     let report = office.watcher.until_document("incident/terminal-offline", open).await;
-    let number = format!("number={}", report["open"][0]["number"]);
+    let first = &report["open"][0]["number"];
+    // What was found out in its first minute has the last frames of the wire, and nobody in them.
+    let file = office.daemon.path(format!("state/incidents/evidence/{first}.json"));
+    let evidence: Value = soon("evidence is gathered", async {
+        loop {
+            if let Some(evidence) = fs::read(&file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
+                return evidence;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    })
+    .await;
+    let frames = evidence["frames"].as_array().unwrap();
+    assert!(frames.iter().any(|it| it["what"].as_str().unwrap().contains("CONNECT")), "{frames:?}");
+    assert!(frames.iter().all(|it| it["at"].is_string() && it["bytes"].as_u64() > Some(0)), "{frames:?}");
+    let number = format!("number={first}");
     let take = ["sz-03", "incident.acknowledge", &number, "--reason", "TICKET-1"];
     let taken = office.successful("wang", &take).await;
     assert_eq!((&taken["acknowledged"]["by"], &taken["acknowledged"]["how"]), (&json!("wang"), &json!("command")));
@@ -226,6 +241,46 @@ async fn a_bundle_comes_over_the_broker_in_parts_and_goes_on_where_it_was_cut() 
     assert!(!file.exists() && !part.exists());
     let (gone, well) = office.remote("wang", &["sz-03", "bundle", "bundle=sz-03-20260101-000000-aaaa"]).await;
     assert!(!well && gone["error"].as_str().unwrap().contains("make one"), "{gone}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_comes_as_figures_at_once_and_as_a_page_in_parts() {
+    let Some(office) = Office::open().await else { return };
+    office.simulator.punch("1024");
+    office.daemon.until(&["terminals"], "it is here", |lines| lines[0]["punches"] == 1).await;
+    // What support has put there: one advisory that holds for us and one that does not.
+    let folder = office.daemon.path("state/advisories");
+    fs::create_dir(&folder).unwrap();
+    let advisory = |id: &str, fixed: &str| {
+        json!({
+            "id": id, "modified": "2026-11-01T00:00:00Z", "summary": "made for a test",
+            "affected": [{
+                "package": { "ecosystem": "crates.io", "name": "sled" },
+                "ranges": [{ "type": "SEMVER", "events": [{ "introduced": "0" }, { "fixed": fixed }] }],
+            }],
+        })
+    };
+    let both = json!([advisory("TEST-0001", "0.34.8"), advisory("TEST-0002", "0.34.7")]);
+    fs::write(folder.join("list.json"), both.to_string()).unwrap();
+
+    let told = office.successful("wang", &["sz-03", "report", "form=json"]).await;
+    let summary = &told["summary"];
+    assert_eq!((&summary["punches"], &summary["terminals"], &summary["lost"]), (&json!(1), &json!(1), &json!(0)));
+    assert_eq!((&summary["renew_count"], &summary["advisories_of"]), (&json!(1), &json!("2026-11-01T00:00:00Z")));
+    assert!(summary["renew"][0].as_str().unwrap().contains("sled 0.34.7: TEST-0001"), "{summary}");
+
+    let file = office.home.path().join("report.html");
+    let out = file.display().to_string();
+    let (fetched, well) = office.remote("wang", &["sz-03", "report", "form=zh", "--out", &out]).await;
+    assert!(well && fetched["file"] == *out, "{fetched}");
+    let page = fs::read_to_string(&file).unwrap();
+    assert_eq!(fetched["sha256"], sha256(page.as_bytes()));
+    for words in ["lang=\"zh\"", "健康报告", "front-door", "TEST-0001", "</html>"] {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    assert!(!page.contains("TEST-0002") && !page.contains("1024<"), "{page}");
+    let (wrong, well) = office.remote("wang", &["sz-03", "report", "bundle=sz-03-20260101-000000-aaaa"]).await;
+    assert!(!well && wrong["error"].as_str().unwrap().contains("make one"), "{wrong}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

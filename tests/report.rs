@@ -93,11 +93,13 @@ async fn a_report_can_be_recomputed_and_looks_right() {
     let place = folder.path();
     fs::write(place.join("report.json"), &json).unwrap();
     fs::write(place.join("export.jsonl"), asked(&state, &["journal", "export"])).unwrap();
+    fs::write(place.join("marks.jsonl"), asked(&state, &["journal", "export", "--marks"])).unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/report.py");
     let check = |report: &str| {
         let files = [
             place.join(report),
             place.join("export.jsonl"),
+            place.join("marks.jsonl"),
             state.join("metrics.ring"),
             state.join("incidents/log.jsonl"),
         ];
@@ -118,6 +120,25 @@ async fn a_report_can_be_recomputed_and_looks_right() {
             assert!(!well && said.contains("the report says 302, and it is 301"), "{said}");
         }
     }
+
+    // Our own parts are looked up in the list that somebody put there, and in no other.
+    assert_eq!(report["dependencies"]["list"], Value::Null);
+    let with_list = |file: &Path| {
+        let words = ["report", "--json", "--advisories", file.to_str().unwrap()];
+        let mut command = Command::new(env!("CARGO_BIN_EXE_punchgate"));
+        command.args(words).arg("--state-dir").arg(&state).output().unwrap()
+    };
+    let list = place.join("osv.json");
+    let refused = with_list(&list);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("osv.json"), "{said}");
+    fs::write(&list, "[{\"id\": \"TEST-1\", \"modified\": \"2026-11-01T00:00:00Z\", \"affected\": [{\"package\": {\"ecosystem\": \"crates.io\", \"name\": \"sled\"}, \"versions\": [\"0.34.7\"]}]}]").unwrap();
+    let told: Value = serde_json::from_slice(&with_list(&list).stdout).unwrap();
+    assert_eq!(
+        (&told["dependencies"]["list"]["advisories"], &told["dependencies"]["found"][0]["id"]),
+        (&1.into(), &"TEST-1".into())
+    );
+    assert!(told["renew"].to_string().contains("sled 0.34.7"), "{}", told["renew"]);
 
     for lang in ["en", "zh"] {
         let file = place.join(format!("{lang}.html"));

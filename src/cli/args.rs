@@ -414,6 +414,9 @@ pub struct ReportArgs {
     /// Language of the page [default: as LANG says]
     #[arg(long, value_name = "LANGUAGE", value_enum)]
     pub lang: Option<Language>,
+    /// Advisories in OSV format, to look the gateway's own parts up in [default: state_dir/advisories, if it is there]
+    #[arg(long, value_name = "FILE | FOLDER")]
+    pub advisories: Option<PathBuf>,
     /// The same figures as one JSON object
     #[arg(long)]
     pub json: bool,

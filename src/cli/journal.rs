@@ -25,7 +25,7 @@ use crate::{
     audit::Audit,
     config,
     ledger::{Entry, Ledger},
-    spool::{self, Exported, RawRecord, Verdict},
+    spool::{self, Exported, Mark, RawRecord, Verdict},
 };
 
 /// A place in the journal that cannot be read: where, and what is wrong. Reading goes on behind it.
@@ -36,12 +36,13 @@ pub(super) struct Damage(pub(super) String);
 /// The punches of a disk, in the order in which they became durable.
 type Punches = Box<dyn Iterator<Item = Result<(Arc<Ledger>, Entry), Damage>>>;
 type RawRecords = Box<dyn Iterator<Item = Result<RawRecord, Damage>>>;
+type Marks = Box<dyn Iterator<Item = Result<Mark, Damage>>>;
 
 /// The punches below a state folder, read alone.
 fn read_punches(state_dir: &Path) -> Result<Punches, Failure> {
     Ok(Box::new(read(state_dir)?.filter_map(|one| match one {
         Ok(Exported::Punch(ledger, entry)) => Some(Ok((ledger, entry))),
-        Ok(Exported::SetAside(_)) => None,
+        Ok(Exported::SetAside(_) | Exported::Mark(_)) => None,
         Ok(Exported::Damage(fault)) => Some(Err(fault.into())),
         Err(error) => Some(Err(error.into())),
     })))
@@ -51,7 +52,17 @@ fn read_punches(state_dir: &Path) -> Result<Punches, Failure> {
 fn read_set_aside(state_dir: &Path) -> Result<RawRecords, Failure> {
     Ok(Box::new(read(state_dir)?.filter_map(|one| match one {
         Ok(Exported::SetAside(raw)) => Some(Ok(raw)),
-        Ok(Exported::Punch(..)) => None,
+        Ok(Exported::Punch(..) | Exported::Mark(_)) => None,
+        Ok(Exported::Damage(fault)) => Some(Err(fault.into())),
+        Err(error) => Some(Err(error.into())),
+    })))
+}
+
+/// What stands between them, likewise.
+fn read_marks(state_dir: &Path) -> Result<Marks, Failure> {
+    Ok(Box::new(read(state_dir)?.filter_map(|one| match one {
+        Ok(Exported::Mark(mark)) => Some(Ok(mark)),
+        Ok(Exported::Punch(..) | Exported::SetAside(_)) => None,
         Ok(Exported::Damage(fault)) => Some(Err(fault.into())),
         Err(error) => Some(Err(error.into())),
     })))
@@ -115,9 +126,10 @@ pub(super) fn export_command(args: &ExportArgs, out: &mut Out) -> Result<u8, Fai
     let state_dir = state_dir(&args.disk)?;
     let format = if args.json { ExportFormat::Jsonl } else { args.format };
     let export = |to: &mut dyn Write| -> Result<export::Exported, Failure> {
-        match args.set_aside {
-            false => Ok(export::punches(read_punches(&state_dir)?, format, to)?),
-            true => Ok(export::raw_records(read_set_aside(&state_dir)?, format, to)?),
+        match (args.set_aside, args.marks) {
+            (true, _) => Ok(export::raw_records(read_set_aside(&state_dir)?, format, to)?),
+            (_, true) => Ok(export::marks(read_marks(&state_dir)?, to)?),
+            _ => Ok(export::punches(read_punches(&state_dir)?, format, to)?),
         }
     };
     let exported = match &args.out {

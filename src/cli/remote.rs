@@ -88,8 +88,8 @@ async fn send(args: &SendArgs, out: &mut Out) -> Result<u8, Failure> {
             "add --reason \"TICKET-12: ...\": the audit log keeps it",
         ));
     }
-    if args.out.is_some() && command != "bundle" {
-        return Err(usage("--out is for the command bundle", "leave it out"));
+    if args.out.is_some() && !["bundle", "report"].contains(&command) {
+        return Err(usage("--out is for the commands bundle and report", "leave it out"));
     }
     let (profile, key) = open(&args.profile)?;
     ask_before(spec, gateway, terminal.as_deref(), args.yes)?;
@@ -125,7 +125,7 @@ async fn send(args: &SendArgs, out: &mut Out) -> Result<u8, Failure> {
     let code = show_end(&end, args.json, out)?;
     match &args.out {
         Some(path) if end.standing == Standing::Successful => {
-            fetch::fetch(&profile, &key, gateway, &end, path, args.json, out).await
+            fetch::fetch(&profile, &key, gateway, command, &end, path, args.json, out).await
         }
         _ => Ok(code),
     }

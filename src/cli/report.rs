@@ -5,14 +5,11 @@ use std::{
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
     path::Path,
-    time::Duration,
 };
-
-use jiff::Timestamp;
 
 use super::{
     Failure, OK,
-    args::{Language as Wanted, ReportArgs},
+    args::{Language as Asked, ReportArgs},
     ask,
     doctor::language,
     journal::state_dir,
@@ -20,18 +17,11 @@ use super::{
 };
 use crate::{
     console::{Answer, Request},
-    incident, metrics,
-    report::{Firmware, Language, Report, html},
-    spool,
+    report::{self, Firmware, Language, Wanted, html},
 };
 
-/// Without --from: what the minutes go back.
-const PERIOD: Duration = Duration::from_secs(30 * 86_400);
-
 pub(super) fn report(args: &ReportArgs, out: &mut Out) -> Result<u8, Failure> {
-    let now = Timestamp::now();
-    let to = args.to.unwrap_or(now);
-    let from = args.from.unwrap_or_else(|| to.checked_sub(PERIOD).unwrap_or(Timestamp::MIN));
+    let (from, to) = report::period(args.from, args.to);
     if from >= to {
         return Err(Failure::Usage {
             why: "the time ends before it begins".into(),
@@ -39,24 +29,17 @@ pub(super) fn report(args: &ReportArgs, out: &mut Out) -> Result<u8, Failure> {
         });
     }
     let state_dir = state_dir(&args.disk)?;
-    let unreadable = |what: &str, error: io::Error| {
-        Failure::failed(format!("{what} cannot be read: {error}"), "read it as root or as the gateway's user")
-    };
-    let history = spool::history(&state_dir, from, to).map_err(|error| unreadable("the journal", error))?;
-    let series = match metrics::read(&state_dir.join(metrics::RING_FILE), from, to) {
-        // A gateway that never ran has none.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => metrics::Series { columns: vec![], rows: vec![] },
-        series => series.map_err(|error| unreadable(metrics::RING_FILE, error))?,
-    };
-    let incidents = incident::history(&state_dir).map_err(|error| unreadable("the log of incidents", error))?;
-    let firmware = firmware(args);
-    let report = Report::new((from, to), now, history, &series, incidents.into_values().collect(), &firmware);
+    let (firmware, advisories) = (firmware(args), args.advisories.clone());
+    let report = Wanted { state_dir, from, to, advisories, firmware }.read();
+    let report = report.map_err(|error| {
+        Failure::failed(error.to_string(), "is it there, and do you read it as root or as the gateway's user?")
+    })?;
     let text = match args.json {
         true => serde_json::to_string(&report).map_err(io::Error::other)? + "\n",
         false => {
             let language = match args.lang.unwrap_or_else(language) {
-                Wanted::En => Language::En,
-                Wanted::Zh => Language::Zh,
+                Asked::En => Language::En,
+                Asked::Zh => Language::Zh,
             };
             html(&report, language)
         }

@@ -312,6 +312,40 @@ pub struct BundlePart {
 
 impl Args for BundlePart {}
 
+/// Which period, and how it is told.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Report {
+    /// 30 days before the end without it.
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub from: Option<Timestamp>,
+    /// Up to and without; now without it.
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub to: Option<Timestamp>,
+    /// `en` without it.
+    pub form: Option<ReportForm>,
+    /// One that was made before; a new one is made without it.
+    pub bundle: Option<String>,
+}
+
+/// A page in English or Chinese, or the figures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ReportForm {
+    En,
+    Zh,
+    Json,
+}
+
+impl Args for Report {
+    fn sound(&self) -> Result<(), String> {
+        match (self.from, self.to) {
+            (Some(from), Some(to)) if from >= to => Err("the time ends before it begins".into()),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Which order.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

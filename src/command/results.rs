@@ -310,6 +310,48 @@ pub struct Bundle {
     pub sha256: String,
 }
 
+/// Of `report`. The report itself is fetched as a bundle is, by `bundle.read`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Report {
+    /// To be quoted.
+    pub bundle: String,
+    pub bytes: u64,
+    /// Of the whole, in hex.
+    pub sha256: String,
+    /// What matters most of it; null where one that was made before is named.
+    pub summary: Option<ReportSummary>,
+}
+
+/// A period in few figures.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ReportSummary {
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub from: Timestamp,
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub to: Timestamp,
+    /// Of the minutes since the first that is kept.
+    pub up_percent: Option<f64>,
+    pub broker_up_percent: Option<f64>,
+    pub punches: u64,
+    pub undelivered: u64,
+    pub terminals: u64,
+    /// The one that was away for the longest part.
+    pub worst_terminal: Option<String>,
+    pub worst_online_percent: Option<f64>,
+    /// Numbers that the journal lost, ever.
+    pub lost: u64,
+    pub days_left: Option<f64>,
+    pub incidents: u64,
+    /// Of them past their target.
+    pub breached: u64,
+    /// What to renew: 20 lines at most, of so many.
+    pub renew: Vec<String>,
+    pub renew_count: u64,
+    /// When the newest advisory that the gateway's own parts were looked up in was changed; null: they were not looked up.
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub advisories_of: Option<Timestamp>,
+}
+
 /// Of `bundle.read`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct BundlePart {

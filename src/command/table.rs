@@ -247,12 +247,22 @@ pub const COMMANDS: &[Spec] = &[
     )
     .cancel()
     .limit(600),
+    Spec::new::<args::Report, results::Report>(
+        "report",
+        Class::Read,
+        words(
+            "The health report of a period in few figures; the whole page, or all figures as JSON, is fetched in parts.",
+            "某时段的健康报告要点；完整页面或全部数字（JSON）分段取回。",
+        ),
+    )
+    .cancel()
+    .limit(600),
     Spec::new::<args::BundlePart, results::BundlePart>(
         "bundle.read",
         Class::Read,
         words(
-            "A part of the newest bundle; the gateway keeps it until the next one or its end.",
-            "读取最新资料包的一部分；网关保留到下一个资料包或停止为止。",
+            "A part of the newest bundle or report; the gateway keeps it until the next one or its end.",
+            "读取最新资料包或报告的一部分；网关保留到下一个或停止为止。",
         ),
     ),
     Spec::new::<args::Nothing, results::ConfigShown>(

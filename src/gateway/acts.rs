@@ -4,6 +4,7 @@ mod bundle;
 mod inquiries;
 mod looks;
 mod punches;
+mod report;
 mod terminal;
 
 use std::{
@@ -36,8 +37,9 @@ pub(super) struct Hands {
     recent: Recent,
     key: Arc<PrivateKey>,
     traces: Traces,
-    /// The newest one.
+    /// The newest one, and the newest report.
     bundle: StdMutex<Option<Arc<Bundle>>>,
+    report: StdMutex<Option<Arc<Bundle>>>,
     restart: Notify,
 }
 
@@ -54,8 +56,8 @@ impl Hands {
         key: Arc<PrivateKey>,
         traces: Traces,
     ) -> Self {
-        let bundle = StdMutex::default();
-        Self { sources, supervisor, reloader, board, recent, key, traces, bundle, restart: Notify::new() }
+        let (bundle, report) = (StdMutex::default(), StdMutex::default());
+        Self { sources, supervisor, reloader, board, recent, key, traces, bundle, report, restart: Notify::new() }
     }
 
     /// Returns when somebody has ordered a restart, and the answer is with the broker.
@@ -123,6 +125,7 @@ impl Acts for Hands {
             "why" => self.why(order).await,
             "doctor" => self.doctor(order).await,
             "bundle" => self.bundle(order, &progress).await,
+            "report" => self.report(order, &progress).await,
             "bundle.read" => self.bundle_part(order),
             "config.show" => self.config_show().await,
             "terminal.info" => self.drive(terminal, Operation::Info).await,

@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use driver_api::Frame;
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use serde_json::json;
@@ -13,7 +14,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::traces::Traces;
 use crate::{
+    audit::Audit,
     courier::Board,
     doctor::{self, Examination},
     health::{Code, Health, Kept},
@@ -45,6 +48,8 @@ pub(super) struct Caretaker {
     pub(super) supervisor: Arc<Mutex<Supervisor>>,
     pub(super) board: Board,
     pub(super) recent: Recent,
+    pub(super) audit: Audit,
+    pub(super) traces: Traces,
     /// Of the config, for the doctor.
     pub(super) config: std::path::PathBuf,
     pub(super) memory: Memory,
@@ -52,7 +57,7 @@ pub(super) struct Caretaker {
 
 impl Caretaker {
     pub(super) async fn run(self) {
-        let Self { sources, supervisor, board, recent, config, mut memory } = self;
+        let Self { sources, supervisor, board, recent, audit, traces, config, mut memory } = self;
         let mut ring = open_ring(&sources).await;
         let gathering = Arc::new(tokio::sync::Semaphore::new(GATHERING));
         let mut turns = interval(TURN);
@@ -63,19 +68,22 @@ impl Caretaker {
             memory.keep(&sources.health, &sources.spool).await;
             let changes = look(&sources, &board).await;
             sources.health.set(Code::IncidentsNotKept, None, sources.incidents.trouble());
+            judge_audit(&sources.health, &audit).await;
             for (change, incident) in changes {
                 tell(change, &incident);
                 if change == Change::Opened
                     && let Ok(place) = gathering.clone().try_acquire_owned()
                 {
-                    let gathered = gather(sources.clone(), config.clone(), recent.clone(), incident);
+                    let frames = incident.subject.as_ref().map(|name| traces.last_of(name)).unwrap_or_default();
+                    let gathered = gather(sources.clone(), config.clone(), recent.clone(), frames, incident);
                     tokio::spawn(async move {
                         gathered.await;
                         drop(place);
                     });
                 }
             }
-            judge_runs(&sources.health, &supervisor).await;
+            let ended = supervisor.lock().await.ended();
+            judge_runs(&sources.health, ended);
             let now = Timestamp::now();
             if now.as_second().div_euclid(60) == minute {
                 continue;
@@ -135,9 +143,18 @@ async fn read_past(sources: Sources) {
     }
 }
 
+/// Whether the audit log can be written; tried again here, since nobody may have anything to write.
+async fn judge_audit(health: &Health, audit: &Audit) {
+    if audit.trouble().is_some() {
+        let again = audit.clone();
+        // The gateway is closing, if this fails.
+        let _ = tokio::task::spawn_blocking(move || again.retry()).await;
+    }
+    health.set(Code::AuditNotWritten, None, audit.trouble());
+}
+
 /// Terminals that stand in the config and that no task looks after.
-async fn judge_runs(health: &Health, supervisor: &Mutex<Supervisor>) {
-    let ended = supervisor.lock().await.ended();
+fn judge_runs(health: &Health, ended: Vec<String>) {
     health.keep(Code::TerminalNotRun, |name| ended.iter().any(|it| it == name));
     for name in ended {
         health.raise(Code::TerminalNotRun, Some(&name), "the task of its line has ended");
@@ -198,8 +215,9 @@ fn tell(change: Change, incident: &Incident) {
     }
 }
 
-/// What can be found out while it is fresh: what the doctor sees, how everything stands, what was logged.
-async fn gather(sources: Sources, config: std::path::PathBuf, recent: Recent, incident: Incident) {
+/// What can be found out while it is fresh: what the doctor sees, how everything stands, the last frames of the terminal's wire,
+/// what was logged.
+async fn gather(sources: Sources, config: std::path::PathBuf, recent: Recent, frames: Vec<Frame>, incident: Incident) {
     let subject = incident.subject.clone();
     let standing = status::lines::status(&sources);
     let known = sources.health.terminals();
@@ -221,6 +239,7 @@ async fn gather(sources: Sources, config: std::path::PathBuf, recent: Recent, in
         "incident": incident,
         "status": standing,
         "terminals": terminals,
+        "frames": frames,
         "journal": {
             "bytes": spool.journal_bytes,
             "free_bytes": spool.free_bytes,
@@ -329,5 +348,24 @@ impl Memory {
             memory.written = read.collect();
         }
         memory.keep(health, spool).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_terminal_that_nobody_runs_is_told_until_somebody_does() {
+        let health = Health::default();
+        let shown = |ended: &[&str]| {
+            judge_runs(&health, ended.iter().map(|name| (*name).to_owned()).collect());
+            health.conditions().into_iter().map(|it| (it.kind.code, it.subject)).collect::<Vec<_>>()
+        };
+        let canteen = ("terminal-not-run", Some("canteen".to_owned()));
+        assert_eq!(shown(&["canteen"]), []);
+        tokio::time::advance(Duration::from_secs(30)).await;
+        assert_eq!(shown(&["canteen"]), [canteen]);
+        assert_eq!(shown(&[]), []);
     }
 }

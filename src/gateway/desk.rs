@@ -9,6 +9,7 @@ use tokio::sync::{Mutex, broadcast};
 use crate::{
     audit::Audit,
     console::{ConditionLine, Desk, Failed, LogLine, PunchFilter, PunchLine, Status, TerminalLine},
+    health::Code,
     incident::{self, Incident},
     inquiry::{Question, Silence, Trail},
     logging::Recent,
@@ -181,6 +182,13 @@ impl Desk for FrontDesk {
             mend: "see punchgate doctor".into(),
         })?;
         let count = self.sources.spool.acknowledge(terminal).await;
-        count.map_err(|error| Failed { why: error.to_string(), mend: "see punchgate conditions".into() })
+        let failed =
+            |error: driver_api::NotStored| Failed { why: error.to_string(), mend: "see punchgate conditions".into() };
+        let count = count.map_err(failed)?;
+        if terminal.is_none() {
+            self.sources.spool.restored_is_known();
+            self.sources.health.clear(Code::StoreRestored, None);
+        }
+        Ok(count)
     }
 }

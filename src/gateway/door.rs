@@ -34,6 +34,7 @@ impl Door {
     }
 
     pub(super) fn set_zones(&self, terminals: &[TerminalSettings]) {
+        self.traces.retain(|name| terminals.iter().any(|terminal| terminal.name == name));
         let zones = terminals.iter().map(|terminal| (terminal.name.clone(), terminal.zone.clone())).collect();
         *self.zones.lock().unwrap_or_else(PoisonError::into_inner) = zones;
     }
@@ -80,7 +81,7 @@ impl Gateway for Door {
     }
 
     fn is_traced(&self, terminal: &str) -> bool {
-        self.traces.is_traced(terminal)
+        self.traces.is_wanted(terminal, || self.health.is_online(terminal))
     }
 
     fn frame(&self, terminal: &str, frame: Frame) {

@@ -152,6 +152,13 @@ conditions! {
         mend: "Look at state_dir/incidents: whether it is a folder that the gateway may write; it is tried again by itself."
             / "请检查 state_dir/incidents 是否为网关可写的目录；网关会自动重试。",
     }
+    AuditNotWritten = "audit-not-written", Medium, after 10 s, clears after 0 s, explained by [DiskFull, DiskFailed] {
+        title: "Audit log cannot be written" / "审计日志无法写入",
+        text: "The disk does not take lines of the audit log: from afar nothing is done that it would have to tell of, only what looks. Punches are not touched by it."
+            / "磁盘无法写入审计日志：远程只能执行查看类命令，需要留痕的一律不执行。打卡不受影响。",
+        mend: "Look at state_dir/audit: whether it is a folder that the gateway may write and has room; it is tried again by itself, and a line tells how many are missing."
+            / "请检查 state_dir/audit 是否为网关可写且有空间的目录；网关会自动重试，并用一行记录写明缺失的行数。",
+    }
     MetricsNotServed = "metrics-not-served", Low, after 10 s, clears after 0 s, explained by [] {
         title: "Nobody can ask for numbers" / "无法提供数值查询",
         text: "The port or socket of [metrics] could not be opened, so graphs stay empty. Punches are not touched by it."
@@ -191,8 +198,8 @@ conditions! {
         title: "Store copied or restored" / "数据目录被复制或恢复",
         text: "The state folder is not the one that was left: each terminal begins a new ledger, since numbers may have been used since the copy was made. Punches stored after it and not yet sent are only in the terminals' own logs."
             / "数据目录不是原来的那一个：由于副本之后的编号可能已被使用，每台考勤机都从新的账本开始。副本之后存储且尚未发送的打卡只存在于考勤机自身的记录中。",
-        mend: "See that no other gateway runs on the original; terminals with a log bring what is missing: punchgate reconcile. It is told for a week, or until the gateway is started again."
-            / "请确认没有其他网关在使用原目录；有记录功能的考勤机可重新读取缺失内容：punchgate reconcile。此状况显示一周，或直到网关再次启动。",
+        mend: "See that no other gateway runs on the original; terminals with a log bring what is missing: punchgate reconcile. It is told for a week, or until somebody says that it is known: punchgate journal acknowledge --all."
+            / "请确认没有其他网关在使用原目录；有记录功能的考勤机可重新读取缺失内容：punchgate reconcile。此状况显示一周，或直到有人确认知悉：punchgate journal acknowledge --all。",
     }
     BrokerUnreachable = "broker-unreachable", Medium, after 10 s, clears after 5 s, explained by [NetworkDown] {
         title: "Broker unreachable" / "无法连接消息服务器",

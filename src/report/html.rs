@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{
-    Hour, Report, Terminal, chart,
+    Dependencies, Hour, Report, Terminal, chart,
     words::{EN, Labels, Language, ZH},
 };
 use crate::incident::Incident;
@@ -113,8 +113,32 @@ pub fn html(report: &Report, language: Language) -> String {
             page.push_str("</ul>");
         }
     }
-    let _ = write!(page, "<p class=\"quiet\">{} {}</p>\n</main></body></html>\n", of.recompute, of.not_in);
+    dependencies(report, of, &mut page);
+    let _ = write!(page, "<p class=\"quiet\">{}</p>\n</main></body></html>\n", of.recompute);
     page
+}
+
+/// How the program's own parts were looked up, or that they were not.
+fn dependencies(report: &Report, of: &Labels, page: &mut String) {
+    let Dependencies { crates, list, found } = &report.dependencies;
+    let _ = match list {
+        None => write!(page, "<p class=\"bad\">{}</p>", of.not_looked_up),
+        Some(list) => {
+            let newest = or_dash(list.newest.map(instant));
+            let (class, place) =
+                (if found.is_empty() { "good" } else { "bad" }, escaped(&list.place.display().to_string()));
+            let unread = if list.unread > 0 { format!("; {}: {}", of.unread, list.unread) } else { String::new() };
+            write!(
+                page,
+                "<p>{}: <span class=\"{class}\">{} / {crates}</span>. {}: {} ({place}; {} {newest}{unread})</p>",
+                of.parts,
+                found.len(),
+                of.list,
+                list.advisories,
+                of.as_of
+            )
+        }
+    };
 }
 
 fn tiles(report: &Report, of: &Labels, page: &mut String) {

@@ -58,10 +58,25 @@ fn incident(number: u64) -> Incident {
     }
 }
 
+fn flawed() -> Dependencies {
+    let one = Flawed {
+        name: "sled".into(),
+        version: "0.34.7".into(),
+        id: "RUSTSEC-2026-0001".into(),
+        aliases: vec!["CVE-2026-0001".into()],
+        kind: "vulnerability".into(),
+        summary: "it <b>reads</b> too far".into(),
+        fixed: vec!["0.34.8".into()],
+        source: "https://rustsec.org/advisories/RUSTSEC-2026-0001.html".into(),
+    };
+    let list = AdvisoryList { place: "advisories".into(), advisories: 900, newest: Some(at(77)), unread: 3 };
+    Dependencies { crates: 300, list: Some(list), found: vec![one] }
+}
+
 fn report() -> Report {
     let firmware = [("front-door".to_owned(), ("zk".to_owned(), Some("ZAM170-NF-1.8.25-7354-Ver1.0.0".to_owned())))];
     let incidents = (1..=3).map(incident).collect();
-    Report::new((at(0), at(1000)), at(1001), history(), &series(), incidents, &firmware.into())
+    Report::new((at(0), at(1000)), at(1001), history(), &series(), incidents, &firmware.into(), flawed())
 }
 
 #[test]
@@ -79,7 +94,9 @@ fn every_figure_is_what_one_counts_by_hand() {
     let pace = report.capacity.bytes_a_day.unwrap();
     assert!((pace - 1440.0 * 1e6).abs() < 1.0, "{pace}");
     assert_eq!((report.incidents.opened, report.incidents.resolved, report.incidents.breached), (2, 1, 1));
-    assert_eq!(report.renew.len(), 1);
+    let renew: Vec<&str> = report.renew.iter().map(|it| it.why.as_str()).collect();
+    assert!(renew[0].starts_with("CVE-2023-3938"), "{renew:?}");
+    assert_eq!(renew[1], "RUSTSEC-2026-0001, CVE-2026-0001 (vulnerability): it <b>reads</b> too far; fixed in 0.34.8");
     assert_eq!(report.hours[0].undelivered, Some(59.0 - (at(0).as_second() % 3600 / 60) as f64));
 }
 
@@ -96,6 +113,11 @@ fn the_page_holds_everything_and_nothing_from_outside() {
             "98.94 %",
             "<svg",
             "CVE-2023-3938",
+            "sled 0.34.7",
+            "RUSTSEC-2026-0001",
+            "it &lt;b&gt;reads",
+            "1 / 300",
+            "900 (advisories;",
         ] {
             assert!(page.contains(words), "{words} is not in the page");
         }
@@ -111,8 +133,17 @@ fn the_page_holds_everything_and_nothing_from_outside() {
 #[test]
 fn a_period_of_which_nothing_is_known_makes_a_page_too() {
     let series = Series { columns: vec![], rows: vec![] };
-    let report = Report::new((at(0), at(10)), at(10), History::default(), &series, vec![], &Firmware::new());
+    let report = Report::new(
+        (at(0), at(10)),
+        at(10),
+        History::default(),
+        &series,
+        vec![],
+        &Firmware::new(),
+        Dependencies::default(),
+    );
     assert_eq!((report.minutes.up_percent, report.capacity.days_left), (None, None));
     let page = html(&report, Language::En);
     assert!(page.contains("No numbers are kept") && !page.contains("NaN"), "{page}");
+    assert!(page.contains("were not looked up, because there is no list"), "{page}");
 }

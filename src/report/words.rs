@@ -66,5 +66,9 @@ words! {
     no_data = "No numbers are kept of this period." / "该时段没有保存的数值。";
     unreadable = "Some places of the journal could not be read: figures may be too low." / "日志中有部分内容无法读取：数字可能偏低。";
     recompute = "Every figure can be recomputed: punches and delays from the journal (punchgate journal export), availability and capacity from metrics.ring, incidents from incidents/log.jsonl; docs/health.md says how." / "所有数字均可重新计算：打卡与时效来自日志（punchgate journal export），可用率与容量来自 metrics.ring，故障来自 incidents/log.jsonl；方法见 docs/health.md。";
-    not_in = "Flaws in the gateway's own dependencies are not looked up: that takes a list from outside." / "未查询网关自身依赖的漏洞：需要外部清单。";
+    not_looked_up = "Flaws in the gateway's own parts were not looked up, because there is no list of advisories (docs/health.md says where one is put)." / "未查询网关自身组件的漏洞：没有漏洞公告清单（放置位置见 docs/zh/health.md）。";
+    parts = "Advisories about the gateway's own parts" / "涉及网关自身组件的漏洞公告";
+    list = "Looked up in a list of advisories for Rust" / "查询所用的 Rust 公告清单条数";
+    as_of = "as of" / "截至";
+    unread = "files that could not be read" / "无法读取的文件";
 }

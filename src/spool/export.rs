@@ -8,6 +8,8 @@ use std::{
 };
 
 use driver_api::SetAsideId;
+use jiff::Timestamp;
+use serde::Serialize;
 
 use super::{
     group::salvage,
@@ -17,7 +19,10 @@ use super::{
     verify::{Fault, NO_STORE, REPAIR, groups},
     walk::{Step, Walk, store_id},
 };
-use crate::ledger::{Entry, Ledger};
+use crate::{
+    inquiry::Standing,
+    ledger::{Entry, Ledger},
+};
 
 /// One thing of a store.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,8 +30,23 @@ use crate::ledger::{Entry, Ledger};
 pub enum Exported {
     Punch(Arc<Ledger>, Entry),
     SetAside(RawRecord),
+    Mark(Mark),
     /// Here something cannot be read. What can be had around it follows.
     Damage(Fault),
+}
+
+/// What stands between the punches, with its time: what a report counts beside them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "mark", rename_all = "kebab-case")]
+pub enum Mark {
+    /// The broker's word for these punches was on disk.
+    Confirmed { terminal: String, ledger: i64, destination: String, first: u64, last: u64, at: Timestamp },
+    /// The terminal came into this state; without a name it is the gateway itself.
+    Standing { terminal: String, standing: Standing, at: Timestamp },
+    /// A record of it that makes no punch was set aside.
+    SetAside { terminal: String, ledger: i64, at: Timestamp },
+    /// These numbers are gone for good; that was found then.
+    Lost { terminal: String, ledger: i64, first: u64, last: u64, at: Timestamp },
 }
 
 /// A record that makes no punch, as it was set aside.
@@ -102,14 +122,23 @@ impl Export {
         }
         let at = walk.position();
         for record in walk.records() {
+            if let Some(it @ Record::SetAside(_)) = &record {
+                self.waiting.extend(mark(&self.ledgers, it).map(Exported::Mark));
+            }
             let found = match record {
                 Some(Record::Ledger(it)) => {
                     self.ledgers.entry(it.number).or_insert_with(|| Arc::new(it.ledger()));
                     continue;
                 }
                 Some(Record::Confirmed(_) | Record::Retired(_) | Record::Note(_)) => continue,
-                Some(Record::Lost(_) | Record::Settled(_) | Record::Repaired(_)) => continue,
-                Some(Record::ConfirmedAt(_) | Record::Standing(_)) => continue,
+                Some(Record::Settled(_) | Record::Repaired(_)) => continue,
+                Some(it @ (Record::Lost(_) | Record::ConfirmedAt(_) | Record::Standing(_))) => {
+                    match mark(&self.ledgers, &it) {
+                        Some(mark) => Exported::Mark(mark),
+                        // Of a newer version, or of a ledger that nothing names.
+                        None => continue,
+                    }
+                }
                 Some(Record::Punch(punch)) => match (self.ledgers.get(&punch.ledger), punch.entry(&mut self.zones)) {
                     (Some(ledger), Ok(entry)) => Exported::Punch(ledger.clone(), entry),
                     _ => damage(at, format!("punch {} before here cannot be read", punch.seq)),
@@ -128,6 +157,31 @@ impl Export {
             self.waiting.push_back(found);
         }
         Ok(true)
+    }
+}
+
+/// A record as a mark, if it is one.
+fn mark(ledgers: &BTreeMap<u32, Arc<Ledger>>, record: &Record<'_>) -> Option<Mark> {
+    let of = |number: u32| ledgers.get(&number).map(|ledger| (ledger.terminal.clone(), ledger.begun));
+    let at = |ms: i64| Timestamp::from_millisecond(ms).ok();
+    match record {
+        Record::ConfirmedAt(it) => {
+            let ((terminal, ledger), at) = (of(it.ledger)?, at(it.at)?);
+            let (destination, first, last) = (it.destination.to_owned(), it.first, it.last);
+            Some(Mark::Confirmed { terminal, ledger, destination, first, last, at })
+        }
+        Record::Standing(it) => {
+            Some(Mark::Standing { terminal: it.terminal.to_owned(), standing: it.standing()?, at: at(it.at)? })
+        }
+        Record::SetAside(it) => {
+            let ((terminal, ledger), at) = (of(it.ledger)?, at(it.stored)?);
+            Some(Mark::SetAside { terminal, ledger, at })
+        }
+        Record::Lost(it) if it.first <= it.last => {
+            let ((terminal, ledger), at) = (of(it.ledger)?, at(it.at)?);
+            Some(Mark::Lost { terminal, ledger, first: it.first, last: it.last, at })
+        }
+        _ => None,
     }
 }
 

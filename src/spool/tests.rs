@@ -79,7 +79,7 @@ fn persons(state_dir: &Path, terminal: &str) -> Vec<String> {
 fn exported(state_dir: &Path) -> impl Iterator<Item = (Arc<Ledger>, Entry)> {
     export(state_dir).unwrap().filter_map(|one| match one.unwrap() {
         Exported::Punch(ledger, entry) => Some((ledger, entry)),
-        Exported::SetAside(_) | Exported::Damage(_) => None,
+        Exported::SetAside(_) | Exported::Mark(_) | Exported::Damage(_) => None,
     })
 }
 

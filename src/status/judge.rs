@@ -44,6 +44,7 @@ pub fn judge(sources: &Sources) {
         temperature_c: host::temperature_c(),
         wear_percent: host::wear_percent(&sources.state_dir),
         ports: host::ports(),
+        before: [Code::IndexRebuilt, Code::StoreRestored].map(|code| (code, sources.health.known(code))),
         backup: sources.site.backup.as_ref().map(|(file, most)| Backup::look(file, *most)),
     };
     for (code, verdict) in facts.verdicts() {
@@ -74,6 +75,8 @@ struct Facts<'a> {
     /// Network ports with a link, and all.
     ports: Option<(usize, usize)>,
     backup: Option<Backup>,
+    /// What happened once and is told for some days, as it is known from before a restart: since when, and what.
+    before: [(Code, Option<(Timestamp, String)>); 2],
 }
 
 /// How old the last backup is.
@@ -101,10 +104,15 @@ impl Facts<'_> {
     fn verdicts(&self) -> Vec<(Code, Verdict)> {
         // Something that is done with is not told for ever to whoever never restarts.
         let now = Timestamp::now();
+        let young = |at: Timestamp, days: i64| now.duration_since(at).as_hours() < days.saturating_mul(24);
         let last = |kind, days: i64| {
-            let told =
-                |it: &&Finding| it.kind == kind && now.duration_since(it.at).as_hours() < days.saturating_mul(24);
+            let told = |it: &&Finding| it.kind == kind && young(it.at, days);
             self.findings.iter().rev().find(told).map(|finding| finding.text.clone())
+        };
+        // A restart ends no such thing: who was not there yesterday would not hear of it.
+        let once = |code, kind, days| {
+            let before = self.before.iter().find(|(of, _)| *of == code).and_then(|(_, known)| known.clone());
+            last(kind, days).or_else(|| before.filter(|(since, _)| young(*since, days)).map(|(_, cause)| cause))
         };
         let full = self.troubles.iter().find_map(|trouble| match trouble {
             SpoolTrouble::DiskFull(cause) => Some(cause.clone()),
@@ -119,8 +127,8 @@ impl Facts<'_> {
             (Code::DiskSlow, self.slow()),
             (Code::DiskWorn, self.worn().into()),
             (Code::JournalDamaged, last(FindingKind::Damage, i64::MAX).into()),
-            (Code::IndexRebuilt, last(FindingKind::IndexRebuilt, 1).into()),
-            (Code::StoreRestored, last(FindingKind::Restored, 7).into()),
+            (Code::IndexRebuilt, once(Code::IndexRebuilt, FindingKind::IndexRebuilt, 1).into()),
+            (Code::StoreRestored, once(Code::StoreRestored, FindingKind::Restored, 7).into()),
             (Code::PunchUnsendable, (unsendable > 0).then(|| format!("{unsendable} punches are too large")).into()),
             (Code::ClockNotTrusted, self.doubt.clone().into()),
             (Code::NetworkDown, self.network().into()),
@@ -322,6 +330,7 @@ mod tests {
             wear_percent: Some(10),
             ports: Some((1, 2)),
             backup: None,
+            before: [(Code::IndexRebuilt, None), (Code::StoreRestored, None)],
         }
     }
 
@@ -391,6 +400,83 @@ mod tests {
             told(&facts(&spool, &up))
         };
         assert_eq!((slow(300, 100), slow(300, 5), slow(200, 100)), (vec!["disk-slow"], vec![], vec![]));
+    }
+
+    #[test]
+    fn what_happened_once_is_told_over_a_restart_for_its_days() {
+        let (well, up) = (spool(), link());
+        let days_ago = |days: i64| Timestamp::now() - jiff::SignedDuration::from_hours(days * 24 + 1);
+        for (code, days) in [(Code::IndexRebuilt, 1), (Code::StoreRestored, 7)] {
+            let of = |age| {
+                let known = Some((days_ago(age), "it is a copy".to_owned()));
+                let before = [(code, known), (Code::DiskFull, None)];
+                told(&Facts { before, ..facts(&well, &up) })
+            };
+            assert_eq!((of(0), of(days - 1), of(days)), (vec![code.kind().code], vec![code.kind().code], vec![]));
+        }
+    }
+
+    /// Each cause by itself: what follows from it is shown when it is due and not before, and is over when the cause is.
+    #[tokio::test(start_paused = true)]
+    async fn each_cause_is_a_condition_within_its_time_and_is_over_again() {
+        let broker = BrokerUrl { host: "broker.example".into(), port: 8883, tls: true };
+        let down = |refuses| {
+            let (kind, words) = (FailureKind::Refused, "no".to_owned());
+            let cause = Cause { broker: broker.clone(), kind, words, mend: "", refuses };
+            LinkStatus { state: LinkState::Down, cause: Some(cause), ..link() }
+        };
+        let ends = |days| LinkStatus { certificate_ends: Some(in_days(days)), ..link() };
+        let slow = CommitTimes { p50: Duration::from_secs(1), p99: Duration::from_secs(2), count: 100 };
+        let (well, slow) = (spool(), SpoolStatus { commits: slow, ..spool() });
+        let links = [
+            (Code::BrokerUnreachable, down(false)),
+            (Code::BrokerRefuses, down(true)),
+            (Code::PunchUnsendable, LinkStatus { unsendable: 3, ..link() }),
+            (Code::CertificateExpires, ends(20)),
+            (Code::CertificateExpiresSoon, ends(6)),
+            (Code::CertificateEnds, ends(0)),
+        ];
+        let (full, failed) = ([SpoolTrouble::DiskFull("x".into())], [SpoolTrouble::Unreadable("x".into())]);
+        let finding = |kind| [Finding { at: Timestamp::now(), kind, text: "x".into() }];
+        let [damage, rebuilt, restored] =
+            [FindingKind::Damage, FindingKind::IndexRebuilt, FindingKind::Restored].map(finding);
+        let up = link();
+        let base = || facts(&well, &up);
+        let mut cases: Vec<(Code, Facts<'_>)> = vec![
+            (Code::DiskFull, Facts { troubles: &full, ..base() }),
+            (Code::DiskFailed, Facts { troubles: &failed, ..base() }),
+            (Code::DiskNearlyFull, Facts { hours_left: Some(10.0), ..base() }),
+            (Code::DiskSlow, facts(&slow, &up)),
+            (Code::DiskWorn, Facts { wear_percent: Some(95), ..base() }),
+            (Code::MemoryLow, Facts { memory: Some(Memory { available: 1 << 20, total: 1 << 30 }), ..base() }),
+            (Code::GatewayHot, Facts { temperature_c: Some(95.0), ..base() }),
+            (Code::NetworkDown, Facts { ports: Some((0, 1)), ..base() }),
+            (Code::ClockNotTrusted, Facts { doubt: Some("1970".into()), ..base() }),
+            (Code::JournalDamaged, Facts { findings: &damage, ..base() }),
+            (Code::IndexRebuilt, Facts { findings: &rebuilt, ..base() }),
+            (Code::StoreRestored, Facts { findings: &restored, ..base() }),
+        ];
+        cases.extend(links.iter().map(|(code, link)| (*code, facts(&well, link))));
+        let apply = |health: &Health, facts: &Facts<'_>| {
+            for (code, verdict) in facts.verdicts() {
+                match verdict {
+                    Verdict::So(cause) => health.raise(code, None, cause),
+                    Verdict::Well => health.clear(code, None),
+                    Verdict::Unknown => {}
+                }
+            }
+            health.conditions().into_iter().map(|it| it.kind.code).collect::<Vec<_>>()
+        };
+        for (code, facts) in &cases {
+            let (health, kind) = (Health::default(), code.kind());
+            let shown = apply(&health, facts);
+            assert_eq!(shown.is_empty(), !kind.shown_after.is_zero(), "{}: {shown:?}", kind.code);
+            tokio::time::advance(kind.shown_after).await;
+            assert_eq!(apply(&health, facts), [kind.code]);
+            apply(&health, &base());
+            tokio::time::advance(kind.clears_after).await;
+            assert_eq!(apply(&health, &base()), [""; 0], "{} does not end", kind.code);
+        }
     }
 
     #[test]

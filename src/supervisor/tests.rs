@@ -29,6 +29,8 @@ impl Driver for Scripted {
                 Err(DriverError::Unreachable { peer: "192.0.2.1".into(), source: io::ErrorKind::TimedOut.into() })
             }
             "refused" => Err(DriverError::Refused { peer: "192.0.2.1".into(), reason: "wrong key".into() }),
+            "busy" => Err(DriverError::Busy { peer: "192.0.2.1".into(), reason: "another program".into() }),
+            "garbled" => Err(DriverError::Garbled { peer: "192.0.2.1".into(), what: "a web page".into() }),
             "two minutes" => {
                 link.terminals()[0].online();
                 sleep(LONG).await;
@@ -145,6 +147,37 @@ async fn a_terminal_that_refuses_is_not_knocked_at_in_a_loop() {
     assert_eq!(health.conditions()[0].cause, "192.0.2.1 refused us: wrong key");
     sleep(Duration::from_secs(60)).await;
     assert_eq!(driver.runs.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_end_of_a_driver_is_a_condition_within_its_time_and_is_over_when_it_serves() {
+    for (script, code) in [
+        (&["unreachable", "unreachable", "unreachable", "unreachable", "serve"][..], Code::TerminalOffline),
+        (&["busy", "busy", "busy", "busy", "serve"], Code::TerminalBusy),
+        (&["garbled", "garbled", "garbled", "garbled", "serve"], Code::TerminalGarbled),
+        (&["refused", "refused", "serve"], Code::TerminalRefuses),
+        (&["panic", "panic", "serve"], Code::DriverFailed),
+    ] {
+        let (mut supervisor, health) = supervisor();
+        let (_, planned) = line("front-door", 1, script);
+        let kind = code.kind();
+        let begun = Instant::now();
+        supervisor.apply(vec![planned]).await;
+        let shown = || health.conditions().into_iter().map(|it| it.kind.code).collect::<Vec<_>>();
+        until("it is told", || !shown().is_empty()).await;
+        assert_eq!(shown(), [kind.code]);
+        let told = begun.elapsed();
+        assert!(
+            told >= kind.shown_after && told < kind.shown_after + Duration::from_secs(2),
+            "{}: {told:?}",
+            kind.code
+        );
+        until("it serves", || state(&health, "front-door") == TerminalState::Online).await;
+        let served = Instant::now();
+        until("it is over", || shown().is_empty()).await;
+        let over = served.elapsed();
+        assert!(over < kind.clears_after + Duration::from_secs(2), "{}: {over:?}", kind.code);
+    }
 }
 
 /// From each run to the next one, in seconds.

@@ -131,6 +131,8 @@ async fn visit(house: Arc<House>, stream: TcpStream, peer: SocketAddr, known: Ar
     let Some(serving) = Serving::new(settings, &house.link, unit) else { return };
     let (terminal, mut terminals) = (serving.terminal.clone(), [serving]);
     info!(terminal = settings.name, "terminal dialled in");
+    // It comes from where it should: whoever else said that he is this terminal has been told of.
+    terminal.relief(driver_api::Trouble::AddressChanged);
     let ended = tokio::select! {
         ended = serve(&mut wire, &mut terminals, Jobs::Own(next_job)) => Some(ended),
         () = leave.notified() => None, // it dialled in again: this connection is one that it has forgotten

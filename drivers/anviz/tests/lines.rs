@@ -168,14 +168,22 @@ async fn a_stranger_is_refused_and_shown_with_the_block_that_would_let_it_in() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_that_is_not_allowed_is_refused() {
-    let office = office(&[&format!("{KNOWN}\nfrom = \"192.0.2.30\"")]);
-    let terminal = Simulator::dial(Model::default(), office.listen);
+    let office = office(&[&format!("{KNOWN}\nfrom = \"127.0.0.1\"")]);
+    let elsewhere = tokio::net::TcpSocket::new_v4().unwrap();
+    elsewhere.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    office.running.gateway.until("its door is open", PATIENCE, |_| TcpStream::connect(office.listen).is_ok()).await;
+    let line = elsewhere.connect(office.listen).await.unwrap();
+    let terminal = Simulator::on(vec![Model::default()], line);
     terminal.punch(0, 7);
     let told = |gateway: &driver_api::fake::FakeGateway| {
         support::trouble(gateway, "t0", driver_api::Trouble::AddressChanged).is_some()
     };
     office.running.gateway.until("it is told", PATIENCE, told).await;
     assert_eq!(terminal.records(0), (1, 0));
+    // The right one comes, from where it should.
+    let right = Simulator::dial(Model::default(), office.listen);
+    office.running.gateway.until("that is over", PATIENCE, |gateway| !told(gateway)).await;
+    drop(right);
     office.running.close().await;
 }
 

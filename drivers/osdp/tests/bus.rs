@@ -91,6 +91,8 @@ async fn tamper_and_power_are_conditions_and_end() {
     site.bus.status(0, false, true);
     site.until_troubled(0, Trouble::PowerFailing).await;
     site.until("the switch is closed", |site| site.reports(0).contains(&Report::Relief(Trouble::Tampered))).await;
+    site.bus.status(0, false, false);
+    site.until("power is back", |site| site.reports(0).contains(&Report::Relief(Trouble::PowerFailing))).await;
     site.running.close().await;
 }
 

@@ -130,7 +130,7 @@ pub struct AcknowledgeArgs {
     /// The terminal whose losses are known
     #[arg(value_name = "TERMINAL", required_unless_present = "all", conflicts_with = "all")]
     pub terminal: Option<String>,
-    /// The losses of every terminal
+    /// The losses of every terminal, and that the store was copied or restored
     #[arg(long)]
     pub all: bool,
     #[command(flatten)]
@@ -153,6 +153,10 @@ pub struct ExportArgs {
     /// Instead of punches, the raw records that make no punch, each with its reason
     #[arg(long)]
     pub set_aside: bool,
+    /// Instead of punches, what stands between them, as JSON lines: when the broker confirmed which, how terminals stood, what
+    /// was set aside or lost
+    #[arg(long, conflicts_with_all = ["set_aside", "format"])]
+    pub marks: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

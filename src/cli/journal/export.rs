@@ -10,7 +10,7 @@ use driver_api::{Clock, DirectionMark, Flag, Mark, Origin, PunchId, Raw, VerifyM
 use jiff::{Timestamp, civil::DateTime};
 use serde::Serialize;
 
-use super::{Damage, ExportFormat, RawRecord};
+use super::{Damage, ExportFormat, RawRecord, spool};
 use crate::ledger::{Entry, Head, Ledger};
 
 /// What was written, and what could not be read.
@@ -119,6 +119,26 @@ pub(super) fn raw_records(
                 exported.count += 1;
                 let (terminal, serial, raw) = (&*ledger.terminal, &*ledger.serial, HEXLOWER.encode(&raw));
                 writer.write(&RawLine { terminal, serial, id, reason: &reason, raw })?;
+            }
+        }
+    }
+    writer.flush()?;
+    Ok(exported)
+}
+
+/// As JSON lines whatever was asked for: they have no columns in common.
+pub(super) fn marks(
+    marks: impl Iterator<Item = Result<spool::Mark, Damage>>,
+    to: &mut dyn Write,
+) -> io::Result<Exported> {
+    let mut writer = Writer::new(ExportFormat::Jsonl, to);
+    let mut exported = Exported::default();
+    for mark in marks {
+        match mark {
+            Err(damage) => exported.damages.push(damage),
+            Ok(mark) => {
+                exported.count += 1;
+                writer.write(&mark)?;
             }
         }
     }

@@ -53,7 +53,7 @@ pub struct SendArgs {
     /// Do not ask before a dangerous order
     #[arg(long)]
     pub yes: bool,
-    /// With the command bundle: fetch it into this file; a fetch that was cut off goes on where it was
+    /// With the commands bundle and report: fetch it into this file; a fetch that was cut off goes on where it was
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
     /// Print each answer as one JSON object

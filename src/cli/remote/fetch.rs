@@ -1,4 +1,4 @@
-//! Fetching a bundle in parts: each is asked for by a signed order, checked, and put behind the one before.
+//! Fetching a bundle or a report in parts: each is asked for by a signed order, checked, and put behind the one before.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -31,18 +31,23 @@ struct Wanted {
     sha256: String,
 }
 
+#[allow(clippy::too_many_arguments, reason = "one caller, and each is another thing")]
 pub(super) async fn fetch(
     profile: &Profile,
     key: &PrivateKey,
     gateway: &str,
+    command: &str,
     told: &Response,
     path: &Path,
     json: bool,
     out: &mut Out,
 ) -> Result<u8, Failure> {
     let wanted = wanted(told).ok_or_else(|| Failure::failed("the gateway named no bundle", ""))?;
-    let again =
-        format!("go on where it was: punchgate remote {gateway} bundle bundle={} --out {}", wanted.id, path.display());
+    let again = format!(
+        "go on where it was: punchgate remote {gateway} {command} bundle={} --out {}",
+        wanted.id,
+        path.display()
+    );
     let wrong =
         |error: std::io::Error| Failure::failed(format!("cannot write {}: {error}", path.display()), again.clone());
     if path.exists() {
@@ -81,7 +86,7 @@ pub(super) async fn fetch(
     if json {
         out.json(&json!({ "bundle": id, "file": path, "bytes": bytes, "sha256": sha256 }))?;
     } else {
-        writeln!(out, "bundle {id} is in {}, {}; its SHA-256 is right", path.display(), words::bytes(bytes))?;
+        writeln!(out, "{command} {id} is in {}, {}; its SHA-256 is right", path.display(), words::bytes(bytes))?;
     }
     Ok(OK)
 }

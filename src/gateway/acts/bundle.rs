@@ -1,4 +1,4 @@
-//! The bundle for whoever supports this gateway from afar: made here, fetched in parts.
+//! The bundle for whoever supports this gateway from afar: made here, fetched in parts, as reports are too.
 
 use std::sync::{Arc, PoisonError};
 
@@ -49,9 +49,12 @@ impl Hands {
         Ok(json!(results::BundlePart { bundle, offset, data, next }))
     }
 
-    fn kept(&self, id: &str) -> Result<Arc<Bundle>, Failed> {
-        let kept = self.bundle.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = kept.as_ref().filter(|kept| kept.id == id).cloned();
+    pub(super) fn kept(&self, id: &str) -> Result<Arc<Bundle>, Failed> {
+        let mut both = [&self.bundle, &self.report].into_iter();
+        let kept = both.find_map(|place| {
+            let kept = place.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.as_ref().filter(|kept| kept.id == id).cloned()
+        });
         kept.ok_or_else(|| Failed::Plainly("there is no such bundle any more: make one".into()))
     }
 }
