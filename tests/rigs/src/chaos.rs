@@ -154,6 +154,8 @@ async fn fault(
             sleep(short).await;
             drop(file);
             fs::remove_file(ballast)?;
+            // Else a power cut right behind it brings the file back, and the disk stays full.
+            fs::File::open(volume.path())?.sync_all()?;
             Ok(format!("a full disk for {short:?}"))
         }
         (5, ..) => {

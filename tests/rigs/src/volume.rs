@@ -94,19 +94,20 @@ impl Volume {
     pub(crate) fn replug(&mut self) -> anyhow::Result<()> {
         self.boots += 1;
         fs::write(&self.boot_id, format!("rig-{}\n", self.boots))?;
-        let begun = Instant::now();
+        let (begun, mut why) = (Instant::now(), String::new());
         while begun.elapsed() < Duration::from_secs(60) {
             self.unmount()?;
             self.mount()?;
             // The old one may linger for a moment, until the last process that saw it is quite gone.
             let probe = self.mount.join("probe");
-            if fs::write(&probe, b"1").and_then(|()| fs::File::open(&probe)?.sync_all()).is_ok() {
+            let Err(error) = fs::write(&probe, b"1").and_then(|()| fs::File::open(&probe)?.sync_all()) else {
                 fs::remove_file(&probe)?;
                 return Ok(());
-            }
+            };
+            why = error.to_string();
             sleep(Duration::from_millis(20));
         }
-        bail!("the volume did not come back; processes that have it mounted too: {:?}", self.holders())
+        bail!("the volume did not come back: {why}; processes that have it mounted too: {:?}", self.holders())
     }
 
     /// Processes with mounts of their own, among which is this one.
@@ -115,7 +116,7 @@ impl Volume {
         let ours = fs::read_link("/proc/self/ns/mnt").ok();
         let all = fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.path());
         let holds = |path: &PathBuf| {
-            fs::read_link(path.join("ns/mnt")).ok() != ours
+            fs::read_link(path.join("ns/mnt")).is_ok_and(|theirs| Some(theirs) != ours)
                 && fs::read_to_string(path.join("mounts")).is_ok_and(|mounts| mounts.contains(&mount))
         };
         let name = |path: PathBuf| {
