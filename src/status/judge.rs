@@ -44,7 +44,7 @@ pub fn judge(sources: &Sources) {
         temperature_c: host::temperature_c(),
         wear_percent: host::wear_percent(&sources.state_dir),
         ports: host::ports(),
-        backup: sources.site.backup.as_ref().map(|(file, most)| Backup::look(file, *most)),
+        backups: sources.site.backups.iter().map(|(file, most)| Backup::look(file, *most)).collect(),
     };
     for (code, verdict) in facts.verdicts() {
         match verdict {
@@ -73,7 +73,7 @@ struct Facts<'a> {
     wear_percent: Option<u8>,
     /// Network ports with a link, and all.
     ports: Option<(usize, usize)>,
-    backup: Option<Backup>,
+    backups: Vec<Backup>,
 }
 
 /// How old the last backup is.
@@ -126,7 +126,7 @@ impl Facts<'_> {
             (Code::NetworkDown, self.network().into()),
             (Code::MemoryLow, self.memory_low().into()),
             (Code::GatewayHot, self.hot()),
-            (Code::BackupTooOld, self.backup.as_ref().and_then(Backup::too_old).into()),
+            (Code::BackupTooOld, self.backups.iter().find_map(Backup::too_old).into()),
         ];
         verdicts.extend(self.broker());
         verdicts.extend(self.certificates());
@@ -321,7 +321,7 @@ mod tests {
             temperature_c: Some(50.0),
             wear_percent: Some(10),
             ports: Some((1, 2)),
-            backup: None,
+            backups: vec![],
         }
     }
 
