@@ -5,6 +5,7 @@
 mod args;
 mod ask;
 mod audit;
+mod backup;
 mod bundle;
 mod check;
 mod discover;
@@ -49,6 +50,8 @@ pub fn run(command: Command) -> Result<u8, Failure> {
         Command::Incidents(args) => incidents::incidents(&args, &mut out),
         Command::Discover(args) => discover::discover(&args, &mut out),
         Command::Doctor(args) => doctor::doctor(&args, &mut out),
+        Command::Backup(args) => backup::backup(&args, &mut out),
+        Command::Restore(args) => backup::restore(&args, &mut out),
         Command::Bundle(args) => bundle::bundle(&args, &mut out),
         Command::Why(args) => why::why(&args, &mut out),
         Command::Reconcile(args) => ask::reconcile(&args, &mut out),

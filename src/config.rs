@@ -4,6 +4,7 @@
 //! beside itself, and this module puts them together.
 
 mod afar;
+mod backup;
 mod certificate;
 mod commands;
 mod gateway;
@@ -33,9 +34,13 @@ use crate::{
 };
 
 pub use afar::{Afar, masked, secrets};
+pub use backup::{BackupPlan, BackupSettings, backup_plan};
 pub use places::{Places, SYSTEM_SOCKET, places};
 pub use profile::{Profile, operators, profile};
 pub use size::Size;
+
+/// In the state folder: written when a backup was verified, and only then.
+pub const LAST_BACKUP: &str = "last-backup.json";
 
 /// Where the config lies unless somebody says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/punchgate/config.toml";
@@ -148,7 +153,8 @@ fn assemble(table: Table, folder: Arc<Path>, drivers: &'static [Kind], problems:
     let client_id = ids.as_ref().map_or_else(String::new, |(tenant, id)| format!("punchgate-{tenant}-{id}"));
     let mqtt = mqtt::read(section(&mut file, "mqtt", &folder, problems), client_id, problems);
     let spool = spool::read(section(&mut file, "spool", &folder, problems), problems);
-    let health = watching::health(section(&mut file, "health", &folder, problems), problems);
+    let mut health = watching::health(section(&mut file, "health", &folder, problems), problems);
+    let backup = backup::read(section(&mut file, "backup", &folder, problems), problems);
     let targets = watching::incidents(section(&mut file, "incidents", &folder, problems), problems);
     let metrics = watching::metrics(section(&mut file, "metrics", &folder, problems), problems);
     let zone = gateway.as_ref().map_or(TimeZone::UTC, |gateway| gateway.zone.clone());
@@ -160,6 +166,9 @@ fn assemble(table: Table, folder: Arc<Path>, drivers: &'static [Kind], problems:
     file.finish(problems);
 
     let gateway = gateway?;
+    // One that came late by a day is none that did not come.
+    let watched = backup.map(|it| (gateway.state_dir.join(LAST_BACKUP), it.every.saturating_mul(2)));
+    health.backups.extend(watched);
     let (mqtt, window) = mqtt?;
     let (tenant, id) = ids?;
     let courier = CourierSettings { tenant: tenant.clone(), gateway: id.clone(), window };

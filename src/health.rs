@@ -32,8 +32,8 @@ pub use terminal::{TerminalHealth, TerminalState};
 /// What a site says of itself that health is judged by.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HealthSettings {
-    /// A file that each backup touches, and how old it may be.
-    pub backup: Option<(PathBuf, Duration)>,
+    /// Files that each backup touches, and how old they may be.
+    pub backups: Vec<(PathBuf, Duration)>,
 }
 
 /// The shared notebook. Cheap to clone.

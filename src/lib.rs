@@ -8,6 +8,7 @@
 //!  7   demo                                          a broker, terminals and the gateway between them
 //!  6   gateway   cli                                 the parts joined; what people ask on the command line
 //!  5   doctor   bundle   discover                    what is wrong, from the ground up; all for support; who is there
+//!  5   backup                                        all that a gateway needs, elsewhere and back again
 //!  4   config   status   supervisor   remote         one file, one view, one task per line, who is asked from afar
 //!  4   report                                        a period on one page
 //!  3   spool   courier   command                     the disk; the way to the broker; what is signed, and who may
@@ -20,6 +21,7 @@
 //! ```
 
 pub mod audit;
+pub mod backup;
 pub mod bundle;
 pub mod cli;
 pub mod clock;

@@ -35,7 +35,7 @@
 //! | in a retirement | a stub without its name, or both stub and segment | the first is removed, or the second is |
 //! | after a disk error | a segment with bytes behind its last durable group | as a torn group |
 //! | on a full disk | as above, and no room for an index or for what is torn | opened without an index, refusing punches, until there is room |
-//! | a copy restored | numbers that somebody may know for other punches | told by the birth of the lock file: every terminal begins a new ledger |
+//! | a copy restored | numbers that somebody may know for other punches | told by the lock file, by its birth or its words: every terminal begins a new ledger |
 //!
 //! Bytes that are cut off or that fail their checksum go to `quarantine/` first. A torn last group and a last group that was
 //! damaged later look alike, so its whole records are kept as long as they follow each other: at worst a punch is durable
@@ -76,6 +76,7 @@ mod scanner;
 mod scrub;
 mod seen;
 mod segment;
+mod snapshot;
 mod stand;
 mod status;
 #[cfg(test)]
@@ -113,6 +114,7 @@ pub use self::{
     recent::Filter,
     recovery::OpenError,
     repair::{RepairError, RepairLoss, RepairReport, Rewritten, repair},
+    snapshot::{Held, JournalCopy, JournalFile, RESTORE_UNFINISHED, hold, is_in_use, mark_restored, snapshot},
     status::{CommitTimes, Finding, FindingKind, LedgerStatus, OpenLoss, Queue, SpoolStatus, SpoolTrouble},
     trace::{punch_hours, silence, trace},
     verify::{Fault, LedgerReport, Missing, Recorded, Verdict, VerifyReport, verify},

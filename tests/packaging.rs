@@ -57,15 +57,22 @@ fn systemd_understands_every_line_of_the_unit() {
 }
 
 #[test]
-fn systemd_understands_the_monthly_report() {
+fn systemd_understands_the_monthly_report_and_the_nightly_backup() {
+    for part in ["report", "backup"] {
+        understood(part);
+    }
+}
+
+fn understood(part: &str) {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["punchgate-report.service", "punchgate-report.timer"] {
+    let names = [format!("punchgate-{part}.service"), format!("punchgate-{part}.timer")];
+    for name in &names {
         let text = fs::read_to_string(Path::new("systemd").join(name)).unwrap();
         fs::write(folder.path().join(name), text.replace("/usr/bin/punchgate", env!("CARGO_BIN_EXE_punchgate")))
             .unwrap();
     }
     let path = |name: &str| folder.path().join(name).display().to_string();
-    let units = [path("punchgate-report.service"), path("punchgate-report.timer")];
+    let units = [path(&names[0]), path(&names[1])];
     let Some(output) = tool("systemd-analyze", &["verify", "--man=no", &units[0], &units[1]]) else { return };
     assert!(output.status.success(), "{}", said(&output));
     let ours: Vec<_> = said(&output).lines().filter(|line| line.contains("punchgate")).map(str::to_owned).collect();
@@ -80,6 +87,20 @@ fn the_unit_is_exposed_no_more_than_it_must() {
     };
     assert!(output.status.success(), "{}", said(&output));
     assert!(said(&output).contains("Overall exposure level"), "{}", said(&output));
+}
+
+/// It leaves the machine's network alone but for a target there, and writes where backups lie and its own state.
+#[test]
+fn the_backup_runs_as_the_gateways_user_and_no_more_exposed() {
+    let (threshold, unit) = ("--threshold=20", "systemd/punchgate-backup.service");
+    let text = fs::read_to_string(unit).unwrap();
+    for line in [format!("User={}", value_of("User")), format!("StateDirectory={}", value_of("StateDirectory"))] {
+        assert!(text.lines().any(|it| it == line), "{line}");
+    }
+    let Some(output) = tool("systemd-analyze", &["security", "--offline=true", "--no-pager", threshold, unit]) else {
+        return;
+    };
+    assert!(output.status.success(), "{}", said(&output));
 }
 
 #[test]
@@ -219,6 +240,10 @@ fn the_package_brings_what_the_unit_and_the_pages_speak_of() {
     };
     for (from, to) in [
         ("systemd/punchgate.service", "usr/lib/systemd/system/"),
+        ("systemd/punchgate-backup.service", "usr/lib/systemd/system/"),
+        ("systemd/punchgate-backup.timer", "usr/lib/systemd/system/"),
+        ("systemd/punchgate-report.service", "usr/lib/systemd/system/"),
+        ("systemd/punchgate-report.timer", "usr/lib/systemd/system/"),
         ("systemd/sysusers.d/punchgate.conf", "usr/lib/sysusers.d/"),
         ("systemd/tmpfiles.d/punchgate.conf", "usr/lib/tmpfiles.d/"),
         ("packaging/udev/70-punchgate.rules", "usr/lib/udev/rules.d/"),

@@ -1,5 +1,6 @@
 //! Every command and argument, with the help that a tired installer reads.
 
+mod backup;
 mod journal;
 
 use std::{path::PathBuf, time::Duration};
@@ -11,6 +12,7 @@ use driver_api::Period;
 use super::{discover::DiscoverArgs, words};
 use crate::logging::Format;
 
+pub(super) use backup::{BackupArgs, BackupCommand, ListArgs, ReadArgs, RestoreArgs};
 pub(super) use journal::{
     AcknowledgeArgs, DiskArgs, ExportArgs, ExportFormat, ImportArgs, JournalCommand, ProofArgs, RepairArgs, VerifyArgs,
 };
@@ -109,6 +111,23 @@ pub enum Command {
         after_long_help = "Examples:\n  punchgate bundle\n  punchgate bundle --out /tmp/branch.tar.zst\n  tar --zstd -tf branch.tar.zst"
     )]
     Bundle(BundleArgs),
+    /// Make a backup: config, keys and punches, encrypted, to a place elsewhere
+    ///
+    /// Beside a running daemon, which is not disturbed. Only what is new is sent, and all that is sent is read back. The gateway
+    /// can make backups and read none: they are encrypted to recipients whose identity lies elsewhere. docs/backup.md.
+    #[command(
+        after_long_help = "Examples:\n  punchgate backup\n  punchgate backup --to /mnt/usb/sz-03 --recipient age1...\n  punchgate backup list /mnt/backup/sz-03\n  punchgate backup verify /mnt/backup/sz-03 --identity punchgate-backup.key"
+    )]
+    Backup(BackupArgs),
+    /// Put a backup back: a blank machine becomes the gateway again
+    ///
+    /// Everything is fetched, decrypted and checked beside its place first; then all of it takes its place, or nothing does. The
+    /// restored gateway begins new ledgers, so that no number is ever given to two punches, and terminals with a log bring again
+    /// what came after the backup. The machine that the backup is of must not go on beside it.
+    #[command(
+        after_long_help = "Examples:\n  punchgate restore /mnt/backup/sz-03 --identity punchgate-backup.key --start\n  punchgate restore /mnt/backup/sz-03 --identity punchgate-backup.key --backup 000017-20261129T001530Z --replace"
+    )]
+    Restore(RestoreArgs),
     /// Find terminals on the networks here, and show the block that serves each
     ///
     /// Asks each address for ZKTeco, Anviz and Modbus, and by broadcast for UHPPOTE boards; gently, without a login, and nothing is

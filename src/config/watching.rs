@@ -17,7 +17,7 @@ pub(super) fn health(mut section: Section, problems: &mut Problems) -> HealthSet
         section.missing(problems, "backup_file", "nobody knows when the last backup was", mend);
     }
     section.finish(problems);
-    HealthSettings { backup: file.map(|file| (file, age.unwrap_or(BACKUP_AGE))) }
+    HealthSettings { backups: file.map(|file| (file, age.unwrap_or(BACKUP_AGE))).into_iter().collect() }
 }
 
 pub(super) fn incidents(mut section: Section, problems: &mut Problems) -> Targets {

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io,
+    io::{self, Write},
     os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     path::Path,
     time::SystemTime,
@@ -19,7 +19,8 @@ pub(super) struct Lock {
     file: File,
     /// When this very file was made, where the file system tells: a copy is younger than what it says of itself.
     born: Option<u128>,
-    /// Another file was made to hold this: the store was copied, or put back from a backup.
+    /// Another file was made to hold this: the store was copied, or put back from a backup. So until every ledger of it is
+    /// closed on the disk.
     copied: bool,
 }
 
@@ -48,9 +49,20 @@ pub(super) struct Content {
     /// When the file was made that this was written to, in nanoseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     born: Option<u128>,
+    /// It is a copy, whose ledgers are not closed yet: for file systems that do not tell when a file was made.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    restored: bool,
 }
 
 impl Content {
+    /// Always of one length and in one sector: torn or not, it is one of the two, or is not read at all.
+    fn line(&self) -> io::Result<String> {
+        let mut text = serde_json::to_string(self)?;
+        text.push_str(&" ".repeat(255usize.saturating_sub(text.len())));
+        text.push('\n');
+        Ok(text)
+    }
+
     pub(super) fn store(&self) -> Option<StoreId> {
         parse(&self.store)
     }
@@ -100,7 +112,8 @@ impl Lock {
         let made = file.metadata()?.created().ok();
         let born = made.and_then(|made| Some(made.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_nanos()));
         let said = content.as_ref().and_then(|content| content.born);
-        let copied = said.zip(born).is_some_and(|(said, born)| said != born);
+        let marked = content.as_ref().is_some_and(|content| content.restored);
+        let copied = marked || said.zip(born).is_some_and(|(said, born)| said != born);
         let parsed = content.and_then(|content| Some((parse(&content.store)?, content.open_in_boot)));
         let left = match parsed {
             None => LeftAs::Unknown,
@@ -116,6 +129,11 @@ impl Lock {
         self.copied
     }
 
+    /// No ledger that the original knows is used any more, and the journal says so.
+    pub(super) fn begun_anew(&mut self) {
+        self.copied = false;
+    }
+
     /// From now on the index may be written: durable before it is.
     pub(super) fn opened(&self, store: &StoreId) -> io::Result<()> {
         self.write(store, boot_id(), None)
@@ -128,14 +146,21 @@ impl Lock {
 
     fn write(&self, store: &StoreId, open_in_boot: String, last_group: Option<u64>) -> io::Result<()> {
         let store = data_encoding::HEXLOWER.encode(store);
-        let content = Content { store, open_in_boot, last_group, born: self.born };
-        let mut text = serde_json::to_string(&content)?;
-        // Always of one length and in one sector: torn or not, it is one of the two, or is not read at all.
-        text.push_str(&" ".repeat(255usize.saturating_sub(text.len())));
-        text.push('\n');
-        self.file.write_all_at(text.as_bytes(), 0)?;
+        let content = Content { store, open_in_boot, last_group, born: self.born, restored: self.copied };
+        self.file.write_all_at(content.line()?.as_bytes(), 0)?;
         self.file.sync_all()
     }
+}
+
+/// Writes the lock file of a copy that was closed behind this group: whoever opens it begins new ledgers.
+pub(super) fn mark_restored(journal: &Path, store: &StoreId, last_group: u64) -> io::Result<()> {
+    let store = data_encoding::HEXLOWER.encode(store);
+    let content =
+        Content { store, open_in_boot: String::new(), last_group: Some(last_group), born: None, restored: true };
+    let path = journal.join("lock");
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(content.line()?.as_bytes())?;
+    file.sync_all()
 }
 
 fn parse(store: &str) -> Option<StoreId> {
@@ -172,7 +197,23 @@ mod tests {
         assert_eq!((lock.is_copied(), left), (true, LeftAs::Died([7; 16])));
         lock.opened(&[7; 16]).unwrap();
         drop(lock);
+        let (mut lock, _) = Lock::take(copy.path()).unwrap();
+        assert!(lock.is_copied(), "a crash came before its ledgers were closed");
+        lock.begun_anew();
+        lock.opened(&[7; 16]).unwrap();
+        drop(lock);
         assert!(!Lock::take(copy.path()).unwrap().0.is_copied(), "it is told once");
+    }
+
+    #[test]
+    fn what_is_restored_says_so_on_any_file_system() {
+        let dir = tempfile::tempdir().unwrap();
+        mark_restored(dir.path(), &[7; 16], 9).unwrap();
+        let content = peek(dir.path()).unwrap();
+        assert_eq!((content.store(), content.closed_at()), (Some([7; 16]), Some(9)));
+        let (lock, left) = Lock::take(dir.path()).unwrap();
+        assert_eq!((lock.is_copied(), left), (true, LeftAs::Closed([7; 16])));
+        assert!(mark_restored(dir.path(), &[7; 16], 9).is_err(), "never over a lock that is there");
     }
 
     #[test]

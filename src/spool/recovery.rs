@@ -23,6 +23,7 @@ use super::{
     replay::{Replay, set_aside},
     seen::Seen,
     segment::{Piece, Position, SegmentHeader, SegmentReader, StoreId, list, segment_path},
+    snapshot::RESTORE_UNFINISHED,
     stand::KeptLedger,
     status::{FindingKind, SpoolTrouble},
     upkeep::write_index,
@@ -43,6 +44,12 @@ pub enum OpenError {
         .0.display()
     )]
     Newer(PathBuf),
+    /// A half of something must not be served, and nothing was touched.
+    #[error(
+        "{} says that a restore was cut off: say the same punchgate restore again, which finishes it",
+        .0.display()
+    )]
+    RestoreUnfinished(PathBuf),
     #[error("the index can neither be opened nor built anew: {0}")]
     Index(String),
 }
@@ -59,8 +66,12 @@ pub(super) fn open(
 ) -> Result<(Arc<Board>, Committer), OpenError> {
     let dir = settings.state_dir.join("journal");
     let failed = |source| OpenError::Disk { path: dir.clone(), source };
+    let unfinished = settings.state_dir.join(RESTORE_UNFINISHED);
+    if unfinished.exists() {
+        return Err(OpenError::RestoreUnfinished(unfinished));
+    }
     create_dir(&*disk, &settings.state_dir).and_then(|()| create_dir(&*disk, &dir)).map_err(failed)?;
-    let (lock, left) = Lock::take(&dir).map_err(|source| match source.kind() {
+    let (mut lock, left) = Lock::take(&dir).map_err(|source| match source.kind() {
         io::ErrorKind::WouldBlock => OpenError::InUse(dir.clone()),
         _ => failed(source),
     })?;
@@ -128,8 +139,9 @@ pub(super) fn open(
     }
     let behind: Vec<_> = ahead.into_iter().map(|(ledger, next)| Behind { ledger, last: next - 1 }).collect();
     losses::record(&board, &mut journal, &behind);
-    if lock.is_copied() {
-        begin_anew(&board);
+    if lock.is_copied() && begin_anew(&board, &mut journal) {
+        lock.begun_anew();
+        lock.opened(&store).map_err(failed)?;
     }
     board.end.send_replace(journal.end());
     *board.index.write().unwrap_or_else(std::sync::PoisonError::into_inner) = index.ok();
@@ -138,15 +150,16 @@ pub(super) fn open(
     Ok((board, committer))
 }
 
-/// A copy may have given numbers already that its original gave too: no ledger of it is used again.
-fn begin_anew(board: &Board) {
+/// A copy may have given numbers already that its original gave too: no ledger of it is used again. Tells whether the journal
+/// says so now; where it cannot be written, the next start tries again.
+fn begin_anew(board: &Board, journal: &mut Journal) -> bool {
     let numbers: Vec<u32> = board.catalogue().iter().filter(|state| !state.closed).map(|state| state.number).collect();
     if numbers.is_empty() {
-        return;
+        return true;
     }
-    numbers.iter().for_each(|number| board.catalogue().close(*number));
     let text = format!("this is a copy of the store, or a backup put back: {} ledgers are used no more", numbers.len());
     board.find(FindingKind::Restored, text);
+    losses::close(board, journal, &numbers)
 }
 
 /// Removes what an interrupted retirement left.

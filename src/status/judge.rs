@@ -45,7 +45,7 @@ pub fn judge(sources: &Sources) {
         wear_percent: host::wear_percent(&sources.state_dir),
         ports: host::ports(),
         before: [Code::IndexRebuilt, Code::StoreRestored].map(|code| (code, sources.health.known(code))),
-        backup: sources.site.backup.as_ref().map(|(file, most)| Backup::look(file, *most)),
+        backups: sources.site.backups.iter().map(|(file, most)| Backup::look(file, *most)).collect(),
     };
     for (code, verdict) in facts.verdicts() {
         match verdict {
@@ -74,9 +74,9 @@ struct Facts<'a> {
     wear_percent: Option<u8>,
     /// Network ports with a link, and all.
     ports: Option<(usize, usize)>,
-    backup: Option<Backup>,
     /// What happened once and is told for some days, as it is known from before a restart: since when, and what.
     before: [(Code, Option<(Timestamp, String)>); 2],
+    backups: Vec<Backup>,
 }
 
 /// How old the last backup is.
@@ -134,7 +134,7 @@ impl Facts<'_> {
             (Code::NetworkDown, self.network().into()),
             (Code::MemoryLow, self.memory_low().into()),
             (Code::GatewayHot, self.hot()),
-            (Code::BackupTooOld, self.backup.as_ref().and_then(Backup::too_old).into()),
+            (Code::BackupTooOld, self.backups.iter().find_map(Backup::too_old).into()),
         ];
         verdicts.extend(self.broker());
         verdicts.extend(self.certificates());
@@ -329,8 +329,8 @@ mod tests {
             temperature_c: Some(50.0),
             wear_percent: Some(10),
             ports: Some((1, 2)),
-            backup: None,
             before: [(Code::IndexRebuilt, None), (Code::StoreRestored, None)],
+            backups: vec![],
         }
     }
 

@@ -87,6 +87,7 @@ pub(in crate::cli) fn import_command(args: &ImportArgs, out: &mut Out) -> Result
 
 fn in_use(error: OpenError) -> Failure {
     let mend = match &error {
+        OpenError::RestoreUnfinished(_) => "say the same punchgate restore again",
         OpenError::InUse(_) => "stop the daemon first: systemctl stop punchgate",
         OpenError::Newer(_) => "use the version of Punchgate that wrote it, or a later one",
         OpenError::Disk { .. } | OpenError::Index(_) => {
