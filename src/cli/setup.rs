@@ -116,6 +116,8 @@ fn collect(screen: &mut Screen<'_>, args: &SetupArgs) -> Result<Collected, Failu
         let head = say!(screen, "Site" / "站点");
         screen.head(&head)?;
         site::site(screen, &given, &mut answers)?;
+        let [id, tenant, zone] = [&answers.id, &answers.tenant, &answers.zone].map(|it| it.as_deref().unwrap_or("-"));
+        screen.line(&harmless(&say!(screen, "{id} of {tenant}, zone {zone}" / "{tenant} 的 {id}，时区 {zone}")))?;
         let head = say!(screen, "Broker" / "消息服务器");
         screen.head(&head)?;
         site::broker(screen, &given, &|key| has(&there, key), &mut answers)?;
