@@ -17,6 +17,7 @@ mod out;
 mod papers;
 mod remote;
 mod report;
+mod setup;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -42,6 +43,7 @@ pub fn run(command: Command) -> Result<u8, Failure> {
         Command::Run(_) | Command::Demo(_) => Err(Failure::failed("main starts the gateway itself", "")),
         #[cfg(feature = "demo")]
         Command::DemoPart(_) => Err(Failure::failed("main starts the parts of a demo itself", "")),
+        Command::Setup(args) => setup::setup(&args, &mut out),
         Command::Check(args) => check::check(&args, &mut out),
         Command::Status(args) => ask::status(&args, &mut out),
         Command::Terminals(args) => ask::terminals(&args, &mut out),

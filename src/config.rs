@@ -135,6 +135,15 @@ pub fn load(path: &Path, drivers: &'static [Kind]) -> Result<Config, Rejected> {
 pub fn load_with(path: &Path, drivers: &'static [Kind], afar: &Afar) -> Result<Config, Rejected> {
     let mut table = parse(path)?;
     afar.over(&mut table);
+    judged(table, path, drivers)
+}
+
+/// Judges a config that lies nowhere yet, as if it lay at `path`.
+pub fn judge(text: &str, path: &Path, drivers: &'static [Kind]) -> Result<Config, Rejected> {
+    judged(parse_text(text, path)?, path, drivers)
+}
+
+fn judged(table: Table, path: &Path, drivers: &'static [Kind]) -> Result<Config, Rejected> {
     let mut problems = Problems::default();
     let config = assemble(table, folder_of(path), drivers, &mut problems);
     match config {
@@ -241,7 +250,12 @@ fn parse(path: &Path) -> Result<Table, Rejected> {
             mend: "name the config with --config FILE; it is UTF-8 text that this user may read".into(),
         })
     })?;
-    text.parse::<Table>().map_err(|error| rejected(spelling(&text, &error)))
+    parse_text(&text, path)
+}
+
+fn parse_text(text: &str, path: &Path) -> Result<Table, Rejected> {
+    let rejected = |problem| Rejected { path: path.into(), problems: vec![problem], warnings: vec![] };
+    text.parse::<Table>().map_err(|error| rejected(spelling(text, &error)))
 }
 
 /// A problem with the form of the file itself.
@@ -256,6 +270,21 @@ fn spelling(text: &str, error: &toml::de::Error) -> Problem {
     };
     let why = error.message().trim().replace('\n', ", ");
     Problem { key: format!("line {}: {line}", number + 1), value: String::new(), why, mend }
+}
+
+/// Whether this can be a gateway's, a tenant's or a terminal's name; else why not, and the mend.
+pub fn check_name(text: &str) -> Result<(), (String, String)> {
+    name(text.into()).map(drop)
+}
+
+/// Whether there is such a time zone; else why not, and the mend.
+pub fn check_zone(text: &str) -> Result<(), (String, String)> {
+    zone(text.into()).map(drop)
+}
+
+/// Whether this can be a broker's address; else why not, and the mend.
+pub fn check_broker(text: &str) -> Result<(), (String, String)> {
+    mqtt::broker(text, false).map(drop)
 }
 
 /// Where relative paths start.

@@ -90,6 +90,42 @@ pub async fn examine(examination: &Examination) -> Report {
     Report { at: Timestamp::now(), version: env!("CARGO_PKG_VERSION"), findings }
 }
 
+/// A daemon at work: it is asked, and its connections are not disturbed.
+pub struct AtWork(Daemon);
+
+impl AtWork {
+    /// The one that works by this config, if it does.
+    pub async fn find(config: &Path) -> Option<Self> {
+        daemon(config).await.ok().map(Self)
+    }
+
+    /// What it knows of these terminals is not what is asked now: they are looked at anew.
+    pub fn forget(&mut self, terminals: &[String]) {
+        self.0.terminals.retain(|line| !terminals.contains(&line.name));
+    }
+}
+
+/// The ways to the brokers of a config that need not lie anywhere yet.
+pub async fn brokers(config: &Config, at_work: Option<&AtWork>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for broker in &config.mqtt.brokers {
+        broker::examine(config, broker, at_work.map(|it| &it.0), &mut findings).await;
+    }
+    findings
+}
+
+/// The terminals of a config that need not lie anywhere yet.
+pub async fn terminals(config: Config, at_work: Option<&AtWork>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    terminal::examine(config, None, at_work.map(|it| &it.0), disk::Holdings::new(), &mut findings).await;
+    findings
+}
+
+/// This machine's clock, by which every punch is judged.
+pub fn clock(state_dir: &Path) -> Finding {
+    machine::clock(Some(state_dir))
+}
+
 /// The config, or `None` when it cannot be used.
 fn config(path: &Path, findings: &mut Vec<Finding>) -> Option<Config> {
     let shown = path.display();

@@ -5,8 +5,8 @@
 //!
 //! ```text
 //!  8   main                                          arguments in, exit code out
-//!  7   demo                                          a broker, terminals and the gateway between them
-//!  6   gateway   cli                                 the parts joined; what people ask on the command line
+//!  7   demo   cli                                    a broker, terminals and the gateway between; what people ask
+//!  6   gateway   setup                               the parts joined; from an installer's answers to the first punch
 //!  5   doctor   bundle   discover                    what is wrong, from the ground up; all for support; who is there
 //!  5   backup                                        all that a gateway needs, elsewhere and back again
 //!  4   config   status   supervisor   remote         one file, one view, one task per line, who is asked from afar
@@ -47,6 +47,7 @@ pub mod mqtt;
 pub mod outbox;
 pub mod remote;
 pub mod report;
+pub mod setup;
 pub mod spool;
 pub mod status;
 pub mod supervisor;

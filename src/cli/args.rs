@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use driver_api::Period;
 
-use super::{discover::DiscoverArgs, words};
+use super::{discover::DiscoverArgs, setup::SetupArgs, words};
 use crate::logging::Format;
 
 pub(super) use backup::{BackupArgs, BackupCommand, ListArgs, ReadArgs, RestoreArgs};
@@ -52,6 +52,15 @@ pub enum Command {
         after_long_help = "Examples:\n  punchgate run\n  punchgate run --config ./config.toml --log text --log-level debug"
     )]
     Run(RunArgs),
+    /// Set a gateway up: asks, finds terminals, proves each step, writes the config, starts it, waits for the first punch
+    ///
+    /// On a terminal it asks with arrow keys for what no flag says; in a script flags say everything, and --yes writes. The broker, each
+    /// terminal and the clock are tried before anything is written, and nothing is written before the summary is confirmed. Run again over
+    /// a config that works, it proposes what stands there, keeps everything else in it, and keeps a copy aside.
+    #[command(
+        after_long_help = "Examples:\n  punchgate setup\n  punchgate setup --enrol /media/usb/sz-03.enrol --lang zh\n  punchgate setup --enrol sz-03.enrol --terminal front-door=zk:tcp://192.0.2.10:4370 --comm-key-file front-door=key.txt --yes --wait-punch 5m\n  punchgate setup --id sz-03 --tenant acme --zone Asia/Shanghai --broker mqtts://broker.example:8883 --ca-file ca.pem --cert-file gateway.pem --key-file gateway.key --discover --dry-run"
+    )]
+    Setup(Box<SetupArgs>),
     /// Look through a config and tell every problem at once
     ///
     /// Nothing is opened, bound or dialled, so it is safe beside a running gateway. Each problem comes with its key, its

@@ -115,8 +115,7 @@ pub(super) fn punches(args: &PunchesArgs, out: &mut Out) -> Result<u8, Failure> 
     let request = Request::Punches { filter, follow: args.follow };
     block_on(async {
         let mut answers = open(&args.ask, &request).await?;
-        let mut table =
-            Table::new(["TERMINAL", "SEQ", "LOCAL TIME", "PERSON", "DIRECTION", "BY", "ORIGIN", "DELIVERED", "FLAGS"]);
+        let mut table = Table::new(PUNCH);
         if args.follow {
             table = table.at_least([12, 6, 19, 8, 9, 8, 8, 9, 0]);
         }
@@ -315,6 +314,15 @@ fn terminal_row(terminal: &TerminalLine) -> [Cell; 14] {
         Cell::maybe(terminal.serial.as_deref()),
         Cell::maybe(terminal.firmware.as_deref()),
     ]
+}
+
+const PUNCH: [&str; 9] = ["TERMINAL", "SEQ", "LOCAL TIME", "PERSON", "DIRECTION", "BY", "ORIGIN", "DELIVERED", "FLAGS"];
+
+/// One punch below its head.
+pub(super) fn punch_table(punch: &PunchLine) -> Table<9> {
+    let mut table = Table::new(PUNCH);
+    table.push(punch_row(punch));
+    table
 }
 
 fn punch_row(punch: &PunchLine) -> [Cell; 9] {

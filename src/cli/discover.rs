@@ -22,7 +22,7 @@ use crate::{
     discover::{self, Discovered, Network, Plan},
     drivers::FINDERS,
 };
-pub(super) use args::DiscoverArgs;
+pub(super) use args::{DiscoverArgs, port};
 
 pub(super) fn discover(args: &DiscoverArgs, out: &mut Out) -> Result<u8, Failure> {
     let usage = |why: String, mend: &str| Failure::Usage { why, mend: mend.into() };
@@ -73,13 +73,18 @@ pub(super) fn discover(args: &DiscoverArgs, out: &mut Out) -> Result<u8, Failure
 /// What is about to happen, on standard error: it takes a while.
 fn announce(plan: &Plan) {
     let networks: Vec<String> = plan.networks.iter().map(ToString::to_string).collect();
-    let seconds = plan.questions(FINDERS) as u64 / u64::from(plan.rate.max(1)) + plan.patience.as_secs() + 1;
-    let seconds = seconds.max(plan.listen.as_secs());
+    let seconds = seconds(plan);
     // If nobody can read it, nothing is lost.
     let _ = writeln!(io::stderr(), "Asking in {}, gently: this takes some {seconds} s.", networks.join(", "));
 }
 
-fn own_networks() -> Result<Vec<Network>, Failure> {
+/// How long it takes, about.
+pub(super) fn seconds(plan: &Plan) -> u64 {
+    let seconds = plan.questions(FINDERS) as u64 / u64::from(plan.rate.max(1)) + plan.patience.as_secs() + 1;
+    seconds.max(plan.listen.as_secs())
+}
+
+pub(super) fn own_networks() -> Result<Vec<Network>, Failure> {
     let (networks, too_large) = discover::own_networks().map_err(|error| {
         Failure::failed(format!("the networks of this machine cannot be read: {error}"), "name one")
     })?;
@@ -94,7 +99,7 @@ fn own_networks() -> Result<Vec<Network>, Failure> {
 }
 
 /// Who is in the config already. One that cannot be read, or is not there yet, knows nobody.
-fn known(config: &Path) -> (BTreeSet<IpAddr>, BTreeSet<PathBuf>) {
+pub(super) fn known(config: &Path) -> (BTreeSet<IpAddr>, BTreeSet<PathBuf>) {
     let (mut hosts, mut ports) = (BTreeSet::new(), BTreeSet::new());
     let text = fs::read_to_string(config).unwrap_or_default();
     let table: toml::Table = text.parse().unwrap_or_default();

@@ -30,10 +30,20 @@ pub(super) fn language() -> Language {
 }
 
 fn show(report: &Report, language: Language, out: &mut Out) -> io::Result<()> {
-    let say = |told: &Told| match language {
+    list(&report.findings, language, out)?;
+    writeln!(out, "\n{}", summed(report, language))
+}
+
+pub(super) fn said(told: &Told, language: Language) -> String {
+    match language {
         Language::En => told.en.clone(),
         Language::Zh => told.zh.clone(),
-    };
+    }
+}
+
+/// What was found, a line each, with the mend below what is not well.
+pub(super) fn list(findings: &[Finding], language: Language, out: &mut Out) -> io::Result<()> {
+    let say = |told: &Told| said(told, language);
     let mut subject: Option<&str> = None;
     // Those that are skipped for the same reason share a line.
     let together = |a: &Finding, b: &Finding| {
@@ -41,7 +51,7 @@ fn show(report: &Report, language: Language, out: &mut Out) -> io::Result<()> {
             && b.outcome == a.outcome
             && (&a.subject, &a.evidence) == (&b.subject, &b.evidence)
     };
-    for findings in report.findings.chunk_by(together) {
+    for findings in findings.chunk_by(together) {
         let finding = &findings[0];
         if finding.subject.as_deref() != subject {
             subject = finding.subject.as_deref();
@@ -62,8 +72,14 @@ fn show(report: &Report, language: Language, out: &mut Out) -> io::Result<()> {
             writeln!(out, "         -> {}", say(mend))?;
         }
     }
+    Ok(())
+}
+
+/// All of it in a line: what to mend first.
+pub(super) fn summed(report: &Report, language: Language) -> String {
+    let say = |told: &Told| said(told, language);
     let first = report.first_cause();
-    let line = match (first, language) {
+    match (first, language) {
         (None, Language::En) => format!("all is well: {} checks", report.findings.len()),
         (None, Language::Zh) => format!("一切正常：共 {} 项检查", report.findings.len()),
         (Some(Finding { subject, title, mend, .. }), language) => {
@@ -74,6 +90,5 @@ fn show(report: &Report, language: Language, out: &mut Out) -> io::Result<()> {
                 Language::Zh => format!("首先处理：{about}{}。{mend}", title.zh),
             }
         }
-    };
-    writeln!(out, "\n{line}")
+    }
 }

@@ -132,7 +132,7 @@ fn without_user(url: &Value) -> Value {
 }
 
 /// One address of a broker.
-fn broker(text: &str, allow_plaintext: bool) -> Result<BrokerUrl, (String, String)> {
+pub(super) fn broker(text: &str, allow_plaintext: bool) -> Result<BrokerUrl, (String, String)> {
     let wrong = |why: String| (why, "write mqtts://HOST:8883".to_owned());
     let url = Url::parse(text).map_err(|error| wrong(format!("not a URL: {error}")))?;
     let tls = match url.scheme() {

@@ -43,7 +43,7 @@ fn available() -> Option<u64> {
 }
 
 /// The journal was written in the past: its newest file's time is a floor for ours.
-fn clock(state_dir: Option<&Path>) -> Finding {
+pub(super) fn clock(state_dir: Option<&Path>) -> Finding {
     let clock = Clock::default();
     if let Some(newest) = state_dir.and_then(|folder| newest(&folder.join("journal"))) {
         clock.passed(newest);

@@ -1,6 +1,6 @@
 //! A simulated terminal at the command line, for clients that are not ours and for training.
 //!
-//!     zk-terminal [--port N] [--form 8a|8b|16|40|49] [--records N] [--users N] [--key N] [--legacy]
+//!     zk-terminal [--port N] [--form 8a|8b|16|40|49] [--records N] [--users N] [--key N] [--zone NAME] [--legacy]
 //!                 [--glued | --bytes | --paced MILLISECONDS]
 //!
 //! Prints `listening on ADDRESS`, then does what standard input says, a line each: `punch PERSON`, `missed PERSON`,
@@ -13,6 +13,7 @@ use driver_zk::{
     record::Form,
     sim::{Bulk, Cutting, Model, Simulator},
 };
+use jiff::tz::TimeZone;
 
 struct Options {
     port: u16,
@@ -27,6 +28,7 @@ fn options(mut words: impl Iterator<Item = String>) -> Result<Options, Box<dyn E
         word.parse().map_err(|_| format!("{word:?} is no number that fits").into())
     }
     let (mut port, mut records, mut users, mut form, mut key) = (0, 0, 0, Form::Text(40), 0);
+    let mut zone = TimeZone::UTC;
     let (mut bulk, mut cutting) = (Bulk::Chunks, Cutting::Packets);
     while let Some(word) = words.next() {
         match &*word {
@@ -34,6 +36,7 @@ fn options(mut words: impl Iterator<Item = String>) -> Result<Options, Box<dyn E
             "--records" => records = number(words.next())?,
             "--users" => users = number(words.next())?,
             "--key" => key = number(words.next())?,
+            "--zone" => zone = TimeZone::get(&words.next().ok_or("a zone is missing")?)?,
             "--legacy" => bulk = Bulk::Legacy,
             "--glued" => cutting = Cutting::Glued,
             "--bytes" => cutting = Cutting::Pieces(1),
@@ -52,7 +55,12 @@ fn options(mut words: impl Iterator<Item = String>) -> Result<Options, Box<dyn E
         }
     }
     let capacity = 100_000.max(u32::try_from(records)?.saturating_mul(2));
-    Ok(Options { port, records, users, model: Model { comm_key: key, bulk, cutting, capacity, ..Model::of(form) } })
+    Ok(Options {
+        port,
+        records,
+        users,
+        model: Model { comm_key: key, zone, bulk, cutting, capacity, ..Model::of(form) },
+    })
 }
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 1)]

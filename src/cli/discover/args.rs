@@ -34,7 +34,7 @@ pub struct DiscoverArgs {
     pub json: bool,
 }
 
-fn port(text: &str) -> Result<(String, u16), String> {
+pub(in crate::cli) fn port(text: &str) -> Result<(String, u16), String> {
     let parts = text.split_once('=').and_then(|(driver, port)| Some((driver.to_owned(), port.parse().ok()?)));
     parts.filter(|(_, port)| *port != 0).ok_or_else(|| "write a driver and its port, as in zk=14370".into())
 }
