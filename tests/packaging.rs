@@ -219,6 +219,8 @@ fn the_package_brings_what_the_unit_and_the_pages_speak_of() {
     };
     for (from, to) in [
         ("systemd/punchgate.service", "usr/lib/systemd/system/"),
+        ("systemd/punchgate-report.service", "usr/lib/systemd/system/"),
+        ("systemd/punchgate-report.timer", "usr/lib/systemd/system/"),
         ("systemd/sysusers.d/punchgate.conf", "usr/lib/sysusers.d/"),
         ("systemd/tmpfiles.d/punchgate.conf", "usr/lib/tmpfiles.d/"),
         ("packaging/udev/70-punchgate.rules", "usr/lib/udev/rules.d/"),
