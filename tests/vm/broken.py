@@ -54,11 +54,10 @@ def the_plug_is_pulled(life):
     told, recoveries, first, peak = [], [], len(life.gate.owed()), 0
     for cut in range(life.options.cuts):
         life.punches(20)
-        # Some cuts come while it is busy, some with a backlog that was never flushed by anything but its own care.
         time.sleep(life.chance.uniform(0.5, 12))
         peak = max(peak, memory(life))
-        lost, kept = life.vm.cut(life.chance.random())
-        time.sleep(1)
+        # Most moments lie between two flushes with nothing on its way: three of four cuts come right after a write.
+        lost, kept = life.vm.cut(life.chance.random(), life.chance.choice([None, 1, 2, life.chance.randint(3, 60)]))
         life.vm.start()
         begun, owed = time.monotonic(), len(life.gate.owed())
         if not life.gate.until_acknowledged(1, 300):
@@ -70,8 +69,8 @@ def the_plug_is_pulled(life):
             f"  cut {cut + 1}: {lost} sectors lost, {kept} got through; {owed} punches acknowledged before it, {there} now, all there",
             flush=True,
         )
-    if not any(told):
-        raise Failed("no cut lost a single sector: this is no power cut")
+    if sum(1 for lost in told if lost) * 3 < len(told):
+        raise Failed(f"cuts that lost as much as a sector are too few to be power cuts: {told}")
     life.punches()
     life.gate.pause()
     life.delivered()

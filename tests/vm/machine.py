@@ -98,8 +98,11 @@ class Machine:
                 time.sleep(1)
         raise Failed(f"{what}: not in {limit} s: {last}")
 
-    def cut(self, seed):
-        """The plug is pulled; how many sectors that were not flushed were lost, and how many had got through."""
+    def cut(self, seed, writes=None):
+        """The plug is pulled, now or right after so many writes; how many sectors were lost, and how many had got through."""
+        if writes:
+            self.disk.cut_after(writes, seed)
+            self.disk.gone.wait(60)
         told = self.disk.cut(seed)
         self.qemu.kill()
         self.qemu.wait()
