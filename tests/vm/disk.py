@@ -27,32 +27,46 @@ class Disk:
         self.size = os.fstat(self.file).st_size
         self.waiting = {}  # block -> its bytes
         self.lock = threading.Lock()
-        self.flushes = 0
         self.is_cut = False
+        self.fuse = None  # writes until the power goes, and what chance says then
+        self.told = (0, 0)
+        self.gone = threading.Event()
         self.server = socket.socket(socket.AF_UNIX)
         self.server.bind(listen_at)
         self.server.listen(1)
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self, seed):
-        """The power goes. Of each sector that was not flushed chance says whether it had reached the disk by itself."""
+        """The power goes now; how many sectors that were not flushed were lost, and how many had got through."""
+        with self.lock:
+            if not self.is_cut:
+                self._cut(seed)
+        return self.told
+
+    def cut_after(self, writes, seed):
+        """The power goes right after so many more writes, before they are flushed: `gone` is set then."""
+        with self.lock:
+            self.fuse = (writes, seed)
+
+    def _cut(self, seed):
+        """Of each sector that was not flushed chance says whether it had reached the disk by itself."""
         chance = random.Random(seed)
         share = chance.choice([0.0, 0.0, 0.3, 0.7])
-        with self.lock:
-            self.is_cut = True
-            kept = 0
-            for block, data in self.waiting.items():
-                for at in range(0, BLOCK, SECTOR):
-                    if chance.random() < share:
-                        os.pwrite(self.file, data[at : at + SECTOR], block * BLOCK + at)
-                        kept += 1
-            lost = len(self.waiting) * (BLOCK // SECTOR) - kept
-            self.waiting.clear()
-        return lost, kept
+        self.is_cut, self.fuse = True, None
+        kept = 0
+        for block, data in self.waiting.items():
+            for at in range(0, BLOCK, SECTOR):
+                if chance.random() < share:
+                    os.pwrite(self.file, data[at : at + SECTOR], block * BLOCK + at)
+                    kept += 1
+        self.told = (len(self.waiting) * (BLOCK // SECTOR) - kept, kept)
+        self.waiting.clear()
+        self.gone.set()
 
     def plug_in(self):
         with self.lock:
-            self.is_cut = False
+            self.is_cut, self.fuse = False, None
+            self.gone.clear()
 
     def close(self):
         self.server.close()
@@ -63,7 +77,6 @@ class Disk:
         for block, data in self.waiting.items():
             os.pwrite(self.file, data, block * BLOCK)
         self.waiting.clear()
-        self.flushes += 1
 
     def _block(self, block):
         found = self.waiting.get(block)
@@ -90,6 +103,11 @@ class Disk:
                 if is_durable:
                     os.pwrite(self.file, self.waiting.pop(block), block * BLOCK)
                 offset += len(part)
+            if self.fuse and not is_durable:
+                left, seed = self.fuse
+                self.fuse = (left - 1, seed)
+                if left <= 1:
+                    self._cut(seed)
 
     def flush(self):
         with self.lock:

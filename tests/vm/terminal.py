@@ -20,6 +20,8 @@ class Terminal:
         self.waiting = []
         self.is_at_work = threading.Event()
         self.lock = threading.Lock()
+        # Held while a request is under way.
+        self.posting = threading.Lock()
         self.begun = datetime.now() - timedelta(minutes=1)
         threading.Thread(target=self._work, daemon=True).start()
 
@@ -38,6 +40,24 @@ class Terminal:
             time.sleep(0.1)
         return False
 
+    def until_refused(self, more, limit):
+        """Whether it was refused so many more times in that time."""
+        goal = self.refused + more
+        late = time.monotonic() + limit
+        while time.monotonic() < late and self.refused < goal:
+            time.sleep(0.1)
+        return self.refused >= goal
+
+    def has_punched(self, person):
+        """Whether this is a person that it let in."""
+        return person.isdigit() and 0 < int(person) <= self.number
+
+    def pause(self):
+        """Punches no more; returns when its last request is through, so that nothing is added to what is owed."""
+        self.is_at_work.clear()
+        with self.posting:
+            pass
+
     def _work(self):
         while True:
             self.is_at_work.wait()
@@ -47,14 +67,17 @@ class Terminal:
                     self.number += 1
                     local = self.begun + timedelta(seconds=self.number // 50)
                     self.waiting.append((f"{self.number:07}", local.strftime("%Y-%m-%d %H:%M:%S")))
-            if self._post():
-                with self.lock:
-                    self.acknowledged += [person for person, _ in self.waiting]
-                self.waiting = []
-                time.sleep(5 / self.rate)
-            else:
-                self.refused += 1
-                time.sleep(0.5)
+            with self.posting:
+                if not self.is_at_work.is_set():
+                    continue
+                is_taken = self._post()
+                if is_taken:
+                    with self.lock:
+                        self.acknowledged += [person for person, _ in self.waiting]
+                    self.waiting = []
+                else:
+                    self.refused += 1
+            time.sleep(5 / self.rate if is_taken else 0.5)
 
     def _post(self):
         """Whether all of them were acknowledged: whatever else is said or not said, the terminal sends them again."""

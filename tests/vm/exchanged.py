@@ -1,0 +1,101 @@
+"""A box whose package is exchanged: upgraded, downgraded, upgraded badly, removed, purged."""
+
+from life import NOWHERE, OUTSIDE
+from machine import Failed
+
+INSTALL = "apt-get install -y --no-install-recommends --allow-downgrades"
+
+
+def back_and_forth_between_versions_under_load(life):
+    life.broker_outside()
+    life.punches()
+    for deb, version in [("older", life.older), ("punchgate", life.version), ("older", life.older), ("punchgate", life.version)]:
+        # The terminal punches on while it is exchanged.
+        life.vm.sh(f"{INSTALL} /mnt/{deb}.deb")
+        life.vm.sh("systemctl is-active punchgate")
+        life.vm.sh("test ! -e /var/backups/punchgate/punchgate.previous")
+        if (told := life.vm.sh("dpkg-query -f '${Status} ${Version}' -W punchgate")) != f"install ok installed {version}":
+            raise Failed(told)
+        life.punches(50)
+        life.account()
+    life.gate.pause()
+    return f"{life.there()}; {life.delivered()} arrived, each under one id"
+
+
+def a_version_that_does_not_come_up_is_taken_back(life):
+    life.broker_outside()
+    life.punches()
+    for deb, words in [("dead", "did not come up"), ("picky", "does not accept")]:
+        said = life.vm.sh(f"if {INSTALL} /mnt/{deb}.deb; then echo 'apt was content'; exit 1; fi")
+        if words not in said or "the former version (punchgate" not in said:
+            raise Failed(said[-1500:])
+        life.is_at_work()
+        life.punches()
+        # Asked again, dpkg tries it again, with the same end.
+        said = life.vm.sh("if dpkg --configure punchgate; then echo 'dpkg was content'; exit 1; fi")
+        if words not in said:
+            raise Failed(said[-1500:])
+        life.is_at_work()
+        life.vm.sh("punchgate --version | grep '^punchgate '")
+        life.punches()
+    life.vm.sh(f"{INSTALL} /mnt/punchgate.deb")
+    life.is_at_work()
+    life.punches(50)
+    life.vm.sh("dpkg --audit; test ! -e /var/backups/punchgate/punchgate.refused")
+    return life.there()
+
+
+def everything_arrives(life):
+    life.broker_outside()
+    life.punches()
+    life.gate.pause()
+    return f"{life.delivered()} punches, each under one id"
+
+
+def removed_it_keeps_what_it_has(life):
+    life.broker_outside()
+    life.punches()
+    said = life.vm.sh("apt-get remove -y punchgate")
+    life.gate.pause()
+    if "stay in /var/lib/punchgate" not in said:
+        raise Failed(said[-800:])
+    life.vm.sh("test -d /var/lib/punchgate/journal; test -e /etc/punchgate/config.toml")
+    if (state := life.vm.sh("systemctl is-active punchgate || true")) != "inactive":
+        raise Failed(f"the unit is {state}")
+    life.vm.sh(f"{INSTALL} /mnt/punchgate.deb")
+    life.is_at_work()
+    told = life.there()
+    life.punches()
+    return told
+
+
+def purged_it_says_what_it_had_and_keeps_what_nobody_else_has(life):
+    life.broker_outside()
+    # Nobody takes them any more.
+    life.broker_is_at(NOWHERE)
+    life.vm.sh("systemctl restart punchgate")
+    life.is_at_work()
+    life.punches()
+    life.gate.pause()
+    said = life.vm.sh("apt-get purge -y punchgate")
+    if "that were not delivered" not in said or "gate" not in said or "unknown" in said:
+        raise Failed(said[-1500:])
+    aside = life.vm.sh("ls -d /var/backups/punchgate/state-*")
+    life.vm.sh("test ! -e /var/lib/punchgate; test ! -e /etc/punchgate; ! command -v punchgate")
+    if left := life.vm.sh("find /etc/systemd /var/lib/systemd/deb-systemd-helper-* -name 'punchgate*' -not -name punchgate.service.d"):
+        raise Failed(f"a purge leaves {left}")
+    # Put back, they are sent.
+    life.broker_is_at(OUTSIDE)
+    life.vm.sh(f"{INSTALL} /mnt/punchgate.deb")
+    life.vm.sh(f"mv {aside} /var/lib/punchgate; install -m 640 -g punchgate /mnt/ca.pem /mnt/gateway.pem /mnt/gateway.key /etc/punchgate/")
+    life.configure()
+    life.vm.sh("systemctl start punchgate")
+    life.is_at_work()
+    told = life.there()
+    arrived = life.delivered()
+    life.vm.until("nothing waits", "punchgate status --json | grep '\"undelivered\":0'", 120)
+    said = life.vm.sh("apt-get purge -y punchgate")
+    if "every punch in it was delivered; deleted" not in said:
+        raise Failed(said[-1500:])
+    life.vm.sh("test ! -e /var/lib/punchgate; test ! -e /var/backups/punchgate; getent passwd punchgate")
+    return f"{told}; {arrived} arrived"
