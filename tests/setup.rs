@@ -83,8 +83,15 @@ async fn by_flags_from_nothing_to_the_first_punch() {
     let again = office.ended(with(&[office.site(), office.terminal()], &["--yes"])).await;
     assert_eq!((again.status.code(), office.written() == before), (Some(0), true), "{}", said(&again));
     assert!(said(&again).contains("the gateway is connected since"), "its connection was disturbed: {}", said(&again));
-    let renamed = office.ended(with(&[], &["--id", "sz-04", "--yes"])).await;
-    assert_eq!(renamed.status.code(), Some(0), "{}", said(&renamed));
+    // That punch of a moment ago is read again under the new name, and is no new one.
+    tokio::time::sleep(std::time::Duration::from_secs(4)).await;
+    let renamed = office.ended(with(&[], &["--id", "sz-04", "--yes", "--wait-punch", "2s"])).await;
+    assert_eq!(renamed.status.code(), Some(1), "{}", said(&renamed));
+    assert!(
+        said(&renamed).contains("doctor: all is well") && said(&renamed).contains("No punch came"),
+        "{}",
+        said(&renamed)
+    );
     assert_eq!(
         office.asked()[4..],
         ["is-system-running", "enable punchgate", "restart punchgate"],
