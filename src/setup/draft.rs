@@ -257,8 +257,11 @@ impl Draft {
         let (folder, mut files) = (self.folder().to_owned(), Vec::<NewFile>::new());
         let document = self.document(&mut |name, source| {
             let bytes = match source {
-                // One that lies beside the config stays where it is.
-                Source::File(path) if lies_in(path, &folder) => return Ok(path.clone()),
+                // One that lies beside the config stays where it is, and is made readable for the gateway.
+                Source::File(path) if lies_in(path, &folder) => {
+                    files.push(NewFile::new(path.clone(), read_bounded(path)?));
+                    return Ok(path.clone());
+                }
                 Source::File(path) => read_bounded(path)?,
                 Source::Given(bytes) => bytes.clone(),
             };

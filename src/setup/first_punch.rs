@@ -1,7 +1,7 @@
 //! From the start of the daemon to the first punch that the broker has.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -17,20 +17,24 @@ use crate::{
 
 /// Between two questions.
 const TURN: Duration = Duration::from_millis(200);
-/// A terminal's clock may be so far behind, and its punch is still of now.
-const BEHIND: SignedDuration = SignedDuration::from_mins(2);
+/// Terminals count whole seconds, and not all in the same moment.
+const GRAIN: SignedDuration = SignedDuration::from_secs(2);
 
 /// Punches that are no news, and since when.
 #[derive(Debug, Clone)]
 pub struct Seen {
     known: HashSet<PunchId>,
     since: Timestamp,
+    /// How far each terminal's clock is ahead of ours, in milliseconds.
+    skews: HashMap<String, i64>,
 }
 
 impl Seen {
     /// A punch that somebody made now: told live, or of a time after the beginning. What a terminal held before is neither.
     fn is_news(&self, punch: &PunchLine) -> bool {
-        punch.utc >= self.since || (punch.origin == Origin::Live && !self.known.contains(&punch.id))
+        let skew = SignedDuration::from_millis(self.skews.get(&punch.terminal).copied().unwrap_or(0));
+        let by_our_clock = punch.utc.checked_sub(skew).unwrap_or(punch.utc);
+        by_our_clock >= self.since || (punch.origin == Origin::Live && !self.known.contains(&punch.id))
     }
 }
 
@@ -79,7 +83,7 @@ pub async fn until_settled(socket: &Path, patience: Duration) {
     }
 }
 
-/// Looks at what there is before somebody punches. Since `since`, every punch counts.
+/// Looks at what there is before somebody is asked to punch, and at the terminals' clocks. Since `since`, every punch counts.
 pub async fn seen(socket: &Path, since: Timestamp) -> Result<Seen, AskError> {
     let mut known = HashSet::new();
     for answer in all(socket, &punches(false, 1000)).await? {
@@ -87,7 +91,13 @@ pub async fn seen(socket: &Path, since: Timestamp) -> Result<Seen, AskError> {
             known.insert(punch.id);
         }
     }
-    Ok(Seen { known, since: since - BEHIND })
+    let mut skews = HashMap::new();
+    for answer in all(socket, &Request::Terminals).await? {
+        if let Answer::Terminal(terminal) = answer {
+            skews.extend(terminal.skew_ms.map(|skew| (terminal.name, skew)));
+        }
+    }
+    Ok(Seen { known, since: since - GRAIN, skews })
 }
 
 /// Waits for a punch of now. `None`: none came in time.

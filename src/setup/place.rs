@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions, Permissions},
     io::{self, Read, Write},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt, fchown},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
     path::{Path, PathBuf},
 };
 
@@ -84,8 +84,12 @@ impl Plan {
     /// Writes all of it. Returns what was kept aside.
     pub fn put(&self, now: Timestamp) -> Result<Vec<PathBuf>, PutError> {
         let (group, mut aside) = (Self::group(), Vec::new());
-        for file in self.files.iter().filter(|file| file.fate != Fate::Same) {
+        for file in &self.files {
             let failed = |source| PutError { path: file.path.clone(), source };
+            if file.fate == Fate::Same {
+                open_to(&file.path, group).map_err(failed)?;
+                continue;
+            }
             if let Some(folder) = file.path.parent().filter(|folder| !folder.is_dir()) {
                 make_folder(folder, group).map_err(failed)?;
             }
@@ -94,6 +98,18 @@ impl Plan {
         }
         Ok(aside)
     }
+}
+
+/// A file that stays is opened to the gateway: one that root alone may read is well for setup and not for the unit.
+fn open_to(path: &Path, group: Option<u32>) -> io::Result<()> {
+    let Some(group) = group else { return Ok(()) };
+    let file = File::open(path)?;
+    let meta = file.metadata()?;
+    if meta.gid() == group && meta.permissions().mode() & 0o777 == MODE {
+        return Ok(());
+    }
+    fchown(&file, None, Some(group))?;
+    file.set_permissions(Permissions::from_mode(MODE))
 }
 
 fn make_folder(folder: &Path, group: Option<u32>) -> io::Result<()> {
@@ -122,7 +138,7 @@ fn keep_aside(path: &Path, now: Timestamp) -> io::Result<Option<PathBuf>> {
                 io::copy(&mut there, &mut copy)?;
                 // Nobody may read the copy who could not read what it is of.
                 copy.set_permissions(Permissions::from_mode(meta.permissions().mode() & 0o777))?;
-                if let Err(error) = fchown(&copy, None, Some(std::os::unix::fs::MetadataExt::gid(&meta))) {
+                if let Err(error) = fchown(&copy, None, Some(meta.gid())) {
                     tracing::debug!(%error, "the group of a copy stayed another");
                 }
                 copy.sync_all()?;
@@ -211,6 +227,20 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), "third");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3, "nothing half written stays");
+    }
+
+    #[test]
+    fn a_key_that_root_alone_may_read_is_opened_to_the_gateway() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gateway.key");
+        fs::write(&path, "key").unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o604)).unwrap();
+        let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        open_to(&path, None).unwrap();
+        assert_eq!(mode(), 0o604, "without its group nobody is helped by that");
+        // A group that whoever tests is in.
+        open_to(&path, Some(fs::metadata(&path).unwrap().gid())).unwrap();
+        assert_eq!(mode(), 0o640);
     }
 
     #[test]

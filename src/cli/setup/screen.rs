@@ -59,27 +59,37 @@ impl Screen<'_> {
         default: Option<&str>,
         check: impl Fn(&str) -> Result<(), String> + Clone + 'static,
     ) -> Result<String, Failure> {
-        self.out.flush()?;
-        let mut prompt = Text::new(label).with_validator(move |text: &str| {
-            Ok(check(text.trim())
-                .map_or_else(|why| Validation::Invalid(ErrorMessage::Custom(why)), |()| Validation::Valid))
-        });
-        if !help.is_empty() {
-            prompt = prompt.with_help_message(help);
+        loop {
+            self.out.flush()?;
+            let check = check.clone();
+            let mut prompt = Text::new(label).with_validator(move |text: &str| {
+                Ok(check(text.trim())
+                    .map_or_else(|why| Validation::Invalid(ErrorMessage::Custom(why)), |()| Validation::Valid))
+            });
+            if !help.is_empty() {
+                prompt = prompt.with_help_message(help);
+            }
+            if let Some(default) = default.filter(|default| !default.is_empty()) {
+                prompt = prompt.with_default(default);
+            }
+            match prompt.prompt() {
+                Ok(text) => return Ok(text.trim().to_owned()),
+                Err(error) => self.once_more(error)?,
+            }
         }
-        if let Some(default) = default.filter(|default| !default.is_empty()) {
-            prompt = prompt.with_default(default);
-        }
-        let text = prompt.prompt().map_err(|error| self.ended(error))?;
-        Ok(text.trim().to_owned())
     }
 
     /// A secret: stars are seen.
     pub(super) fn secret(&mut self, label: &str, help: &str) -> Result<String, Failure> {
-        self.out.flush()?;
-        let prompt = Password::new(label).with_display_mode(PasswordDisplayMode::Masked).without_confirmation();
-        let prompt = if help.is_empty() { prompt } else { prompt.with_help_message(help) };
-        prompt.prompt().map_err(|error| self.ended(error))
+        loop {
+            self.out.flush()?;
+            let prompt = Password::new(label).with_display_mode(PasswordDisplayMode::Masked).without_confirmation();
+            let prompt = if help.is_empty() { prompt } else { prompt.with_help_message(help) };
+            match prompt.prompt() {
+                Ok(secret) => return Ok(secret),
+                Err(error) => self.once_more(error)?,
+            }
+        }
     }
 
     /// One of several; its number.
@@ -103,14 +113,20 @@ impl Screen<'_> {
         at: usize,
         typed: bool,
     ) -> Result<usize, Failure> {
-        self.out.flush()?;
-        let prompt = Select::new(label, options).with_help_message(help).with_starting_cursor(at).with_page_size(PAGE);
-        let prompt = if typed {
-            prompt.with_scorer(&|typed, _, option, _| score(typed, option))
-        } else {
-            prompt.without_filtering()
-        };
-        prompt.raw_prompt().map(|chosen| chosen.index).map_err(|error| self.ended(error))
+        let options: Vec<String> = options.iter().map(ToString::to_string).collect();
+        loop {
+            self.out.flush()?;
+            let prompt = Select::new(label, options.clone()).with_help_message(help).with_starting_cursor(at);
+            let prompt = prompt.with_page_size(PAGE);
+            let prompt = match typed {
+                true => prompt.with_scorer(&|typed, _, option, _| score(typed, option)),
+                false => prompt.without_filtering(),
+            };
+            match prompt.raw_prompt() {
+                Ok(chosen) => return Ok(chosen.index),
+                Err(error) => self.once_more(error)?,
+            }
+        }
     }
 
     /// Any number of them.
@@ -120,12 +136,30 @@ impl Screen<'_> {
         options: Vec<String>,
         chosen: &[usize],
     ) -> Result<Vec<usize>, Failure> {
-        self.out.flush()?;
         let help = say!(self, "arrow keys, space chooses, Enter takes them" / "方向键移动，空格选中，回车确认");
-        let prompt =
-            MultiSelect::new(label, options).with_help_message(&help).with_default(chosen).with_page_size(PAGE);
-        let chosen = prompt.without_filtering().raw_prompt().map_err(|error| self.ended(error))?;
-        Ok(chosen.into_iter().map(|one| one.index).collect())
+        loop {
+            self.out.flush()?;
+            let prompt = MultiSelect::new(label, options.clone()).with_help_message(&help).with_default(chosen);
+            match prompt.with_page_size(PAGE).without_filtering().raw_prompt() {
+                Ok(chosen) => return Ok(chosen.into_iter().map(|one| one.index).collect()),
+                Err(error) => self.once_more(error)?,
+            }
+        }
+    }
+
+    /// Esc may be pressed by mistake, and a quarter of an hour of answers would be gone: it is asked whether it was meant.
+    fn once_more(&mut self, error: InquireError) -> Result<(), Failure> {
+        if !matches!(error, InquireError::OperationCanceled) {
+            return Err(self.ended(error));
+        }
+        let options =
+            vec![say!(self, "no, go on" / "不，继续"), say!(self, "end; nothing is written" / "退出，不写入")];
+        let label = say!(self, "End it?" / "要退出吗？");
+        match Select::new(&label, options).without_filtering().without_help_message().raw_prompt() {
+            Ok(chosen) if chosen.index == 0 => Ok(()),
+            Ok(_) => Err(self.ended(InquireError::OperationCanceled)),
+            Err(error) => Err(self.ended(error)),
+        }
     }
 
     fn ended(&self, error: InquireError) -> Failure {

@@ -104,8 +104,8 @@ pub(super) fn follow(
             screen,
             "The gateway {gateway} is at work, version {version}." / "网关 {gateway} 已运行，版本 {version}。"
         ))?;
-        let known = seen(&socket, begun).await?;
         until_settled(&socket, SETTLED).await;
+        let known = seen(&socket, begun).await?;
         let report = examine(&Examination { config: config.to_owned(), terminal: None }).await;
         let notable = |outcome| matches!(outcome, Outcome::Wrong | Outcome::Odd);
         let notable: Vec<_> = report.findings.iter().filter(|it| notable(it.outcome)).cloned().collect();
