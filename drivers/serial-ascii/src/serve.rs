@@ -34,8 +34,8 @@ const TOLD_EVERY: Duration = Duration::from_millis(250);
 const SEEN_EVERY: Duration = Duration::from_secs(20);
 /// Frames that may wait behind one that is stored; a reader that waits has one under way.
 const MOST_BEHIND: usize = 64;
-/// A frame that comes again so soon after its answer was sent before that was heard. One that is answered twice would take the
-/// second answer for that to its next frame, which would be forgotten unheard; who heard nothing sends again later.
+/// A frame that comes again so soon after its answer was most likely sent before that was heard. A second answer would be taken for
+/// that to the next frame, which would be forgotten unheard. So it is given only when no other frame has come for so long.
 const CROSSING: Duration = Duration::from_millis(200);
 /// Unknown units that are told.
 const MOST_STRANGERS: usize = 32;
@@ -66,6 +66,8 @@ pub(crate) struct Serving<'a> {
     behind: VecDeque<Cut>,
     /// The last frame of a reader that waits, and when its answer was sent.
     answered: Option<(Vec<u8>, Instant)>,
+    /// When it is to be answered once more, unless another frame comes before.
+    owed: Option<Instant>,
     /// Whose turn it is to be asked, and when.
     next_poll: (usize, Instant),
 }
@@ -87,6 +89,7 @@ impl<'a> Serving<'a> {
             strangers: BTreeMap::new(),
             behind: VecDeque::new(),
             answered: None,
+            owed: None,
             next_poll: (0, now),
         }
     }
@@ -97,7 +100,7 @@ impl<'a> Serving<'a> {
             let mut stream = self.open(link).await;
             self.framer = Framer::new(self.reader.framing.clone(), self.reader.patience);
             self.behind.clear();
-            self.answered = None;
+            (self.answered, self.owed) = (None, None);
             info!(address = %self.port.address(), "line open");
             let now = Instant::now();
             self.next_poll = (0, now);
@@ -145,6 +148,9 @@ impl<'a> Serving<'a> {
             if self.reader.poll.is_some() {
                 wake = Some(wake.map_or(self.next_poll.1, |at| at.min(self.next_poll.1)));
             }
+            if let Some(owed) = self.owed {
+                wake = Some(wake.map_or(owed, |at| at.min(owed)));
+            }
             if let Some(since) = self.noisy_since {
                 wake = Some(wake.map_or(since + QUIET, |at| at.min(since + QUIET)));
             }
@@ -164,6 +170,10 @@ impl<'a> Serving<'a> {
             }
             if let Some(cut) = self.framer.expire(Instant::now()) {
                 self.cut(cut, stream, link).await?;
+            }
+            if self.owed.is_some_and(|owed| owed <= Instant::now()) {
+                self.owed = None;
+                self.write(stream, &self.reader.ack.clone()).await?;
             }
             self.poll(stream).await?;
             if self.noisy_since.is_some_and(|since| since.elapsed() >= QUIET) {
@@ -187,8 +197,10 @@ impl<'a> Serving<'a> {
         };
         if self.answered.as_ref().is_some_and(|(last, at)| *last == frame && at.elapsed() < CROSSING) {
             debug!("sent again before its answer was heard");
+            self.owed.get_or_insert(Instant::now() + CROSSING);
             return Ok(());
         }
+        self.owed = None;
         match read(&self.reader, &frame) {
             Ok(Ok(read)) => {
                 self.tally.frames += 1;

@@ -277,7 +277,8 @@ async fn an_answer_that_was_not_heard_makes_no_second_punch() {
     }
 }
 
-/// A frame whose answer is on its way when it comes again is answered once, lest the next frame be forgotten unheard.
+/// A frame whose answer is on its way when it comes again is answered once when the next frame follows, lest that be forgotten
+/// unheard; and twice when none does, since the first answer may have been lost.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frame_that_crosses_its_answer_is_answered_once() {
     let door = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -285,26 +286,25 @@ async fn a_frame_that_crosses_its_answer_is_answered_once() {
     let running = Running::start(&Blocks(vec![(name(0), block)]));
     let mut reader = door.accept().await.unwrap().0;
     let frame = |number: u64| Product::Waiting.frame("", number, &format!("{}", 1000 + number));
-    let (mut heard, mut number, short) = ([0; 8], 0, Duration::from_millis(300));
+    let (mut heard, mut number) = ([0; 8], 1);
     loop {
-        number += 1;
         reader.write_all(&frame(number)).await.unwrap();
-        assert_eq!(reader.read(&mut heard).await.unwrap(), 1);
+        assert_eq!((reader.read(&mut heard).await.unwrap(), heard[0]), (1, 0x06));
         let answered = Instant::now();
-        reader.write_all(&frame(number)).await.unwrap();
-        if timeout(short, reader.read(&mut heard)).await.is_err() {
+        reader.write_all(&[frame(number), frame(number + 1)].concat()).await.unwrap();
+        assert_eq!((reader.read(&mut heard).await.unwrap(), heard[0]), (1, 0x06));
+        number += 2;
+        if timeout(Duration::from_millis(400), reader.read(&mut heard)).await.is_err() {
             break;
         }
         // On a machine that is busy the second frame may come long after the answer.
-        assert!(number < 10, "it was answered twice, {} ms after the first time", answered.elapsed().as_millis());
+        assert!(number < 20, "it was answered twice, {} ms after the first time", answered.elapsed().as_millis());
     }
-    // Whoever did not hear his answer asks again, and gets it.
-    reader.write_all(&frame(number)).await.unwrap();
-    assert_eq!((reader.read(&mut heard).await.unwrap(), heard[0]), (1, 0x06));
-    // The next one is answered whenever it comes.
-    reader.write_all(&frame(number + 1)).await.unwrap();
-    assert_eq!((reader.read(&mut heard).await.unwrap(), heard[0]), (1, 0x06));
-    let count = number as usize + 1;
+    for _ in 0..2 {
+        reader.write_all(&frame(number)).await.unwrap();
+        assert_eq!((reader.read(&mut heard).await.unwrap(), heard[0]), (1, 0x06));
+    }
+    let count = number as usize;
     running.until_stored("each of them is stored", 0, count).await;
     assert_eq!(running.people(0).len(), count);
     running.close().await;
