@@ -2,7 +2,7 @@
 //! anywhere, put in place as a whole, started, and watched until the first punch. It asks nobody and shows nothing: screens are
 //! `cli::setup`.
 //!
-//! Nothing is written before [`Draft::put`]. What is tried until then lies in memory alone: the config as text, keys out of an enrolment
+//! Nothing is written before [`Plan::put`]. What is tried until then lies in memory alone: the config as text, keys out of an enrolment
 //! file or typed by hand in memory files, and keys that lie somewhere are read where they lie.
 
 mod answers;
