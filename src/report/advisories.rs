@@ -21,7 +21,7 @@ use super::osv::Advisory;
 const LOCK: &str = include_str!("../../Cargo.lock");
 const MANIFEST: &str = include_str!("../../Cargo.toml");
 
-/// A larger file is no list of advisories, in bytes; all of crates.io's in one file are some 10 MiB.
+/// A larger file is no list of advisories, in bytes; all of Rust's ecosystem in one file are some 10 MiB.
 const FILE_BYTES: u64 = 64 << 20;
 /// More files, or folders in folders, are not read.
 const FILES: usize = 50_000;
