@@ -109,7 +109,8 @@ fn stub(board: &Board, file: &SegmentFile, retention: Duration) -> io::Result<Op
         return Ok(None);
     }
     runs.finish(&mut stub.group);
-    Ok(Some(stub))
+    // Without a whole group there is no number under which records of it could stand.
+    Ok((stub.number > 0 || stub.group.is_empty()).then_some(stub))
 }
 
 /// Ids of consecutive punches, as they become records of a stub.
@@ -185,7 +186,10 @@ fn write(board: &Board, file: &SegmentFile, mut stub: Stub) -> io::Result<()> {
     let header = SegmentHeader { store: board.store, segment: file.number, first_group: stub.number };
     let out = disk.create(&unfinished)?;
     out.write_at(&header.bytes(), 0)?;
-    out.write_at(stub.group.seal(stub.number), SEGMENT_HEADER as u64)?;
+    // One that only ever held what was refused leaves a header, and no group.
+    if stub.number > 0 {
+        out.write_at(stub.group.seal(stub.number), SEGMENT_HEADER as u64)?;
+    }
     out.sync()?;
     drop(out);
     disk.rename(&unfinished, &stub_path(&dir, file.number))?;
