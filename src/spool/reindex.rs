@@ -1,6 +1,10 @@
 //! Whether the index that is there may be used, and how another is built from the journal.
 
-use std::{fs, io, path::Path, sync::Arc};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use super::{
     board::Board,
@@ -112,6 +116,7 @@ pub(super) fn new_index(board: &Board, path: &Path, why: Option<String>) -> Resu
         if path.exists() {
             let kept = set_aside(&*board.disk, &board.state_dir, path).map_err(failed)?;
             text.push_str(&format!("; the old one is kept as {kept}"));
+            forget_older(&board.state_dir);
         }
         board.find(FindingKind::IndexRebuilt, text);
     }
@@ -119,4 +124,21 @@ pub(super) fn new_index(board: &Board, path: &Path, why: Option<String>) -> Resu
         // What there is of it was made just now.
         let _ = fs::remove_dir_all(path);
     })
+}
+
+/// Indexes that were set aside hold nothing that the journal does not; each cut of the power leaves one, and they shall not fill
+/// the disk. The newest stay, for whoever wants to know what was wrong with them.
+fn forget_older(state_dir: &Path) {
+    const KEPT: usize = 2;
+    let is_index = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_prefix("index-"));
+        name.is_some_and(|at| at.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-'))
+    };
+    let entries = fs::read_dir(state_dir.join("quarantine")).into_iter().flatten().flatten();
+    let mut aside: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_index).collect();
+    aside.sort();
+    for path in aside.iter().rev().skip(KEPT) {
+        // One that cannot be removed now is tried again at the next.
+        let _ = fs::remove_dir_all(path);
+    }
 }

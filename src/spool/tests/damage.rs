@@ -129,6 +129,23 @@ async fn the_last_group_is_not_given_up_for_one_bad_bit() {
 }
 
 #[tokio::test]
+async fn indexes_that_were_set_aside_do_not_fill_the_disk() {
+    let house = House::new();
+    let spool = house.open();
+    put(&spool, "door", log(0..3)).await;
+    spool.close().await;
+    for name in ["index-1700000001", "index-1700000002", "index-1700000003", "kept-by-hand"] {
+        fs::create_dir_all(house.state_dir().join("quarantine").join(name)).unwrap();
+    }
+    fs::remove_dir_all(house.state_dir().join("index")).unwrap();
+    fs::write(house.state_dir().join("index"), "no folder").unwrap();
+    let _spool = house.open();
+    assert_eq!(house.persons("door"), all(0..3));
+    let kept = house.quarantined();
+    assert_eq!((kept.len(), &kept[0][..], &kept[2][..]), (3, "index-1700000003", "kept-by-hand"), "{kept:?}");
+}
+
+#[tokio::test]
 async fn the_index_can_be_lost_in_every_way() {
     type Spoil = fn(&Path, &Path);
     let spoils: [(&str, Spoil); 6] = [
