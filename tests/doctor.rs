@@ -25,6 +25,11 @@ use support::{
     daemon::Daemon,
     hostile::{Hostile, Manner},
 };
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::sleep,
+};
 
 /// What the doctor says of a config.
 async fn look(config: PathBuf, terminal: Option<&str>) -> Report {
@@ -420,6 +425,37 @@ async fn terminals_that_do_not_let_us_in() {
     terminal.change(|model| model.comm_key = 0);
     at_terminal(&block(&address, "serial = \"ANOTHER0001\""), "terminal-session", "ANOTHER0001").await;
     at_terminal(&block(&format!("tcp://127.0.0.1:{}", web_server()), ""), "terminal-session", "").await;
+}
+
+#[tokio::test]
+async fn a_terminal_is_asked_again_while_somebody_else_has_its_only_place() {
+    let Some(broker) = Mosquitto::plainly() else { return };
+    let (terminal, block, _key) = well().await;
+    let idle = Daemon::prepare();
+    idle.configure(&broker, &block);
+    let guest = logged_in(&terminal).await;
+    let leaving = async {
+        sleep(Duration::from_secs(3)).await;
+        drop(guest);
+    };
+    let (report, ()) = tokio::join!(look(idle.config(), Some("front-door")), leaving);
+    let session = |report: &Report| {
+        let finding = report.findings.iter().find(|it| it.check == "terminal-session").expect("it was tried");
+        (finding.outcome, finding.evidence.en.clone())
+    };
+    assert_eq!(session(&report).0, Outcome::Well, "{report:#?}");
+    let _guest = logged_in(&terminal).await;
+    let (outcome, evidence) = session(&look(idle.config(), Some("front-door")).await);
+    assert!(outcome == Outcome::Wrong && evidence.contains("busy"), "{evidence}");
+}
+
+/// Somebody who sits on a terminal: `CMD_CONNECT` as it goes over TCP, answered.
+async fn logged_in(terminal: &Simulator) -> TcpStream {
+    const CONNECT: [u8; 16] = *b"\x50\x50\x82\x7d\x08\0\0\0\xe8\x03\x17\xfc\0\0\0\0";
+    let mut guest = TcpStream::connect(terminal.address()).await.unwrap();
+    guest.write_all(&CONNECT).await.unwrap();
+    guest.read_exact(&mut [0; 16]).await.unwrap();
+    guest
 }
 
 #[tokio::test]

@@ -25,6 +25,9 @@ const LAYERS: [Check; 6] =
 const LOOK: Duration = Duration::from_secs(15);
 /// Behind the first sign of life, for the rest: counts, clock, key.
 const REST: Duration = Duration::from_millis(1500);
+/// Before a busy terminal is asked again, for as long as [`LOOK`]: some free the place of whoever knocked last, as we may have done
+/// ourselves, a moment after it left.
+const AGAIN: Duration = Duration::from_secs(2);
 /// For a driver to leave.
 const LEAVING: Duration = Duration::from_secs(3);
 
@@ -212,17 +215,14 @@ async fn look(planned: &PlannedLine, wanted: &[String], on_disk: Arc<OnDisk>) ->
         health.know(name, planned.driver.name, planned.driver.delivery);
     }
     let looker = Arc::new(Looker { health: health.clone(), on_disk });
-    let (link, parts) = Link::new(looker, &planned.line.terminals);
-    let run = AssertUnwindSafe(planned.line.driver.run(link)).catch_unwind();
-    tokio::pin!(run);
-    let end = tokio::select! {
-        outcome = &mut run => Some(End::of(outcome)),
-        () = all_seen(&health, wanted) => {
-            // The driver may be gone already.
-            let _ = parts.closing.send(true);
-            let _ = timeout(LEAVING, &mut run).await;
-            None
+    let late = Instant::now() + LOOK;
+    let end = loop {
+        let end = once(planned, wanted, &health, looker.clone(), late).await;
+        let busy = end.as_ref().is_some_and(|end| end.code == Code::TerminalBusy);
+        if !busy || Instant::now() + AGAIN >= late {
+            break end;
         }
+        sleep(AGAIN).await;
     };
     let conditions = health.conditions();
     let one = |name: &String| {
@@ -252,6 +252,28 @@ async fn look(planned: &PlannedLine, wanted: &[String], on_disk: Arc<OnDisk>) ->
     wanted.iter().filter_map(one).collect()
 }
 
+/// One run of the line's driver: how it ended, if it did so by itself.
+async fn once(
+    planned: &PlannedLine,
+    wanted: &[String],
+    health: &Health,
+    looker: Arc<Looker>,
+    late: Instant,
+) -> Option<End> {
+    let (link, parts) = Link::new(looker, &planned.line.terminals);
+    let run = AssertUnwindSafe(planned.line.driver.run(link)).catch_unwind();
+    tokio::pin!(run);
+    tokio::select! {
+        outcome = &mut run => Some(End::of(outcome)),
+        () = all_seen(health, wanted, late) => {
+            // The driver may be gone already.
+            let _ = parts.closing.send(true);
+            let _ = timeout(LEAVING, &mut run).await;
+            None
+        }
+    }
+}
+
 /// A driver that may not store leaves before it judges the clock that it has measured; its own limit is not known here.
 fn clock_trouble(skew_ms: i64) -> Option<(Code, String)> {
     let there = Timestamp::now().checked_add(SignedDuration::from_millis(skew_ms)).ok()?;
@@ -263,9 +285,8 @@ fn clock_trouble(skew_ms: i64) -> Option<(Code, String)> {
     }
 }
 
-/// Returns when every terminal has shown itself and had a moment for the rest, or after long enough.
-async fn all_seen(health: &Health, wanted: &[String]) {
-    let late = Instant::now() + LOOK;
+/// Returns when every terminal has shown itself and had a moment for the rest, or when it is late.
+async fn all_seen(health: &Health, wanted: &[String], late: Instant) {
     while Instant::now() < late {
         let terminals = health.terminals();
         if wanted.iter().all(|name| terminals.get(name).is_some_and(|it| it.state == TerminalState::Online)) {
