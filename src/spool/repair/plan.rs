@@ -1,6 +1,9 @@
 //! What a repair puts in place of what is damaged: for each file that is not as it should be, a new one, made of the whole
 //! groups of the old one and of the records that can be had from between them. Nothing is written here.
 
+mod groups;
+mod losses;
+
 use std::{collections::BTreeMap, ops::Range, path::PathBuf};
 
 use jiff::Timestamp;
@@ -9,18 +12,14 @@ use super::{
     super::{
         group::{Group, salvage},
         lock::Content,
-        record::{LedgerRecord, LostRecord, Record, RepairedRecord},
+        record::{Record, RepairedRecord},
         segment::{SEGMENT_HEADER, SegmentHeader, seed},
         verify::files::HeaderFault,
     },
     RepairError, RepairLoss,
     extract::Whole,
-    survey::{Home, Source, Survey, learn, read},
+    survey::{Home, Source, Survey, read},
 };
-use crate::ledger::Head;
-
-/// Salvaged records of one new group, in bytes.
-const GROUP_BYTES: usize = 1 << 20;
 
 /// A piece of a new file.
 pub(super) enum Piece {
@@ -267,96 +266,6 @@ impl Planner<'_> {
         }
     }
 
-    /// Groups `first` to `last` are lost: what can be had of them, in as many groups as that takes, the last of which
-    /// tells that it stands for all the others too.
-    fn fill(&mut self, first: u64, last: u64, salvaged: &mut Vec<(u64, Vec<u8>)>, home: &Home) -> Vec<Piece> {
-        let here = |(before, _): &(u64, Vec<u8>)| (first..=last).contains(&(before + 1));
-        let (mine, rest): (Vec<_>, Vec<_>) = std::mem::take(salvaged).into_iter().partition(here);
-        *salvaged = rest;
-        let seed = seed(&self.survey.store);
-        let mut found = Vec::new();
-        for (_, bytes) in &mine {
-            found.extend(salvage(seed, bytes).records);
-        }
-        // What stands twice, or elsewhere, is there already; names are told anew.
-        let mut kept = Vec::new();
-        for record in found {
-            match &record {
-                Record::Ledger(_) | Record::Repaired(_) => continue,
-                Record::Punch(punch) => {
-                    let known = self.survey.ledgers.get(&punch.ledger);
-                    if known.is_some_and(|it| it.found.contains(punch.seq)) {
-                        continue;
-                    }
-                    if known.is_none_or(|it| it.ledger.is_none()) {
-                        self.plan.left_out += 1;
-                        continue;
-                    }
-                    self.plan.punches += 1;
-                }
-                _ => self.plan.others += 1,
-            }
-            learn(&mut self.survey.ledgers, &record);
-            kept.push(record);
-        }
-        let mut parts: Vec<Vec<Record<'_>>> = vec![Vec::new()];
-        let (mut bytes, mut room) = (0, last - first);
-        for record in kept {
-            bytes += postcard::to_allocvec(&record).map_or(0, |bytes| bytes.len() + 8);
-            if bytes > GROUP_BYTES && room > 0 {
-                (bytes, room) = (0, room - 1);
-                parts.push(Vec::new());
-            }
-            if let Some(part) = parts.last_mut() {
-                part.push(record);
-            }
-        }
-        let count = parts.len() as u64;
-        let numbered = parts.into_iter().enumerate().map(|(at, part)| {
-            let number = first + at as u64;
-            let last = if number + 1 == first + count { last } else { number };
-            Piece::New(self.marker(number, last, part, &home.first))
-        });
-        numbered.collect()
-    }
-
-    /// A group that stands for those from `first` to `last`.
-    fn marker(&self, first: u64, last: u64, kept: Vec<Record<'_>>, named: &BTreeMap<u32, (u64, [u8; 32])>) -> Vec<u8> {
-        let mut group = Group::new(seed(&self.survey.store));
-        let at = self.now.as_millisecond();
-        group.push(&Record::Repaired(RepairedRecord { first_group: first, last_group: last, at }));
-        let mut names = named.clone();
-        for record in &kept {
-            match record {
-                Record::Punch(it) => {
-                    let first = names.entry(it.ledger).or_insert((it.seq, it.prev));
-                    if it.seq < first.0 {
-                        *first = (it.seq, it.prev);
-                    }
-                }
-                Record::SetAside(it) => _ = names.entry(it.ledger).or_insert((1, self.origin(it.ledger))),
-                Record::Retired(it) if it.first == 0 => {
-                    _ = names.entry(it.ledger).or_insert((1, self.origin(it.ledger)))
-                }
-                Record::Retired(it) => _ = names.entry(it.ledger).or_insert((it.first, self.origin(it.ledger))),
-                Record::Lost(it) => _ = names.entry(it.ledger).or_insert((1, self.origin(it.ledger))),
-                _ => {}
-            }
-        }
-        for (number, (next, head)) in names {
-            if let Some(ledger) = self.survey.ledgers.get(&number).and_then(|known| known.ledger.as_ref()) {
-                group.push(&Record::Ledger(LedgerRecord::of(number, ledger, next, Head(head))));
-            }
-        }
-        kept.iter().for_each(|record| group.push(record));
-        group.seal(last).to_vec()
-    }
-
-    fn origin(&self, ledger: u32) -> [u8; 32] {
-        let known = self.survey.ledgers.get(&ledger).and_then(|known| known.ledger.as_ref());
-        known.map_or([0; 32], |ledger| ledger.origin().0)
-    }
-
     /// What is behind the last file: groups that were there when the store was closed, and a last group that records
     /// what is lost.
     fn end(&mut self, last: u64) -> Result<(), RepairError> {
@@ -386,67 +295,6 @@ impl Planner<'_> {
         }
         self.plan.last_group = self.group;
         Ok(())
-    }
-
-    /// What is missing and is not recorded as lost yet, and the ledgers whose last number nobody knows.
-    fn losses(&mut self) -> Vec<LostRecord<'static>> {
-        let now = self.now.as_millisecond();
-        let mut lost = Vec::new();
-        // Without the index nobody knows what stood behind the end.
-        let vouched = self.survey.indexed && self.survey.left.as_ref().is_some_and(Content::is_closed);
-        for (&number, known) in &self.survey.ledgers {
-            let Some(ledger) = &known.ledger else { continue };
-            let have = known.last.map_or(0, |(seq, _)| seq);
-            let have = known.recorded.iter().map(|(_, last)| last).fold(have, u64::max);
-            for (first, last) in known.found.missing(1, have) {
-                for (first, last) in known.recorded.missing(first, last) {
-                    let until = known.stored.get(&(last + 1)).copied().unwrap_or(now);
-                    let why = "its record was damaged or missing when the journal was repaired";
-                    lost.push(LostRecord { ledger: number, first, last, until, at: now, closes: false, why });
-                    self.plan.losses.push(RepairLoss {
-                        terminal: ledger.terminal.clone(),
-                        ledger: ledger.begun,
-                        first,
-                        last,
-                    });
-                }
-            }
-            let behind = known.indexed.map_or(0, |next| next.saturating_sub(1));
-            if known.closed || !(behind > have || (self.lost_end && !vouched)) {
-                continue;
-            }
-            let why = "the journal lost its end before it was repaired";
-            let (first, last) = (have + 1, behind.max(have));
-            lost.push(LostRecord { ledger: number, first, last, until: now, at: now, closes: true, why });
-            if first <= last {
-                self.plan.losses.push(RepairLoss {
-                    terminal: ledger.terminal.clone(),
-                    ledger: ledger.begun,
-                    first,
-                    last,
-                });
-            }
-            self.plan.ended.push(ledger.terminal.clone());
-        }
-        lost
-    }
-
-    /// A group that records losses, with the name of each ledger in front.
-    fn told(&self, lost: &[LostRecord<'_>]) -> Vec<u8> {
-        let mut group = Group::new(seed(&self.survey.store));
-        let mut before = None;
-        for record in lost {
-            if before != Some(record.ledger)
-                && let Some(known) = self.survey.ledgers.get(&record.ledger)
-                && let Some(ledger) = &known.ledger
-            {
-                let (next, head) = known.last.map_or((1, ledger.origin()), |(seq, head)| (seq + 1, head));
-                group.push(&Record::Ledger(LedgerRecord::of(record.ledger, ledger, next, head)));
-                before = Some(record.ledger);
-            }
-            group.push(&Record::Lost(record.clone()));
-        }
-        group.seal(self.group).to_vec()
     }
 }
 

@@ -1,0 +1,54 @@
+//! What a repair records as lost.
+
+use super::{
+    super::{
+        super::{lock::Content, record::LostRecord},
+        RepairLoss,
+    },
+    Planner,
+};
+
+impl Planner<'_> {
+    /// What is missing and is not recorded as lost yet, and the ledgers whose last number nobody knows.
+    pub(super) fn losses(&mut self) -> Vec<LostRecord<'static>> {
+        let now = self.now.as_millisecond();
+        let mut lost = Vec::new();
+        // Without the index nobody knows what stood behind the end.
+        let vouched = self.survey.indexed && self.survey.left.as_ref().is_some_and(Content::is_closed);
+        for (&number, known) in &self.survey.ledgers {
+            let Some(ledger) = &known.ledger else { continue };
+            let have = known.last.map_or(0, |(seq, _)| seq);
+            let have = known.recorded.iter().map(|(_, last)| last).fold(have, u64::max);
+            for (first, last) in known.found.missing(1, have) {
+                for (first, last) in known.recorded.missing(first, last) {
+                    let until = known.stored.get(&(last + 1)).copied().unwrap_or(now);
+                    let why = "its record was damaged or missing when the journal was repaired";
+                    lost.push(LostRecord { ledger: number, first, last, until, at: now, closes: false, why });
+                    self.plan.losses.push(RepairLoss {
+                        terminal: ledger.terminal.clone(),
+                        ledger: ledger.begun,
+                        first,
+                        last,
+                    });
+                }
+            }
+            let behind = known.indexed.map_or(0, |next| next.saturating_sub(1));
+            if known.closed || !(behind > have || (self.lost_end && !vouched)) {
+                continue;
+            }
+            let why = "the journal lost its end before it was repaired";
+            let (first, last) = (have + 1, behind.max(have));
+            lost.push(LostRecord { ledger: number, first, last, until: now, at: now, closes: true, why });
+            if first <= last {
+                self.plan.losses.push(RepairLoss {
+                    terminal: ledger.terminal.clone(),
+                    ledger: ledger.begun,
+                    first,
+                    last,
+                });
+            }
+            self.plan.ended.push(ledger.terminal.clone());
+        }
+        lost
+    }
+}
