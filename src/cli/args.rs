@@ -1,7 +1,9 @@
 //! Every command and argument, with the help that a tired installer reads.
 
 mod backup;
+mod demo;
 mod journal;
+mod look;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -13,8 +15,15 @@ use super::{discover::DiscoverArgs, setup::SetupArgs, words};
 use crate::logging::Format;
 
 pub(super) use backup::{BackupArgs, BackupCommand, ListArgs, ReadArgs, RestoreArgs};
+pub use demo::DemoArgs;
+#[cfg(feature = "demo")]
+pub use demo::{DemoPart, DemoPartArgs};
 pub(super) use journal::{
     AcknowledgeArgs, DiskArgs, ExportArgs, ExportFormat, ImportArgs, JournalCommand, ProofArgs, RepairArgs, VerifyArgs,
+};
+pub(super) use look::{
+    AcknowledgeIncidentArgs, BundleArgs, DoctorArgs, IncidentsArgs, IncidentsCommand, PunchesArgs, ReportArgs,
+    WatchArgs, WhyArgs,
 };
 
 const CODES: &str = "\
@@ -253,63 +262,6 @@ pub struct CheckArgs {
     pub json: bool,
 }
 
-#[derive(Debug, Args)]
-pub struct DemoArgs {
-    /// End by itself after so long, as in 30s or 5m; without it Ctrl-C ends it
-    #[arg(long = "for", value_name = "TIME", value_parser = period)]
-    pub duration: Option<Duration>,
-    /// So many simulated terminals, 1 to 200. They take turns in five kinds: three that the gateway dials, of different
-    /// forms, then two that push over HTTP, one for attendance and one for access control
-    #[arg(long, value_name = "COUNT", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=200))]
-    pub terminals: u16,
-    /// One simulated terminal for each driver instead: zk, zk-push, anviz, modbus, uhppote, and osdp and serial-ascii on
-    /// pseudo terminals as their serial lines
-    #[arg(long, conflicts_with = "terminals")]
-    pub all_drivers: bool,
-    /// Take the broker away in the middle, and show the backlog grow and drain
-    #[arg(long)]
-    pub outage: bool,
-    /// Cut and corrupt the terminals' lines all the while
-    #[arg(long)]
-    pub faults: bool,
-    /// Keep the demo's state in this folder instead of removing it
-    #[arg(long, value_name = "DIR")]
-    pub keep: Option<PathBuf>,
-    /// Print the summary as one JSON object
-    #[arg(long)]
-    pub json: bool,
-    #[command(flatten)]
-    pub log: LogArgs,
-}
-
-/// What the demo tells a process of its own.
-#[cfg(feature = "demo")]
-#[derive(Debug, Args)]
-pub struct DemoPartArgs {
-    /// The demo's process id: the part ends with it
-    #[arg(long, value_name = "PID")]
-    pub parent: u32,
-    #[command(subcommand)]
-    pub part: DemoPart,
-}
-
-#[cfg(feature = "demo")]
-#[derive(Debug, Subcommand)]
-pub enum DemoPart {
-    Broker {
-        #[arg(long, value_name = "DIR")]
-        keys: PathBuf,
-        #[arg(long, value_name = "PORT")]
-        port_v5: u16,
-        #[arg(long, value_name = "PORT")]
-        port_v311: u16,
-    },
-    Gateway {
-        #[arg(long, value_name = "FILE")]
-        config: PathBuf,
-    },
-}
-
 /// Which daemon, and how the answer looks.
 #[derive(Debug, Args)]
 pub struct AskArgs {
@@ -324,151 +276,10 @@ pub struct AskArgs {
     pub json: bool,
 }
 
-#[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
-pub struct IncidentsArgs {
-    #[command(subcommand)]
-    pub command: Option<IncidentsCommand>,
-    /// Those that are over too, oldest first
-    #[arg(long)]
-    pub all: bool,
-    #[command(flatten)]
-    pub ask: AskArgs,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum IncidentsCommand {
-    /// Say that somebody looks after an open incident; its clock goes on
-    Acknowledge(AcknowledgeIncidentArgs),
-    /// Print what was found out in its first minute, as JSON; the daemon may run or not
-    Evidence(EvidenceArgs),
-}
-
-#[derive(Debug, Args)]
-pub struct AcknowledgeIncidentArgs {
-    /// Its number
-    #[arg(value_name = "NUMBER")]
-    pub number: u64,
-    /// Who looks after it [default: your own user name]
-    #[arg(long, value_name = "NAME")]
-    pub by: Option<String>,
-    #[command(flatten)]
-    pub ask: AskArgs,
-}
-
-#[derive(Debug, Args)]
-pub struct EvidenceArgs {
-    /// Its number
-    #[arg(value_name = "NUMBER")]
-    pub number: u64,
-    /// The config, to find gateway.state_dir [default: /etc/punchgate/config.toml]
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// The folder itself
-    #[arg(long, value_name = "DIR", conflicts_with = "config")]
-    pub state_dir: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub struct PunchesArgs {
-    /// Only of this terminal
-    #[arg(long, value_name = "NAME")]
-    pub terminal: Option<String>,
-    /// Only of this person, letter by letter: 007 is not 7
-    #[arg(long, value_name = "NUMBER")]
-    pub person: Option<String>,
-    /// Only from then on: 2h, 3d, 2026-11-20, 2026-11-20T08:00 (by this machine's clock and zone)
-    #[arg(long, value_name = "TIME", value_parser = words::instant)]
-    pub since: Option<jiff::Timestamp>,
-    /// The latest so many
-    #[arg(long, value_name = "COUNT", default_value_t = 20)]
-    pub limit: usize,
-    /// Stay, and show punches as they become durable
-    #[arg(long, short)]
-    pub follow: bool,
-    #[command(flatten)]
-    pub ask: AskArgs,
-}
-
-#[derive(Debug, Args)]
-pub struct DoctorArgs {
-    /// Of the terminals only this one, as in the config
-    #[arg(value_name = "TERMINAL")]
-    pub terminal: Option<String>,
-    /// The config
-    #[arg(long, value_name = "FILE", default_value = crate::config::DEFAULT_PATH)]
-    pub config: PathBuf,
-    /// Language of the words [default: as LANG says]
-    #[arg(long, value_name = "LANGUAGE", value_enum)]
-    pub lang: Option<Language>,
-    /// Print the report as one JSON object, in both languages
-    #[arg(long)]
-    pub json: bool,
-}
-
-#[derive(Debug, Args)]
-pub struct BundleArgs {
-    /// The config
-    #[arg(long, value_name = "FILE", default_value = crate::config::DEFAULT_PATH)]
-    pub config: PathBuf,
-    /// A new file [default: punchgate-bundle-ID.tar.zst here]
-    #[arg(long, value_name = "FILE")]
-    pub out: Option<PathBuf>,
-    /// The end of this log goes in where the daemon does not answer [default: what systemd kept]
-    #[arg(long, value_name = "FILE")]
-    pub log: Option<PathBuf>,
-    /// Print one JSON object
-    #[arg(long)]
-    pub json: bool,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Language {
     En,
     Zh,
-}
-
-#[derive(Debug, Args)]
-pub struct ReportArgs {
-    /// From then on: 30d, 2026-11-01 [default: 30 days before the end]
-    #[arg(long, value_name = "TIME", value_parser = words::instant)]
-    pub from: Option<jiff::Timestamp>,
-    /// Up to then [default: now]
-    #[arg(long, value_name = "TIME", value_parser = words::instant)]
-    pub to: Option<jiff::Timestamp>,
-    /// A file, readable by you alone [default: standard output]
-    #[arg(long, value_name = "FILE")]
-    pub out: Option<PathBuf>,
-    /// Language of the page [default: as LANG says]
-    #[arg(long, value_name = "LANGUAGE", value_enum)]
-    pub lang: Option<Language>,
-    /// Advisories in OSV format, to look the gateway's own parts up in [default: state_dir/advisories, if it is there]
-    #[arg(long, value_name = "FILE | FOLDER")]
-    pub advisories: Option<PathBuf>,
-    /// The same figures as one JSON object
-    #[arg(long)]
-    pub json: bool,
-    #[command(flatten)]
-    pub disk: DiskArgs,
-}
-
-#[derive(Debug, Args)]
-pub struct WatchArgs {
-    /// Your key, broker and gateways, as for `punchgate remote` [default: ~/.config/punchgate/remote.toml]
-    #[arg(long, value_name = "FILE")]
-    pub profile: Option<PathBuf>,
-    /// Only what holds all these words: names, codes, severities
-    #[arg(long, value_name = "WORDS")]
-    pub filter: Option<String>,
-    /// Language of the words [default: as LANG says]
-    #[arg(long, value_name = "LANGUAGE", value_enum)]
-    pub lang: Option<Language>,
-    /// Look once and leave
-    #[arg(long)]
-    pub once: bool,
-    /// Print JSON, one object a line: what is wrong, what changed, what is over
-    #[arg(long)]
-    pub json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -482,30 +293,6 @@ pub struct ReconcileArgs {
     /// Only punches up to then; a date alone means to its end
     #[arg(long, value_name = "TIME", value_parser = words::to_wall)]
     pub to: Option<jiff::civil::DateTime>,
-    #[command(flatten)]
-    pub ask: AskArgs,
-}
-
-#[derive(Debug, Args)]
-pub struct WhyArgs {
-    /// Letter by letter: 007 is not 7
-    #[arg(value_name = "PERSON", required_unless_present = "silent", conflicts_with = "silent")]
-    pub person: Option<String>,
-    /// By the terminal's own clock: 2026-11-20T08:58, or 08:58 of today
-    #[arg(value_name = "TIME", value_parser = super::why::wall_time, required_unless_present = "silent")]
-    pub time: Option<jiff::civil::DateTime>,
-    /// Only at this terminal
-    #[arg(long, value_name = "NAME")]
-    pub terminal: Option<String>,
-    /// How far from TIME the punch may be
-    #[arg(long, value_name = "TIME", value_parser = period, default_value = "30m")]
-    pub within: Duration,
-    /// Instead of a punch: is it usual that this terminal is silent now?
-    #[arg(long, value_name = "TERMINAL")]
-    pub silent: Option<String>,
-    /// Read this folder instead of asking the daemon
-    #[arg(long, value_name = "DIR")]
-    pub state_dir: Option<PathBuf>,
     #[command(flatten)]
     pub ask: AskArgs,
 }
