@@ -3,14 +3,17 @@
 //! Of each document only what is shown is kept, and the words of a code are kept once, so that a thousand gateways with twenty
 //! terminals each fit into little memory.
 
+mod documents;
+
 use std::{
-    borrow::Cow,
     collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+use documents::{ConditionDoc, HealthDoc, IncidentDoc, OpenDoc, StateDoc, TerminalDoc};
 
 /// More than anybody looks at on one screen; a broker that tells of more is not believed.
 const GATEWAYS: usize = 20_000;
@@ -110,84 +113,6 @@ pub struct Sum {
 pub enum Language {
     En,
     Zh,
-}
-
-#[derive(Deserialize)]
-struct BothDoc<'a> {
-    #[serde(borrow)]
-    en: Cow<'a, str>,
-    #[serde(borrow)]
-    zh: Cow<'a, str>,
-}
-
-#[derive(Deserialize)]
-struct ConditionDoc<'a> {
-    #[serde(borrow)]
-    code: Cow<'a, str>,
-    #[serde(borrow)]
-    subject: Option<Cow<'a, str>>,
-    severity: Severity,
-    since: Timestamp,
-    #[serde(borrow)]
-    title: BothDoc<'a>,
-    #[serde(borrow)]
-    cause: Cow<'a, str>,
-    #[serde(borrow)]
-    mend: BothDoc<'a>,
-}
-
-#[derive(Deserialize)]
-struct StateDoc<'a> {
-    #[serde(borrow)]
-    state: Cow<'a, str>,
-    since: Option<Timestamp>,
-}
-
-#[derive(Deserialize)]
-struct HealthDoc<'a> {
-    at: Timestamp,
-    #[serde(borrow)]
-    version: Cow<'a, str>,
-    terminals: u64,
-    terminals_online: u64,
-    queue: QueueDoc,
-    #[serde(borrow)]
-    conditions: Vec<ConditionDoc<'a>>,
-}
-
-#[derive(Deserialize)]
-struct QueueDoc {
-    undelivered: u64,
-}
-
-#[derive(Deserialize)]
-struct TerminalDoc<'a> {
-    #[serde(borrow)]
-    conditions: Vec<ConditionDoc<'a>>,
-}
-
-#[derive(Deserialize)]
-struct IncidentDoc<'a> {
-    at: Timestamp,
-    #[serde(borrow)]
-    open: Vec<OpenDoc<'a>>,
-}
-
-#[derive(Deserialize)]
-struct OpenDoc<'a> {
-    number: u64,
-    #[serde(borrow)]
-    subject: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    acknowledged: Option<ByDoc<'a>>,
-    target_s: u64,
-    open_s: u64,
-}
-
-#[derive(Deserialize)]
-struct ByDoc<'a> {
-    #[serde(borrow)]
-    by: Cow<'a, str>,
 }
 
 /// Short enough, and without what would move a cursor.
