@@ -1,6 +1,10 @@
 //! Remote support, whole: the real program on both sides, a real broker with the access rules that we ship, a terminal that
 //! speaks real bytes.
 
+#[path = "remote/broker.rs"]
+mod broker;
+#[path = "remote/fleet.rs"]
+mod fleet;
 #[path = "remote/office.rs"]
 mod office;
 mod support;
@@ -11,7 +15,7 @@ use driver_zk::sim::{Fault, Harm, Model, Simulator};
 use office::{Office, order, run};
 use punchgate::{
     audit,
-    command::{Envelope, PrivateKey, Purpose, Response, Standing, sha256},
+    command::{Envelope, PrivateKey, Purpose, sha256},
     mqtt::{Event, Message},
 };
 use rustix::process::Signal;
@@ -375,173 +379,4 @@ async fn a_log_is_cleared_by_two_persons_when_all_of_it_was_delivered() {
     assert_eq!(office.simulator.screen(), "Doors open at 8");
     let audit = fs::read_to_string(office.daemon.path("state/audit/00000001.log")).unwrap();
     assert!(!audit.contains("4242") && !audit.contains("\"Lu\""), "who is meant stands in the log");
-}
-
-/// Whoever has the broker keeps every byte of every order, and plays them again: shuffled, retained, one's words under another's id,
-/// cut, over a kill and over a good end. Doors open as often as people ordered it.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_broker_that_plays_everything_again_opens_no_door() {
-    use rand::{SeedableRng, rngs::StdRng, seq::SliceRandom};
-    let Some(mut office) = Office::open().await else { return };
-    let unlock = ["sz-03", "terminal.unlock", "front-door", "seconds=3", "--reason", "fire drill", "--yes"];
-    let second = tokio::spawn(run(office.command("wang", &["approve", "sz-03", "--yes"])));
-    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
-    office.successful("li", &unlock).await;
-    soon("the second one hears of it", second).await.unwrap();
-    office.successful("li", &["sz-03", "terminal.restart", "front-door", "--reason", "x"]).await;
-    office.successful("wang", &["sz-03", "health"]).await;
-    let restarts = |office: &Office| office.simulator.journal().iter().filter(|command| **command == 1004).count();
-    assert_eq!((office.unlocked(), restarts(&office)), (1, 1));
-    let kept = office.watcher.orders();
-    assert!(kept.len() >= 6, "orders and their challenges were seen");
-    let mut rng = StdRng::seed_from_u64(28);
-    for round in 0..3 {
-        let mut plays: Vec<(String, Vec<u8>, bool)> = Vec::new();
-        for (at, (suffix, payload)) in kept.iter().enumerate() {
-            let other = kept[(at + 1) % kept.len()].0.clone();
-            plays.push((suffix.clone(), payload.clone(), false));
-            plays.push((suffix.clone(), payload.clone(), true));
-            plays.push((other, payload.clone(), false));
-            plays.push((suffix.clone(), payload[..payload.len() - 1].to_vec(), false));
-        }
-        plays.shuffle(&mut rng);
-        for (suffix, payload, retain) in &plays {
-            office.publish(suffix, payload, *retain).await;
-        }
-        // Everything that came before is judged by now.
-        office.successful("wang", &["sz-03", "health"]).await;
-        assert_eq!((office.unlocked(), restarts(&office)), (1, 1), "round {round}");
-        match round {
-            0 => office.daemon.kill(),
-            _ => {
-                office.daemon.signal(Signal::TERM);
-                office.daemon.ended().await;
-            }
-        }
-        office.daemon.launch();
-        office.daemon.until_status("it is connected", |it| it["link"]["state"] == "up").await;
-        office.daemon.until(&["terminals"], "the terminal is served", |lines| lines[0]["state"] == "online").await;
-    }
-}
-
-/// The broker sees each request and is faster than the gateway: it invents answers, signed by a key of its own, and plays true ones
-/// of other requests.
-#[tokio::test(flavor = "multi_thread")]
-async fn answers_that_a_broker_invents_are_not_believed() {
-    let Some(office) = Office::open().await else { return };
-    let topics = ["request/+", "response/+"].map(|suffix| format!("punchgate/1/acme/sz-03/{suffix}"));
-    let mut liar = office.operator(&topics).await;
-    let stranger = PrivateKey::generate();
-    let lying = tokio::spawn(async move {
-        let (mut kept, mut ticket) = (b"{}".to_vec(), 0);
-        while let Ok(event) = liar.event().await {
-            let Event::Arrived(message) = event else { continue };
-            let (before, id) = message.topic.rsplit_once('/').unwrap();
-            if before.ends_with("response") {
-                kept = message.payload;
-                continue;
-            }
-            let forged = Response {
-                v: 1,
-                id: id.into(),
-                gateway: "sz-03".into(),
-                tenant: "acme".into(),
-                request: sha256(&message.payload),
-                at: jiff::Timestamp::now(),
-                standing: Standing::Successful,
-                progress: None,
-                result: Some(json!({ "terminals": 99, "challenge": "A".repeat(43) })),
-                error: None,
-            };
-            let forged = Envelope::sign(&json!(forged), Purpose::Response, &stranger).bytes();
-            for payload in [forged, kept.clone(), b"{}".to_vec()] {
-                ticket += 1;
-                let topic = before.replace("request", "response") + "/" + id;
-                liar.publish(ticket, Message { topic, payload, retain: false }).unwrap();
-            }
-        }
-    });
-    let mut lies = 0;
-    for _ in 0..5 {
-        let output = soon("it is answered", run(office.command("wang", &["sz-03", "health"]))).await;
-        let (said, told) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
-        let last: Value = serde_json::from_str(said.lines().last().unwrap_or_else(|| panic!("{told}"))).unwrap();
-        assert_eq!((&last["status"], &last["result"]["terminals"]), (&json!("successful"), &json!(1)), "{last}");
-        lies += told.matches("was left out").count();
-    }
-    assert!(lies > 0, "the liar was never heard");
-    lying.abort();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_fleet_is_told_by_its_roots_who_may_order_what() {
-    let Some(mut office) = Office::open().await else { return };
-    let home = office.home.path().to_path_buf();
-    let punchgate = |words: &[&str]| {
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_punchgate"));
-        command.arg("remote").args(words).current_dir(&home).stdin(std::process::Stdio::null());
-        let output = command.output().unwrap();
-        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-        (output.status.success(), said)
-    };
-    let mut roots = Vec::new();
-    for name in ["root-1.jwk", "root-2.jwk", "root-3.jwk"] {
-        let (well, said) = punchgate(&["keygen", "--out", name, "--json"]);
-        assert!(well, "{said}");
-        roots.push(serde_json::from_str::<Value>(&said).unwrap()["public_key"].clone());
-    }
-    // Roots come into the config: from then on the blocks count for nothing.
-    let config = fs::read_to_string(office.daemon.config()).unwrap();
-    let rooted = format!("[commands]\ntrust_roots = [{}, {}, {}]\n", roots[0], roots[1], roots[2]);
-    fs::write(office.daemon.config(), config.replace("[commands]\n", &rooted)).unwrap();
-    office.daemon.signal(Signal::HUP);
-    soon("the config is read", async {
-        while !office.daemon.log().contains("config reloaded") {
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
-    })
-    .await;
-    assert_eq!(office.remote("wang", &["sz-03", "health"]).await.0["status"], "rejected");
-    let key = office.key("wang").public();
-    let day = jiff::Timestamp::now().strftime("%F");
-    let block = format!(
-        "[[operator]]\nname = \"wang\"\nperson = \"8\"\npublic_key = \"{key}\"\nroles = [\"support\"]\nnot_after = \"{day}\"\n\
-         gateways = [\"sz-03\"]\n"
-    );
-    fs::write(home.join("fleet.toml"), block).unwrap();
-    let make = ["trust", "make", "--operators", "fleet.toml", "--tenant", "acme", "--version", "1", "--first"];
-    let (well, said) = punchgate(&[&make[..], &["--key", "root-1.jwk", "--out", "trust.jws"]].concat());
-    assert!(well && said.contains("wang (8), support"), "{said}");
-    let profile = office.profile("wang").display().to_string();
-    let send = ["trust", "send", "sz-03", "trust.jws", "--profile", &profile];
-    assert!(punchgate(&send).0);
-    let told = |office: &Office, taken: bool| {
-        let log = fs::read_to_string(office.daemon.path("state/audit/00000001.log")).unwrap();
-        let entries = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        entries.filter(|it| it["kind"] == "trust" && it["data"]["taken"] == taken).count()
-    };
-    let until = async |office: &Office, taken| {
-        soon("the list is judged", async {
-            while told(office, taken) == 0 {
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-            }
-        })
-        .await;
-    };
-    until(&office, false).await;
-    assert_eq!(office.remote("wang", &["sz-03", "health"]).await.0["status"], "rejected", "one of three signed");
-    let (well, said) = punchgate(&["trust", "sign", "trust.jws", "--key", "root-3.jwk", "--yes"]);
-    assert!(well, "{said}");
-    assert!(!punchgate(&["trust", "sign", "trust.jws", "--key", "root-3.jwk", "--yes"]).0, "twice by one key");
-    assert!(punchgate(&send).0);
-    until(&office, true).await;
-    assert_eq!(office.successful("wang", &["sz-03", "health"]).await["terminals"], 1);
-    assert_eq!(office.remote("li", &["sz-03", "health"]).await.0["status"], "rejected", "a block counts for nothing");
-    office.daemon.kill();
-    office.daemon.launch();
-    office.daemon.until_status("it is connected", |it| it["link"]["state"] == "up").await;
-    assert_eq!(office.successful("wang", &["sz-03", "health"]).await["terminals"], 1);
-    let birth =
-        office.watcher.until_document("birth", |it| it["key_ids"].as_array().is_some_and(|ids| ids.len() == 1)).await;
-    assert_eq!(birth["key_ids"][0], key.id().to_string());
 }
