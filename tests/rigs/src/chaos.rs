@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use crate::{
     Plan,
     daemon::{memory_kib, open_files},
-    kill::{DISK_CALLS, strace},
+    kill::{DISK_CALLS, strace, tail},
     mosquitto::Mosquitto,
     network::place_proxies,
     proxy::{Fault, Proxy},
@@ -26,6 +26,7 @@ use crate::{
 const LASTS: (u64, u64) = (45, 4 * 3600);
 /// Terminals are replaced after so many faults.
 const GENERATION: u64 = 40;
+const EIO: &str = "EIO";
 
 pub(crate) async fn run(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     if let Err(why) = Mosquitto::program() {
@@ -55,6 +56,9 @@ pub(crate) async fn run(plan: &Plan, report: &mut Report) -> anyhow::Result<()> 
         let happened = fault(&mut world, volume.as_mut().ok(), &lines, &mut random).await?;
         lines.iter().for_each(|line| line.set(None));
         let before = row.complaints.len();
+        if happened.starts_with(EIO) {
+            go_on(&mut world, &mut row)?;
+        }
         ended(&mut world, &mut row, &[]).await?;
         if row.complaints.len() > before {
             row.complaints.push(format!("that was after: {happened}"));
@@ -84,6 +88,21 @@ pub(crate) async fn run(plan: &Plan, report: &mut Report) -> anyhow::Result<()> 
     );
     world.close(&mut row).await?;
     report.add(&row)
+}
+
+/// A gateway that cannot read its store when it starts says so and ends; the unit starts it again, as is done here.
+fn go_on(world: &mut World, row: &mut Row) -> anyhow::Result<()> {
+    if world.daemon.pid().is_none() {
+        return Ok(());
+    }
+    if let Some(status) = world.daemon.has_ended()? {
+        let said = tail(&world.daemon.log());
+        if status.code() != Some(1) || !said.contains("mend: ") {
+            row.complaints.push(format!("the gateway ended with {status}: {said}"));
+        }
+        world.daemon.launch()?;
+    }
+    Ok(())
 }
 
 struct Sample {
@@ -145,7 +164,7 @@ async fn fault(
             let tracer = Tracer::attach(pid, &format!("{call}:error=EIO"))?;
             sleep(short).await;
             tracer.detach()?;
-            Ok(format!("EIO of {call} for {short:?}"))
+            Ok(format!("{EIO} of {call} for {short:?}"))
         }
         (4, Some(volume), _) => {
             let ballast = volume.path().join("ballast");
