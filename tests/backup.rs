@@ -14,6 +14,7 @@ use driver_zk::sim::{Model, Simulator};
 use evils::{EVILS, flip, object_of};
 use punchgate::{
     command::PrivateKey,
+    config::EXAMPLE,
     spool::{OpenError, RESTORE_UNFINISHED, Spool},
 };
 use serde_json::{Value, json};
@@ -78,7 +79,12 @@ async fn a_blank_machine_becomes_the_gateway_with_every_punch() {
     let before = ids(&daemon.path("state"));
     daemon.kill();
 
+    // A machine on which the package was just installed has the example there.
     let mut other = Daemon::prepare();
+    fs::write(other.config(), format!("{EXAMPLE}\n")).unwrap();
+    let touched = site.restore(other.path("").as_path(), &[]);
+    assert!(!touched.status.success() && said(&touched).contains("is there already"), "{}", said(&touched));
+    fs::write(other.config(), EXAMPLE).unwrap();
     let restored = site.restore(other.path("").as_path(), &[]);
     assert!(restored.status.success(), "{}", said(&restored));
     assert_eq!(ids(&other.path("state")), of_backup);

@@ -16,7 +16,7 @@ use super::{
     stage::{Opened, chosen},
     target::sync_dir,
 };
-use crate::{audit::Audit, spool};
+use crate::{audit::Audit, config, spool};
 
 /// What is wanted.
 pub struct Restore<'r> {
@@ -179,9 +179,9 @@ fn aside(
     let config: Vec<&String> =
         of_config.iter().filter(|name| fs::symlink_metadata(config_dir.join(name)).is_ok()).collect();
     let there = state.first().map(|name| state_dir.join(name));
-    let there = there.or(config.first().map(|name| config_dir.join(name)));
-    let Some(there) = there else { return Ok(vec![]) };
-    if !replace {
+    let there = there.or(config.iter().map(|name| config_dir.join(name)).find(|path| !is_example(path)));
+    // The example that the package puts there is nobody's config: it goes out of the way without a word from anybody.
+    if let (Some(there), false) = (there, replace) {
         return Err(Refused::new(
             format!("{} is there already: a restore fills an empty place", there.display()),
             "with --replace it takes the place of what is there, which is kept aside",
@@ -203,6 +203,12 @@ fn aside(
     }
     let kept = [(old_state, state.is_empty()), (old_config, config.is_empty())];
     Ok(kept.into_iter().filter(|(_, empty)| !empty).map(|(path, _)| path).collect())
+}
+
+/// Whether it is the example as the package brings it, never touched.
+fn is_example(path: &Path) -> bool {
+    let is_file = fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file());
+    is_file && fs::read(path).is_ok_and(|text| text == config::EXAMPLE.as_bytes())
 }
 
 /// Fills the staging folders with all that the backup holds, and judges it there.
