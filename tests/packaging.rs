@@ -95,6 +95,23 @@ fn no_unit_is_exposed_more_than_it_must() {
     }
 }
 
+/// What is on every Debian, and what the package brings: `/bin/kill` is on many, and a reload failed on the others.
+#[test]
+fn the_units_start_nothing_that_a_small_machine_lacks() {
+    let mut starts = 0;
+    for entry in fs::read_dir("systemd").unwrap() {
+        let path = entry.unwrap().path();
+        let text = if path.is_file() { fs::read_to_string(&path).unwrap() } else { continue };
+        for line in text.lines().filter(|line| line.starts_with("Exec")) {
+            let (_, command) = line.split_once('=').unwrap();
+            let program = command.split(' ').next().unwrap();
+            assert!(["/usr/bin/punchgate", "/bin/sh"].contains(&program), "{}: {line}", path.display());
+            starts += 1;
+        }
+    }
+    assert!(starts >= 5, "{starts}");
+}
+
 /// What runs by the calendar has the same state as the gateway, and is nobody else.
 #[test]
 fn what_runs_by_the_calendar_runs_as_the_gateways_user() {
