@@ -1,9 +1,9 @@
 //! Putting a backup back: on a blank machine, or in the place of what is there, which is kept aside.
 
 use std::{
-    fs::{self, DirBuilder},
+    fs::{self, DirBuilder, Permissions},
     io,
-    os::unix::fs::{DirBuilderExt, MetadataExt, chown},
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown},
     path::{Path, PathBuf},
 };
 
@@ -51,6 +51,10 @@ pub struct Restored {
 const STATE_DIR: &str = "/var/lib/punchgate";
 const STAGING: &str = ".restore-";
 const ASIDE: &str = "replaced-";
+/// State is its owner's alone.
+const OWN: u32 = 0o600;
+/// A config is written by its owner, and read by the gateway's group.
+const SHARED: u32 = 0o640;
 
 pub fn restore(wanted: &Restore<'_>) -> Result<Restored, Refused> {
     if let Some(state_dir) = wanted.state_dir
@@ -103,8 +107,8 @@ pub fn restore(wanted: &Restore<'_>) -> Result<Restored, Refused> {
         }
     };
     let owners = owners(&state_dir, &config_dir);
-    give(&staging[0], owners.state)?;
-    give(&staging[1], owners.config)?;
+    give(&staging[0], owners.state, OWN)?;
+    give(&staging[1], owners.config, SHARED)?;
     for name in entries(&staging[0])? {
         plan.moves.push((staging[0].join(&name), state_dir.join(&name)));
     }
@@ -267,14 +271,19 @@ fn owners(state_dir: &Path, config_dir: &Path) -> Owners {
     Owners { state, config: group.map(|group| (config.0, group)) }
 }
 
-fn give(folder: &Path, owner: Option<(u32, u32)>) -> Result<(), Refused> {
+/// Files get this mode, and folders the same with the right to enter them.
+fn give(folder: &Path, owner: Option<(u32, u32)>, mode: u32) -> Result<(), Refused> {
     let Some((user, group)) = owner else { return Ok(()) };
     for name in entries(folder)? {
         let path = folder.join(name);
-        if path.is_dir() {
-            give(&path, owner)?;
+        let is_folder = path.is_dir();
+        if is_folder {
+            give(&path, owner, mode)?;
         }
-        chown(&path, Some(user), Some(group)).map_err(|error| unusable(&path, &error))?;
+        let mode = if is_folder { mode | (mode & 0o444) >> 2 } else { mode };
+        chown(&path, Some(user), Some(group))
+            .and_then(|()| fs::set_permissions(&path, Permissions::from_mode(mode)))
+            .map_err(|error| unusable(&path, &error))?;
     }
     Ok(())
 }
