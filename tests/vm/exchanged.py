@@ -1,5 +1,7 @@
 """A box whose package is exchanged: upgraded, downgraded, upgraded badly, removed, purged."""
 
+import time
+
 from life import NOWHERE, OUTSIDE
 from machine import Failed
 
@@ -43,6 +45,73 @@ def a_version_that_does_not_come_up_is_taken_back(life):
     life.punches(50)
     life.vm.sh("dpkg --audit; test ! -e /var/backups/punchgate/punchgate.refused")
     return life.there()
+
+
+def an_upgrade_that_does_not_begin_is_not_noticed(life):
+    """Versions that do not even get as far as their program: the one at work goes on, and nothing of them stays."""
+    life.broker_outside()
+    life.punches()
+    before = life.shown("MainPID")
+
+    def refused(deb, why):
+        said = life.vm.sh(f"if dpkg --install /mnt/{deb}.deb; then echo 'dpkg was content'; exit 1; fi")
+        if why not in said:
+            raise Failed(said[-1500:])
+        if (now := life.shown("MainPID")) != before or life.shown("ActiveState") != "active":
+            raise Failed(f"{deb}: process {before} became {now}, {life.shown('ActiveState')}")
+        life.vm.sh("punchgate --version; test ! -e /var/backups/punchgate/punchgate.previous")
+
+    refused("stubborn", "it does not want to be installed")
+    life.punches(50)
+    # Room for a copy of the program at work, and none for the new one.
+    life.vm.sh("fallocate -l $(($(df --output=avail -B1 / | tail -n 1) - 18000000)) /usr/filler; sync")
+    try:
+        refused("older", "No space left on device")
+    finally:
+        life.vm.sh("rm /usr/filler")
+    life.punches(50)
+    life.vm.sh(f"{INSTALL} /mnt/punchgate.deb; test -z \"$(dpkg --audit)\"")
+    life.is_at_work()
+    life.punches()
+    return life.there()
+
+
+def the_plug_is_pulled_in_an_upgrade(life):
+    life.broker_outside()
+    # How long one takes decides when the plug is pulled.
+    begun = time.monotonic()
+    life.vm.sh(f"{INSTALL} /mnt/older.deb")
+    whole = time.monotonic() - begun
+    last = life.vm.sh("punchgate --version")
+    told = []
+    for number, share in enumerate([0.35, 0.55, 0.75, 0.9]):
+        life.punches()
+        deb, version = [("punchgate", life.version), ("older", life.older)][number % 2]
+        life.vm.sh(f"sync; systemd-run --quiet --unit=upgrade-{number} sh -c '{INSTALL} /mnt/{deb}.deb'")
+        time.sleep(whole * (share + life.chance.uniform(-0.1, 0.1)))
+        lost, _ = life.vm.cut(life.chance.random(), life.chance.choice([None, 1, life.chance.randint(2, 20)]))
+        life.vm.start()
+        state = life.vm.sh("dpkg-query -f '${Status} ${Version}' -W punchgate")
+        # Whichever version it is: punches are taken before anybody has mended anything.
+        life.is_at_work(300)
+        life.punches()
+        there = life.account()
+        if not state.startswith("install ok installed"):
+            life.vm.sh("dpkg --configure -a || true")
+            if "install ok installed" not in life.vm.sh("dpkg-query -f '${Status}' -W punchgate"):
+                # Unpacking was cut off: dpkg wants the package again, and says so.
+                life.vm.sh("dpkg --audit | grep -i -B3 punchgate; " f"{INSTALL} /mnt/{deb}.deb")
+            life.is_at_work()
+        life.vm.sh("test -z \"$(dpkg --audit)\"; punchgate check; test ! -e /var/backups/punchgate/punchgate.previous")
+        now = life.vm.sh("dpkg-query -f '${Version}' -W punchgate")
+        print(f"  cut {number + 1}: {lost} sectors lost on the way to {version}; dpkg said {state!r}, then {now}; {there} acknowledged, all there", flush=True)
+        told.append(state.rpartition(" ")[0])
+    life.vm.sh(f"{INSTALL} /mnt/punchgate.deb")
+    life.is_at_work()
+    life.punches()
+    if all(state == "install ok installed" for state in told):
+        raise Failed(f"no cut hit an upgrade of {whole:.0f} s ({last})")
+    return f"{len(told)} times, an upgrade takes {whole:.0f} s; {life.there()}"
 
 
 def everything_arrives(life):
