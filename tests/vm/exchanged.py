@@ -42,6 +42,15 @@ def a_version_that_does_not_come_up_is_taken_back(life):
         life.punches()
     life.vm.sh(f"{INSTALL} /mnt/punchgate.deb")
     life.is_at_work()
+    # As after a power cut between unpacking and the first start: at boot the new one is started, and does not come up.
+    life.vm.sh("dpkg --unpack /mnt/dead.deb; systemctl restart punchgate || true")
+    said = life.vm.sh("if dpkg --configure -a; then echo 'dpkg was content'; exit 1; fi")
+    if "did not come up" not in said or "the former version (punchgate" not in said:
+        raise Failed(said[-1500:])
+    life.is_at_work()
+    life.punches()
+    life.vm.sh(f"{INSTALL} /mnt/punchgate.deb")
+    life.is_at_work()
     life.punches(50)
     life.vm.sh("dpkg --audit; test ! -e /var/backups/punchgate/punchgate.refused")
     return life.there()

@@ -147,7 +147,9 @@ def by_script(vm, command):
     vm.sh(f"systemctl reset-failed script 2>/dev/null || true; systemd-run --quiet --unit=script -p RemainAfterExit=yes -p WorkingDirectory={HERE} {output} {' '.join(command.split())}".replace("\\", ""))
     vm.until("it asks for a finger", "grep -q '^Put a finger' /run/said || systemctl is-failed script", 400)
     vm.sh("echo 'punch 1027' >/run/front")
-    vm.until("it has ended", "systemctl show -p SubState script | grep -qE 'exited|failed'", 400)
+    # Had it been waiting for a punch that did not come, the terminal says whether it was there and who listened.
+    told = "journalctl -u front -o cat -n 3; punchgate punches --limit 3; cat /run/said; exit 1"
+    vm.until("it has ended", f"systemctl show -p SubState script | grep -qE 'exited|failed' || {{ {told}; }}", 400)
     said = vm.sh("cat /run/said")
     if "That was it." not in said:
         raise Failed(said)
