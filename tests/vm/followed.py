@@ -143,7 +143,7 @@ END
 
 def by_script(vm, command):
     """What it says, with a finger on the terminal when it asks for one."""
-    output = "-p StandardOutput=file:/run/said -p StandardError=file:/run/said"
+    output = "-p StandardOutput=truncate:/run/said -p StandardError=append:/run/said"
     vm.sh(f"systemctl reset-failed script 2>/dev/null || true; systemd-run --quiet --unit=script -p RemainAfterExit=yes -p WorkingDirectory={HERE} {output} {' '.join(command.split())}".replace("\\", ""))
     vm.until("it asks for a finger", "grep -q '^Put a finger' /run/said || systemctl is-failed script", 400)
     vm.sh("echo 'punch 1027' >/run/front")

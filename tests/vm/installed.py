@@ -51,7 +51,7 @@ END
     tried(life, words, f"found {DOOR}")
     begun = time.monotonic()
     # It waits for a finger, which comes when it asks for it.
-    output = "-p StandardOutput=file:/run/said -p StandardError=file:/run/said"
+    output = "-p StandardOutput=truncate:/run/said -p StandardError=append:/run/said"
     vm.sh(f"systemd-run --quiet --unit=setup -p RemainAfterExit=yes {output} {words} --yes --wait-punch 5m")
     vm.until("setup asks for a finger", "grep -q '^Put a finger' /run/said || systemctl is-failed setup", 400)
     took = time.monotonic() - begun
