@@ -45,6 +45,9 @@ pub const LAST_BACKUP: &str = "last-backup.json";
 /// Where the config lies unless somebody says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/punchgate/config.toml";
 
+/// Every key there is. The package puts it where the config goes, for as long as nobody has written one.
+pub const EXAMPLE: &str = include_str!("../config.example.toml");
+
 /// A config without problems.
 pub struct Config {
     pub gateway: GatewaySettings,

@@ -7,13 +7,21 @@ mod evils;
 #[path = "backup/site.rs"]
 mod site;
 
-use std::{collections::BTreeSet, fs, io::Read, path::Path, process::Command};
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::Read,
+    os::unix::fs::{MetadataExt, PermissionsExt, chown},
+    path::Path,
+    process::Command,
+};
 
 use data_encoding::HEXLOWER;
 use driver_zk::sim::{Model, Simulator};
 use evils::{EVILS, flip, object_of};
 use punchgate::{
     command::PrivateKey,
+    config::EXAMPLE,
     spool::{OpenError, RESTORE_UNFINISHED, Spool},
 };
 use serde_json::{Value, json};
@@ -78,7 +86,12 @@ async fn a_blank_machine_becomes_the_gateway_with_every_punch() {
     let before = ids(&daemon.path("state"));
     daemon.kill();
 
+    // A machine on which the package was just installed has the example there.
     let mut other = Daemon::prepare();
+    fs::write(other.config(), format!("{EXAMPLE}\n")).unwrap();
+    let touched = site.restore(other.path("").as_path(), &[]);
+    assert!(!touched.status.success() && said(&touched).contains("is there already"), "{}", said(&touched));
+    fs::write(other.config(), EXAMPLE).unwrap();
     let restored = site.restore(other.path("").as_path(), &[]);
     assert!(restored.status.success(), "{}", said(&restored));
     assert_eq!(ids(&other.path("state")), of_backup);
@@ -247,6 +260,33 @@ fn a_restore_that_is_killed_leaves_nothing_or_all() {
 
 fn ids_or_none(state: &Path) -> Option<BTreeSet<(String, String)>> {
     state.join("journal").is_dir().then(|| ids(state))
+}
+
+/// Whatever the umask of root is, and in folders of the config's own too.
+#[test]
+fn what_root_restores_is_read_by_the_gateways_group_and_by_nobody_else() {
+    let site = Site::with(10);
+    let text_of = fs::read_to_string(site.config()).unwrap();
+    let more = "username = \"sz-03\"\npassword_file = \"keys/broker.key\"\n\n[spool]";
+    fs::write(site.config(), text_of.replacen("\n[spool]", more, 1)).unwrap();
+    fs::create_dir(site.path("gateway/keys")).unwrap();
+    fs::write(site.path("gateway/keys/broker.key"), "secret\n").unwrap();
+    site.back_up();
+    let place = site.path("restored");
+    fs::create_dir(&place).unwrap();
+    if chown(&place, None, Some(4242)).is_err() {
+        return skipped("only root restores for somebody else");
+    }
+    fs::set_permissions(&place, fs::Permissions::from_mode(0o750)).unwrap();
+    let words = site.restore_words(&place, &[]);
+    let script = "umask 077; exec \"$@\"";
+    let output =
+        Command::new("sh").args(["-c", script, "sh", env!("CARGO_BIN_EXE_punchgate")]).args(words).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    for (name, mode) in [("config.toml", 0o640), ("keys", 0o750), ("keys/broker.key", 0o640)] {
+        let meta = fs::metadata(place.join(name)).unwrap();
+        assert_eq!((meta.gid(), meta.mode() & 0o777), (4242, mode), "{name}");
+    }
 }
 
 #[test]

@@ -211,7 +211,9 @@ fn arguments_without_sense_are_2() {
 fn shells_and_man_get_their_pages() {
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let output = run(&mut program(&["completions", shell]));
-        assert!(printed(&output).0.contains("reconcile"), "{shell}");
+        let script = printed(&output).0;
+        assert!(script.contains("reconcile"), "{shell}");
+        assert!(!script.contains("demo-part") && !script.contains("demo_part"), "{shell} offers what is hidden");
     }
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(run(program(&["man"]).arg(folder.path())).status.code(), Some(0));

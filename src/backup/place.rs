@@ -5,9 +5,9 @@
 //! done, so that it does not matter where the last one was cut off.
 
 use std::{
-    fs::{self, DirBuilder, File},
+    fs::{self, DirBuilder, File, Permissions},
     io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown},
     path::{Path, PathBuf},
 };
 
@@ -59,7 +59,7 @@ impl Plan {
             }
             let folder = to.parent().unwrap_or(state_dir);
             if !folder.is_dir() {
-                DirBuilder::new().recursive(true).mode(0o750).create(folder).map_err(|error| failed(to, &error))?;
+                make_like(folder, from.parent().unwrap_or(state_dir)).map_err(|error| failed(to, &error))?;
                 folders.extend(folder.parent().map(Path::to_path_buf));
             }
             fs::rename(from, to).map_err(|error| failed(to, &error))?;
@@ -94,6 +94,29 @@ pub fn finish(state_dir: &Path) -> Result<Option<String>, Refused> {
     })?;
     plan.carry_out(state_dir)?;
     Ok(Some(plan.id))
+}
+
+/// Makes a folder, and those above it that are missing, each with owner and mode of the one that its content comes from: a gateway
+/// reads what lies in them, and root makes them.
+fn make_like(folder: &Path, model: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    if let (Some(above), Some(model)) = (folder.parent(), model.parent()) {
+        make_like(above, model)?;
+    }
+    // Under its name it is as it must be, whenever it is cut off.
+    let fresh = folder.with_file_name(".restore-folder");
+    match DirBuilder::new().mode(0o700).create(&fresh) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let model = fs::metadata(model)?;
+    if rustix::process::geteuid().is_root() {
+        chown(&fresh, Some(model.uid()), Some(model.gid()))?;
+    }
+    fs::set_permissions(&fresh, Permissions::from_mode(model.mode() & 0o777))?;
+    fs::rename(&fresh, folder)
 }
 
 /// Removes a folder of ours with all that is in it; no link is followed.

@@ -1,9 +1,9 @@
 //! Putting a backup back: on a blank machine, or in the place of what is there, which is kept aside.
 
 use std::{
-    fs::{self, DirBuilder},
+    fs::{self, DirBuilder, Permissions},
     io,
-    os::unix::fs::{DirBuilderExt, MetadataExt, chown},
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown},
     path::{Path, PathBuf},
 };
 
@@ -16,7 +16,7 @@ use super::{
     stage::{Opened, chosen},
     target::sync_dir,
 };
-use crate::{audit::Audit, spool};
+use crate::{audit::Audit, config, spool};
 
 /// What is wanted.
 pub struct Restore<'r> {
@@ -51,6 +51,10 @@ pub struct Restored {
 const STATE_DIR: &str = "/var/lib/punchgate";
 const STAGING: &str = ".restore-";
 const ASIDE: &str = "replaced-";
+/// State is its owner's alone.
+const OWN: u32 = 0o600;
+/// A config is written by its owner, and read by the gateway's group.
+const SHARED: u32 = 0o640;
 
 pub fn restore(wanted: &Restore<'_>) -> Result<Restored, Refused> {
     if let Some(state_dir) = wanted.state_dir
@@ -103,8 +107,8 @@ pub fn restore(wanted: &Restore<'_>) -> Result<Restored, Refused> {
         }
     };
     let owners = owners(&state_dir, &config_dir);
-    give(&staging[0], owners.state)?;
-    give(&staging[1], owners.config)?;
+    give(&staging[0], owners.state, OWN)?;
+    give(&staging[1], owners.config, SHARED)?;
     for name in entries(&staging[0])? {
         plan.moves.push((staging[0].join(&name), state_dir.join(&name)));
     }
@@ -179,9 +183,9 @@ fn aside(
     let config: Vec<&String> =
         of_config.iter().filter(|name| fs::symlink_metadata(config_dir.join(name)).is_ok()).collect();
     let there = state.first().map(|name| state_dir.join(name));
-    let there = there.or(config.first().map(|name| config_dir.join(name)));
-    let Some(there) = there else { return Ok(vec![]) };
-    if !replace {
+    let there = there.or(config.iter().map(|name| config_dir.join(name)).find(|path| !is_example(path)));
+    // The example that the package puts there is nobody's config: it goes out of the way without a word from anybody.
+    if let (Some(there), false) = (there, replace) {
         return Err(Refused::new(
             format!("{} is there already: a restore fills an empty place", there.display()),
             "with --replace it takes the place of what is there, which is kept aside",
@@ -203,6 +207,12 @@ fn aside(
     }
     let kept = [(old_state, state.is_empty()), (old_config, config.is_empty())];
     Ok(kept.into_iter().filter(|(_, empty)| !empty).map(|(path, _)| path).collect())
+}
+
+/// Whether it is the example as the package brings it, never touched.
+fn is_example(path: &Path) -> bool {
+    let is_file = fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file());
+    is_file && fs::read(path).is_ok_and(|text| text == config::EXAMPLE.as_bytes())
 }
 
 /// Fills the staging folders with all that the backup holds, and judges it there.
@@ -261,14 +271,19 @@ fn owners(state_dir: &Path, config_dir: &Path) -> Owners {
     Owners { state, config: group.map(|group| (config.0, group)) }
 }
 
-fn give(folder: &Path, owner: Option<(u32, u32)>) -> Result<(), Refused> {
+/// Files get this mode, and folders the same with the right to enter them.
+fn give(folder: &Path, owner: Option<(u32, u32)>, mode: u32) -> Result<(), Refused> {
     let Some((user, group)) = owner else { return Ok(()) };
     for name in entries(folder)? {
         let path = folder.join(name);
-        if path.is_dir() {
-            give(&path, owner)?;
+        let is_folder = path.is_dir();
+        if is_folder {
+            give(&path, owner, mode)?;
         }
-        chown(&path, Some(user), Some(group)).map_err(|error| unusable(&path, &error))?;
+        let mode = if is_folder { mode | (mode & 0o444) >> 2 } else { mode };
+        chown(&path, Some(user), Some(group))
+            .and_then(|()| fs::set_permissions(&path, Permissions::from_mode(mode)))
+            .map_err(|error| unusable(&path, &error))?;
     }
     Ok(())
 }

@@ -80,6 +80,7 @@ pub enum Command {
     ///
     /// Starts a broker with TLS, simulated terminals that speak real bytes, and the real daemon, all on this machine alone.
     /// At the end it counts: what was punched, what is durable, what was delivered.
+    #[cfg_attr(not(feature = "demo"), command(hide = true))]
     #[command(
         after_long_help = "Examples:\n  punchgate demo\n  punchgate demo --for 30s --outage\n  punchgate demo --all-drivers\n  punchgate demo --for 1m --faults --terminals 20 --keep ./demo"
     )]

@@ -19,6 +19,7 @@ use super::{
     table::{Cell, Table},
 };
 use crate::{
+    config::EXAMPLE,
     discover::{self, Discovered, Network, Plan},
     drivers::FINDERS,
 };
@@ -98,10 +99,10 @@ pub(super) fn own_networks() -> Result<Vec<Network>, Failure> {
     Ok(networks)
 }
 
-/// Who is in the config already. One that cannot be read, or is not there yet, knows nobody.
+/// Who is in the config already. One that cannot be read, or is not there yet, knows nobody; nor does the example of the package.
 pub(super) fn known(config: &Path) -> (BTreeSet<IpAddr>, BTreeSet<PathBuf>) {
     let (mut hosts, mut ports) = (BTreeSet::new(), BTreeSet::new());
-    let text = fs::read_to_string(config).unwrap_or_default();
+    let text = fs::read_to_string(config).ok().filter(|text| text != EXAMPLE).unwrap_or_default();
     let table: toml::Table = text.parse().unwrap_or_default();
     let terminals = table.get("terminal").and_then(toml::Value::as_array).cloned().unwrap_or_default();
     for address in terminals.iter().filter_map(|terminal| terminal.get("address")?.as_str()) {

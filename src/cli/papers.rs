@@ -10,9 +10,15 @@ use super::{Cli, Failure, OK, out::Out};
 pub(super) fn completions(shell: Shell, out: &mut Out) -> Result<u8, Failure> {
     // Into memory first: the generator panics when nobody reads.
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "punchgate", &mut script);
+    clap_complete::generate(shell, &mut seen(Cli::command()), "punchgate", &mut script);
     out.write_all(&script)?;
     Ok(OK)
+}
+
+/// Without what is hidden: the generators of completions offer it all the same.
+fn seen(whole: Command) -> Command {
+    let shown = whole.get_subcommands().filter(|command| !command.is_hide_set()).cloned();
+    Command::new("punchgate").version(env!("CARGO_PKG_VERSION")).args(whole.get_arguments().cloned()).subcommands(shown)
 }
 
 pub(super) fn man(dir: &Path) -> Result<u8, Failure> {

@@ -87,6 +87,8 @@ pub struct Spec {
     /// What a driver must be able to do for it.
     pub operation: Option<&'static str>,
     pub args: fn(&mut SchemaGenerator) -> Schema,
+    /// The references in `docs/` are made of it, and nothing else: it is not in what is installed.
+    #[cfg(feature = "references")]
     pub result: fn(&mut SchemaGenerator) -> Schema,
     check: fn(&Map<String, Value>) -> Result<(), String>,
     trust: Option<Trust>,
@@ -104,6 +106,7 @@ impl Spec {
             cancel: false,
             operation: None,
             args: A::json_schema,
+            #[cfg(feature = "references")]
             result: R::json_schema,
             check: args::check::<A>,
             trust: None,

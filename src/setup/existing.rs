@@ -4,9 +4,8 @@ use std::{fs, io, path::Path};
 
 use toml_edit::DocumentMut;
 
-use super::terminal::EXAMPLE;
 use crate::{
-    config::{self, Rejected},
+    config::{self, EXAMPLE, Rejected},
     drivers::DRIVERS,
 };
 

@@ -10,10 +10,7 @@ use std::{
 use toml_edit::{DocumentMut, Item, Table, Value};
 
 use super::Source;
-use crate::drivers;
-
-/// The config with every key, as it is installed for reading.
-pub(super) const EXAMPLE: &str = include_str!("../../config.example.toml");
+use crate::{config::EXAMPLE, drivers};
 
 /// A `[[terminal]]` block to be.
 #[derive(Debug, Clone)]

@@ -69,7 +69,7 @@ def the_plug_is_pulled(life):
             f"  cut {cut + 1}: {lost} sectors lost, {kept} got through; {owed} punches acknowledged before it, {there} now, all there",
             flush=True,
         )
-    if sum(1 for lost in told if lost) * 3 < len(told):
+    if life.options.cuts > 2 and sum(1 for lost in told if lost) * 3 < len(told):
         raise Failed(f"cuts that lost as much as a sector are too few to be power cuts: {told}")
     life.punches()
     life.gate.pause()

@@ -68,12 +68,12 @@ class Broker:
 def certificates(folder):
     """A CA, one certificate for the brokers and one for the gateway."""
     at = lambda name: os.path.join(folder, name)
-    new = ["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30"]
+    new = ["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "90"]
     ca = ["-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign"]
     run(*new, "-x509", "-subj", "/CN=vm CA", "-keyout", at("ca.key"), "-out", at("ca.pem"), *ca)
-    for name, subject, names in [("broker", "broker.vm", "DNS:broker.vm"), ("gateway", "vm", "DNS:vm")]:
+    for name, subject, names in [("broker", "broker.vm", "DNS:broker.vm,DNS:broker.example"), ("gateway", "vm", "DNS:vm")]:
         run(*new, "-subj", f"/CN={subject}", "-keyout", at(f"{name}.key"), "-out", at(f"{name}.csr"))
         with open(at(f"{name}.ext"), "w", encoding="utf-8") as to:
             to.write(f"subjectAltName={names}\nbasicConstraints=CA:FALSE\n")
         sign = ["openssl", "x509", "-req", "-in", at(f"{name}.csr"), "-CA", at("ca.pem"), "-CAkey", at("ca.key")]
-        run(*sign, "-CAcreateserial", "-days", "30", "-extfile", at(f"{name}.ext"), "-out", at(f"{name}.pem"))
+        run(*sign, "-CAcreateserial", "-days", "90", "-extfile", at(f"{name}.ext"), "-out", at(f"{name}.pem"))

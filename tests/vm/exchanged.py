@@ -1,5 +1,7 @@
 """A box whose package is exchanged: upgraded, downgraded, upgraded badly, removed, purged."""
 
+import time
+
 from life import NOWHERE, OUTSIDE
 from machine import Failed
 
@@ -40,9 +42,91 @@ def a_version_that_does_not_come_up_is_taken_back(life):
         life.punches()
     life.vm.sh(f"{INSTALL} /mnt/punchgate.deb")
     life.is_at_work()
+    # As after a power cut between unpacking and the first start: at boot the new one is started, and does not come up.
+    life.vm.sh("dpkg --unpack /mnt/dead.deb; systemctl restart punchgate || true")
+    said = life.vm.sh("if dpkg --configure -a; then echo 'dpkg was content'; exit 1; fi")
+    if "did not come up" not in said or "the former version (punchgate" not in said:
+        raise Failed(said[-1500:])
+    life.is_at_work()
+    life.punches()
+    life.vm.sh(f"{INSTALL} /mnt/punchgate.deb")
+    life.is_at_work()
     life.punches(50)
     life.vm.sh("dpkg --audit; test ! -e /var/backups/punchgate/punchgate.refused")
     return life.there()
+
+
+def an_upgrade_that_does_not_begin_is_not_noticed(life):
+    """Versions that do not even get as far as their program: the one at work goes on, and nothing of them stays."""
+    life.broker_outside()
+    life.punches()
+    before = life.shown("MainPID")
+
+    def refused(deb, why):
+        said = life.vm.sh(f"if dpkg --install /mnt/{deb}.deb; then echo 'dpkg was content'; exit 1; fi")
+        if why not in said:
+            raise Failed(said[-1500:])
+        if (now := life.shown("MainPID")) != before or life.shown("ActiveState") != "active":
+            raise Failed(f"{deb}: process {before} became {now}, {life.shown('ActiveState')}")
+        life.vm.sh("punchgate --version; test ! -e /var/backups/punchgate/punchgate.previous")
+
+    refused("stubborn", "it does not want to be installed")
+    life.punches(50)
+    # Not half the room that it needs, of what root may have: more than others may.
+    size = int(life.vm.sh("stat -c %s /usr/bin/punchgate"))
+    life.vm.sh(f"fallocate -l $(($(stat -f -c '%f * %S' /) - {size + size // 2})) /usr/filler; sync")
+    try:
+        refused("older", "No space left on device")
+    finally:
+        life.vm.sh("rm /usr/filler")
+    life.punches(50)
+    life.vm.sh(f"{INSTALL} /mnt/punchgate.deb; test -z \"$(dpkg --audit)\"")
+    life.is_at_work()
+    life.punches()
+    return life.there()
+
+
+def the_plug_is_pulled_in_an_upgrade(life):
+    life.broker_outside()
+    version = lambda: life.vm.sh("dpkg-query -f '${Version}' -W punchgate")
+    # How long one takes decides when the plug is pulled.
+    life.vm.sh(f"{INSTALL} /mnt/punchgate.deb")
+    begun = time.monotonic()
+    life.vm.sh("dpkg --install /mnt/older.deb")
+    whole = time.monotonic() - begun
+    told = []
+    for number, share in enumerate([0.2, 0.4, 0.6, 0.8, 0.95]):
+        life.punches()
+        deb = "punchgate" if version() == life.older else "older"
+        life.vm.sh(f"sync; systemd-run --quiet --unit=upgrade-{number} dpkg --install /mnt/{deb}.deb")
+        time.sleep(whole * (share + life.chance.uniform(-0.1, 0.05)))
+        lost, _ = life.vm.cut(life.chance.random(), life.chance.choice([None, 1, life.chance.randint(2, 20)]))
+        life.vm.start()
+        state = life.vm.sh("dpkg-query -f '${Status} ${Version}' -W punchgate")
+        # Whichever version it is: punches are taken before anybody has mended anything.
+        life.is_at_work(300)
+        life.punches()
+        there = life.account()
+        if not state.startswith("install ok installed"):
+            life.vm.sh("dpkg --configure -a || true")
+            if "install ok installed" not in life.vm.sh("dpkg-query -f '${Status}' -W punchgate"):
+                # Unpacking was cut off: dpkg wants the package again, and says so.
+                life.vm.sh("dpkg --audit | grep -i -B3 punchgate; " f"{INSTALL} /mnt/{deb}.deb")
+            life.is_at_work()
+            life.vm.sh("test ! -e /var/backups/punchgate/punchgate.previous")
+        life.vm.sh("test -z \"$(dpkg --audit)\"; punchgate --version")
+        print(
+            f"  cut {number + 1}: {lost} sectors lost on the way to {deb}.deb; dpkg said {state!r}, at last {version()};"
+            f" {there} punches acknowledged, all there",
+            flush=True,
+        )
+        told.append(state.rpartition(" ")[0])
+    life.vm.sh(f"{INSTALL} /mnt/punchgate.deb")
+    life.is_at_work()
+    life.punches()
+    if all(state == "install ok installed" for state in told):
+        raise Failed(f"no cut hit an upgrade of {whole:.0f} s")
+    return f"{len(told)} times, an upgrade takes {whole:.0f} s; {life.there()}"
 
 
 def everything_arrives(life):

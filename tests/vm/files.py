@@ -9,11 +9,13 @@ from broker import run
 
 # Programs of upgrades that must not stay: one does not come up, the other does not like the config.
 DEAD = '#!/bin/sh\n[ "$1" != run ] || { echo "it does not come up"; exit 1; }\n'
+# One that does not get as far as its program.
+STUBBORN = '#!/bin/sh\necho "it does not want to be installed"\nexit 1\n'
 PICKY = '#!/bin/sh\n[ "$1" != check ] || { echo "nothing is well"; exit 78; }\nexit 78\n'
 
 
-def repacked(deb, to, version, program=None):
-    """The same package under another version; with a program of its own, where one is given."""
+def repacked(deb, to, version, program=None, preinst=None):
+    """The same package under another version; with a program or a first script of its own, where one is given."""
     with tempfile.TemporaryDirectory() as folder:
         run("dpkg-deb", "--raw-extract", deb, folder)
         control = os.path.join(folder, "DEBIAN/control")
@@ -21,10 +23,12 @@ def repacked(deb, to, version, program=None):
             lines = [f"Version: {version}\n" if line.startswith("Version:") else line for line in it]
         with open(control, "w", encoding="utf-8") as it:
             it.writelines(lines)
-        if program is not None:
-            path = os.path.join(folder, "usr/bin/punchgate")
+        for name, text in [("usr/bin/punchgate", program), ("DEBIAN/preinst", preinst)]:
+            if text is None:
+                continue
+            path = os.path.join(folder, name)
             with open(path, "w", encoding="utf-8") as it:
-                it.write(program)
+                it.write(text)
             os.chmod(path, 0o755)
         run("dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "--build", folder, to)
 
@@ -45,6 +49,7 @@ def disk(folder, deb, older, terminal):
     repacked(older or deb, at("older.deb"), version)
     repacked(deb, at("dead.deb"), "99.0-1", DEAD)
     repacked(deb, at("picky.deb"), "99.1-1", PICKY)
+    repacked(deb, at("stubborn.deb"), "99.2-1", preinst=STUBBORN)
     shutil.copy(terminal, at("zk-terminal"))
     for name in ("ca.pem", "gateway.pem", "gateway.key", "broker.pem", "broker.key"):
         shutil.copy(os.path.join(folder, name), files)

@@ -1,6 +1,8 @@
 """A box that is new: booted, installed, told its site, looked at."""
 
-from life import INSIDE
+import time
+
+from life import DOOR, INSIDE
 from machine import Failed
 
 
@@ -24,11 +26,10 @@ def the_package_installs_and_says_what_to_do(life):
     vm.sh("dpkg -L punchgate | grep -x /usr/share/man/man1/punchgate.1.gz; zcat /usr/share/doc/punchgate/third-party-licenses.txt.gz")
 
 
-def it_serves_a_terminal_on_its_own_loopback_with_a_broker_there(life):
+def setup_by_flags_goes_to_the_first_punch(life):
     vm = life.vm
     vm.sh(
         """
-        install -m 640 -g punchgate /mnt/ca.pem /mnt/gateway.pem /mnt/gateway.key /etc/punchgate/
         install -d -o mosquitto /etc/mosquitto/tls && install -o mosquitto -m 400 /mnt/broker.* /mnt/ca.pem /etc/mosquitto/tls/
         cat >/etc/mosquitto/conf.d/vm.conf <<'END'
 allow_anonymous true
@@ -39,22 +40,73 @@ keyfile /etc/mosquitto/tls/broker.key
 require_certificate true
 END
         systemctl start mosquitto
-        install -m 755 /mnt/zk-terminal /usr/local/bin/
-        mkfifo /run/door
-        systemd-run --quiet --unit=door bash -c 'exec zk-terminal --port 4370 <> /run/door'
         """
     )
+    life.open_door()
     life.broker_is_at(INSIDE)
-    life.configure()
-    vm.sh("punchgate check && systemctl start punchgate")
-    took = life.is_at_work()
-    vm.until(
-        "the first punch is delivered",
-        "echo 'punch 1024' >/run/door; sleep 3; punchgate punches --terminal front-door --json | grep '\"delivered\":true'",
-        240,
+    words = (
+        "punchgate setup --id vm --tenant acme --zone UTC --broker mqtts://broker.vm:8883 --ca-file /mnt/ca.pem"
+        " --cert-file /mnt/gateway.pem --key-file /mnt/gateway.key --discover --networks 127.0.0.1/32"
     )
+    tried(life, words, f"found {DOOR}")
+    begun = time.monotonic()
+    # It waits for a finger, which comes when it asks for it.
+    output = "-p StandardOutput=truncate:/run/said -p StandardError=append:/run/said"
+    vm.sh(f"systemd-run --quiet --unit=setup -p RemainAfterExit=yes {output} {words} --yes --wait-punch 5m")
+    vm.until("setup asks for a finger", "grep -q '^Put a finger' /run/said || systemctl is-failed setup", 400)
+    took = time.monotonic() - begun
+    vm.sh("echo 'punch 1024' >/run/door")
+    vm.until("setup has ended", "systemctl show -p SubState setup | grep -qE 'exited|failed'", 400)
+    said = vm.sh("cat /run/said; systemctl show --value -p ExecMainStatus setup")
+    if not said.endswith("\n0") or f"the broker has the first punch of {DOOR}. That was it." not in said:
+        raise Failed(said)
+    return f"asks for a finger after {took:.0f} s"
+
+
+def setup_again_adds_a_terminal_that_pushes(life):
+    vm = life.vm
+    words = "punchgate setup --terminal gate=zk-push:serial=VM0001 --listen zk-push=0.0.0.0:8081"
+    # It calls already. As long as it is only tried, it must not be told OK.
+    life.gate.is_at_work.set()
+    tried(life, words, "gate")
+    if owed := life.gate.owed():
+        raise Failed(f"a dry run has acknowledged {len(owed)} punches")
+    if "Starting: systemctl" not in (said := vm.sh(f"{words} --yes")):
+        raise Failed(said)
+    life.is_at_work()
     life.punches()
-    return f"started in {took:.0f} s"
+    life.written = vm.sh("cat /etc/punchgate/config.toml") + "\n"
+    life.configure()
+    vm.sh("punchgate check && systemctl reload punchgate && systemctl is-enabled punchgate")
+    life.punches()
+
+
+def tried(life, words, found):
+    """Everything is proved and nothing is written."""
+    state = "find /etc/punchgate -type f | sort | xargs sha256sum"
+    before = life.vm.sh(state)
+    said = life.vm.sh(f"{words} --dry-run")
+    if "Nothing was written" not in said or found not in said:
+        raise Failed(said)
+    if (after := life.vm.sh(state)) != before:
+        raise Failed(f"a dry run has written something: {before} {after}")
+
+
+def what_setup_wrote_is_read_by_the_gateway_and_nobody_else(life):
+    vm = life.vm
+    told = vm.sh("find /etc/punchgate -printf '%U:%G %m %y\n' | sort -u | sed \"s/:$(getent group punchgate | cut -d: -f3) /:punchgate /\"")
+    if told.split("\n") != ["0:punchgate 640 f", "0:punchgate 750 d"]:
+        raise Failed(told)
+    names = set(vm.sh("ls /etc/punchgate").split())
+    aside = {name for name in names if name.startswith("config.toml.before-")}
+    if names - aside != {"ca.pem", "gateway.pem", "gateway.key", "config.toml"} or not aside:
+        raise Failed(str(names))
+    for user, may in [("nobody", False), ("punchgate", True)]:
+        answer = vm.sh(f"runuser -u {user} -- cat /etc/punchgate/gateway.key >/dev/null && echo yes || echo no").endswith("yes")
+        if answer != may:
+            raise Failed(f"{user} {'may' if answer else 'may not'} read the key")
+    if left := vm.sh("find /etc /tmp /run /var/tmp -newer /etc/punchgate/ca.pem -name '*gateway*key*' -not -path '/etc/punchgate/*' 2>/dev/null || true"):
+        raise Failed(f"the key lies elsewhere too: {left}")
 
 
 def it_runs_as_nobody_of_importance_and_answers_its_group_alone(life):
@@ -67,9 +119,11 @@ def it_runs_as_nobody_of_importance_and_answers_its_group_alone(life):
         """
         useradd anna && useradd bert && usermod -aG punchgate anna
         runuser -u anna -- punchgate status
-        if runuser -u bert -- punchgate status; then echo 'bert got an answer'; exit 1; fi
         """
     )
+    said = vm.sh("if runuser -u bert -- punchgate status; then echo 'bert got an answer'; exit 1; fi")
+    if "group punchgate" not in said:
+        raise Failed(f"a stranger is told: {said}")
     told = vm.sh("systemd-analyze security --no-pager punchgate | tail -n 1")
     score = float(told.split(":")[1].split()[0])
     if score > 1.3:
@@ -78,7 +132,7 @@ def it_runs_as_nobody_of_importance_and_answers_its_group_alone(life):
 
 
 def the_systemd_journal_has_fields(life):
-    for filters in ("PUNCHGATE_TERMINAL=front-door", "PUNCHGATE_DRIVER=zk"):
+    for filters in (f"PUNCHGATE_TERMINAL={DOOR}", "PUNCHGATE_TERMINAL=gate", "PUNCHGATE_DRIVER=zk"):
         if not life.vm.sh(f"journalctl -u punchgate {filters} -o cat -n 5"):
             every = life.vm.sh("journalctl -u punchgate -o json -n 30")
             raise Failed(f"journalctl {filters} finds nothing in {every[-3000:]}")
@@ -121,6 +175,6 @@ def what_runs_by_the_calendar_is_off_and_works(life):
         raise Failed(f"{timer} is {state}")
     # As it would be at the end of a month; systemd's own words are told when it fails.
     life.vm.sh("systemctl start punchgate-report.service || { journalctl --no-pager -n 20 -o cat -u punchgate-report; exit 1; }")
-    life.vm.sh(f"grep -q front-door /var/lib/punchgate/reports/report.html; systemctl enable --now {timer}")
+    life.vm.sh(f"grep -q {DOOR} /var/lib/punchgate/reports/report.html; systemctl enable --now {timer}; systemctl list-timers {timer} | grep {timer}")
     if (mode := life.vm.sh("stat -c %a /var/lib/punchgate")) != "700":
         raise Failed(f"/var/lib/punchgate has the mode {mode} now")

@@ -4,6 +4,8 @@ The terminal and the broker outside keep the account: whatever the terminal was 
 everything, and must arrive at the broker.
 """
 
+import json
+import os
 import random
 import time
 
@@ -12,35 +14,16 @@ from broker import Broker
 from machine import Failed, Machine
 from terminal import Terminal
 
-CONFIG = """[gateway]
-id = "vm"
-tenant = "acme"
-zone = "UTC"
-state_dir = "/var/lib/punchgate"
-
-[mqtt]
-url = "mqtts://broker.vm:{port}"
-ca_file = "/etc/punchgate/ca.pem"
-cert_file = "/etc/punchgate/gateway.pem"
-key_file = "{key}"
-
+# What setup does not ask, for a machine with so small a disk.
+SMALL = """
 [spool]
 min_free = "64MiB"
 segment = "256KiB"
-
-[driver.zk-push]
-listen = "0.0.0.0:8081"
-
-[[terminal]]
-name = "front-door"
-driver = "zk"
-address = "tcp://127.0.0.1:4370"
-
-[[terminal]]
-name = "gate"
-driver = "zk-push"
-serial = "VM0001"
 """
+# The terminal in the machine, as setup named it when it found it.
+DOOR = "zk-1"
+DOCS = os.path.join(os.path.dirname(__file__), "../../docs")
+KEY = "/etc/punchgate/gateway.key"
 INSIDE, OUTSIDE, NOWHERE = "127.0.0.1", "10.0.2.2", "192.0.2.1"
 
 
@@ -56,17 +39,32 @@ class Life:
         # Acknowledged while the broker was in the machine.
         self.inside = 0
         self.is_broker_outside = False
-        self.key = "/etc/punchgate/gateway.key"
+        # The config as setup wrote it, and what was added to it since.
+        self.written, self.more = "", SMALL
+        self.key = KEY
+        # The identity that opens backups: it is nowhere in the machine.
+        self.identity = ""
 
     def close(self):
         self.vm.close()
         self.broker.close()
 
     def configure(self):
-        """The one place where the box is told its site."""
-        port = self.broker.port if self.is_broker_outside else 8883
-        text = CONFIG.format(port=port, key=self.key)
-        self.vm.sh(f"cat >/etc/punchgate/config.toml <<'END'\n{text}END\nchgrp punchgate /etc/punchgate/config.toml")
+        """The config that setup wrote, with where the broker is now and what else was added."""
+        text = self.written.replace(f'"{KEY}"', f'"{self.key}"')
+        if self.is_broker_outside:
+            text = text.replace("broker.vm:8883", f"broker.vm:{self.broker.port}")
+        self.vm.sh(f"cat >/etc/punchgate/config.toml <<'END'\n{text}{self.more}END\nchgrp punchgate /etc/punchgate/config.toml")
+
+    def open_door(self):
+        """A terminal in the machine: what is written to /run/door happens to it."""
+        self.vm.sh(
+            """
+            install -m 755 /mnt/zk-terminal /usr/local/bin/
+            mkfifo /run/door
+            systemd-run --quiet --unit=door bash -c 'exec zk-terminal --port 4370 <> /run/door'
+            """
+        )
 
     def broker_is_at(self, address):
         self.vm.sh(f"sed -i '/ broker.vm$/d' /etc/hosts; echo '{address} broker.vm' >>/etc/hosts")
@@ -99,6 +97,11 @@ class Life:
             raise Failed(f"{len(lost)} of {len(owed)} acknowledged punches are not in the journal: {lost[:5]}")
         self.vm.sh("punchgate journal verify")
         return len(owed)
+
+    def ledgers(self, terminal):
+        """How many ledgers this terminal has on the disk."""
+        report = json.loads(self.vm.sh("punchgate journal verify --json"))
+        return sum(1 for ledger in report["ledgers"] if ledger["terminal"] == terminal)
 
     def there(self):
         return f"{self.account()} acknowledged punches are there"

@@ -23,13 +23,24 @@ class Machine:
 
     def __init__(self, folder, image, files, patience):
         self.folder, self.image, self.files, self.patience = folder, image, files, patience
-        disk = os.path.join(folder, "disk.raw")
-        subprocess.run(["cp", "--sparse=always", "--reflink=auto", os.path.join(image, "disk.raw"), disk], check=True)
         self.socket = os.path.join(folder, "disk.sock")
-        self.disk = Disk(disk, self.socket)
+        self.disk = self._new_disk()
         self.shell, self.push = free_port(), free_port()
         self.qemu = None
         self.boots = []
+
+    def _new_disk(self):
+        disk = os.path.join(self.folder, "disk.raw")
+        subprocess.run(["cp", "--sparse=always", "--reflink=auto", os.path.join(self.image, "disk.raw"), disk], check=True)
+        return Disk(disk, self.socket)
+
+    def blank(self):
+        """Its disk has died, and this is another machine with plain Debian 12 on it."""
+        self.close()
+        os.remove(self.socket)
+        os.remove(os.path.join(self.folder, "disk.raw"))
+        self.disk = self._new_disk()
+        return self.start()
 
     def start(self):
         """Returns when its shell answers; the seconds that took."""

@@ -11,7 +11,9 @@ import traceback
 
 import broken
 import exchanged
+import followed
 import installed
+import restored
 from life import Life
 from machine import Failed
 
@@ -19,10 +21,12 @@ from machine import Failed
 FIRST = [
     installed.it_boots,
     installed.the_package_installs_and_says_what_to_do,
-    installed.it_serves_a_terminal_on_its_own_loopback_with_a_broker_there,
+    installed.setup_by_flags_goes_to_the_first_punch,
+    installed.setup_again_adds_a_terminal_that_pushes,
 ]
-# Each of these stands on its own after them, and leaves a gateway at work; the last two take it away.
+# Each of these stands on its own after them, and leaves a gateway at work; the last ones take it away.
 SCENES = [
+    installed.what_setup_wrote_is_read_by_the_gateway_and_nobody_else,
     installed.it_runs_as_nobody_of_importance_and_answers_its_group_alone,
     installed.the_systemd_journal_has_fields,
     installed.what_runs_by_the_calendar_is_off_and_works,
@@ -33,10 +37,21 @@ SCENES = [
     broken.it_comes_back_from_a_reboot,
     exchanged.back_and_forth_between_versions_under_load,
     exchanged.a_version_that_does_not_come_up_is_taken_back,
+    exchanged.an_upgrade_that_does_not_begin_is_not_noticed,
+    exchanged.the_plug_is_pulled_in_an_upgrade,
     broken.the_plug_is_pulled,
     exchanged.everything_arrives,
+    restored.the_nightly_backup_is_made_and_opens,
+    restored.a_blank_machine_becomes_the_gateway_in_one_command,
     exchanged.removed_it_keeps_what_it_has,
     exchanged.purged_it_says_what_it_had_and_keeps_what_nobody_else_has,
+    followed.the_page_on_installing_is_true_to_the_letter,
+]
+# What a change of the package is tried with in minutes.
+SHORT = [
+    broken.a_gateway_that_hangs_is_started_again,
+    broken.it_comes_back_from_a_reboot,
+    broken.the_plug_is_pulled,
 ]
 
 
@@ -46,6 +61,7 @@ def main():
     words.add_argument("--deb", required=True)
     words.add_argument("--older")
     words.add_argument("--terminal", required=True)
+    words.add_argument("--short", action="store_true", help="only a few scenes, and one cut")
     words.add_argument("--only", action="append", help="scenes with this word in their name")
     words.add_argument("--cuts", type=int, default=20)
     words.add_argument("--rate", type=float, default=50, help="punches a second of the terminal outside")
@@ -53,7 +69,9 @@ def main():
     words.add_argument("--patience", type=int, default=600, help="seconds for a boot, and for the longest script")
     words.add_argument("--keep")
     options = words.parse_args()
-    scenes = [it for it in SCENES if not options.only or any(word in it.__name__ for word in options.only)]
+    if options.short:
+        options.cuts = 1
+    scenes = [it for it in (SHORT if options.short else SCENES) if not options.only or any(word in it.__name__ for word in options.only)]
     if not scenes:
         sys.exit("no scene has such a word: " + ", ".join(it.__name__ for it in SCENES))
     folder = options.keep or tempfile.mkdtemp(prefix="punchgate-vm-")
