@@ -40,7 +40,8 @@ impl Mosquitto {
             fs::write(folder.join(format!("{name}.pem")), pair.certificate)?;
             fs::write(folder.join(format!("{name}.key")), pair.key)?;
         }
-        let mut broker = Self { folder, tls_port: free_port()?, plain_port: free_port()?, child: None };
+        let [tls_port, plain_port] = free_ports()?;
+        let mut broker = Self { folder, tls_port, plain_port, child: None };
         let file = |name| broker.folder.join(name).display().to_string();
         let config = format!(
             "user root\nlog_dest file {}\npersistence {persistence}\npersistence_location {}/\nautosave_interval 1\n\
@@ -120,5 +121,15 @@ impl Drop for Mosquitto {
 
 /// A port that was free a moment ago.
 pub(crate) fn free_port() -> anyhow::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+    Ok(free_ports::<1>()?[0])
+}
+
+/// Ports that nobody listens at, each another: they are held until all are found.
+pub(crate) fn free_ports<const N: usize>() -> anyhow::Result<[u16; N]> {
+    let held = (0..N).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<Result<Vec<_>, _>>()?;
+    let mut ports = [0; N];
+    for (port, held) in ports.iter_mut().zip(&held) {
+        *port = held.local_addr()?.port();
+    }
+    Ok(ports)
 }

@@ -13,7 +13,10 @@ use std::{
 use anyhow::{Context, bail, ensure};
 use tokio::time::sleep;
 
-use crate::{certs::Ca, mosquitto::free_port};
+use crate::{
+    certs::Ca,
+    mosquitto::{free_port, free_ports},
+};
 
 const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../packaging/broker-cluster");
 pub(crate) const NODES: usize = 3;
@@ -55,7 +58,7 @@ impl Cluster {
             fs::write(folder.join(format!("{name}.key")), pair.key)?;
         }
         let example = fs::read_to_string(shipped.join("node.env"))?;
-        let routes = (0..NODES).map(|_| free_port()).collect::<anyhow::Result<Vec<_>>>()?;
+        let routes = free_ports::<NODES>()?.to_vec();
         let nodes = (0..NODES).map(|at| Node::new(&example, &folder, at, &routes)).collect::<anyhow::Result<_>>()?;
         Ok(Self { folder, nodes })
     }
@@ -139,7 +142,7 @@ impl Drop for Cluster {
 impl Node {
     /// All that the shipped example names, with this machine's values: a name that is only here or only there would show.
     fn new(example: &str, folder: &Path, at: usize, routes: &[u16]) -> anyhow::Result<Self> {
-        let (mqtt, monitor) = (free_port()?, free_port()?);
+        let [mqtt, monitor] = free_ports()?;
         let local = |port: u16| format!("127.0.0.1:{port}");
         let file = |name: &str| folder.join(name).display().to_string();
         let value = |name: &str, shipped: &str| -> anyhow::Result<String> {
