@@ -16,7 +16,7 @@ use super::support::{
     daemon::Daemon,
 };
 
-const JUDGE: &str = "src/status/judge.rs";
+const JUDGE: &str = "src/status/judge/tests.rs";
 const SUPERVISOR: &str = "src/supervisor/tests.rs";
 const HEALTH: &str = "src/health/tests.rs";
 const HERE: &str = "tests/conditions/causes.rs";
