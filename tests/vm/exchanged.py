@@ -1,5 +1,6 @@
 """A box whose package is exchanged: upgraded, downgraded, upgraded badly, removed, purged."""
 
+import re
 import time
 
 from life import NOWHERE, OUTSIDE
@@ -136,6 +137,36 @@ def everything_arrives(life):
     return f"{life.delivered()} punches, each under one id"
 
 
+def a_removal_that_is_broken_off_leaves_it_at_work(life):
+    vm, kept, timer = life.vm, "/var/backups/punchgate", "punchgate-report.timer"
+    life.broker_outside()
+    vm.sh(f"systemctl enable --now {timer}")
+    life.punches()
+    # Where it notes what a purge has to tell nothing can be written any more.
+    vm.sh(f"mkdir -p {kept}; mount --bind {kept} {kept}; mount -o remount,bind,ro {kept}")
+    try:
+        said = vm.sh("if apt-get remove -y punchgate; then echo 'apt was content'; exit 1; fi")
+        if "Read-only file system" not in said:
+            raise Failed(said[-1500:])
+        if (told := vm.sh("dpkg-query -f '${Status}' -W punchgate; dpkg --audit")) != "install ok installed":
+            raise Failed(told)
+        # Nobody has mended anything, and it is at work again.
+        life.is_at_work()
+        vm.sh(f"systemctl is-active {timer}; test \"$(systemctl is-enabled punchgate)\" = enabled")
+        life.punches(50)
+        told = life.there()
+    finally:
+        vm.sh(f"umount {kept}")
+    vm.sh("apt-get remove -y punchgate")
+    life.gate.pause()
+    vm.sh(f"test -z \"$(command -v punchgate)\"; test -s {kept}/last-journal.json; {INSTALL} /mnt/punchgate.deb")
+    life.is_at_work()
+    # What ran by the calendar does so again, without a boot.
+    vm.sh(f"systemctl is-active {timer}")
+    life.punches()
+    return f"{told}; removed after that: {life.there()}"
+
+
 def removed_it_keeps_what_it_has(life):
     life.broker_outside()
     life.punches()
@@ -170,16 +201,56 @@ def purged_it_says_what_it_had_and_keeps_what_nobody_else_has(life):
         raise Failed(f"a purge leaves {left}")
     # Put back, they are sent.
     life.broker_is_at(OUTSIDE)
-    life.vm.sh(f"{INSTALL} /mnt/punchgate.deb")
-    life.vm.sh(f"mv {aside} /var/lib/punchgate; install -m 640 -g punchgate /mnt/ca.pem /mnt/gateway.pem /mnt/gateway.key /etc/punchgate/")
+    anew(life, f"mv {aside} /var/lib/punchgate")
+    told = life.there()
+    arrived = purged_with_all_delivered(life)
+    life.vm.sh("test ! -e /var/lib/punchgate; test ! -e /var/backups/punchgate; getent passwd punchgate")
+    return f"{told}; {arrived} arrived"
+
+
+def anew(life, first="true"):
+    """It is installed where a purge has left no config; what is done first, when it is not at work yet."""
+    life.vm.sh(f"{INSTALL} /mnt/punchgate.deb; {first}")
+    life.vm.sh("install -m 640 -g punchgate /mnt/ca.pem /mnt/gateway.pem /mnt/gateway.key /etc/punchgate/")
     life.configure()
     life.vm.sh("systemctl start punchgate")
     life.is_at_work()
-    told = life.there()
+
+
+def purged_with_all_delivered(life):
+    """What has arrived before; nothing of it is owed by the next store."""
     arrived = life.delivered()
     life.vm.until("nothing waits", "punchgate status --json | grep '\"undelivered\":0'", 120)
     said = life.vm.sh("apt-get purge -y punchgate")
     if "every punch in it was delivered; deleted" not in said:
         raise Failed(said[-1500:])
-    life.vm.sh("test ! -e /var/lib/punchgate; test ! -e /var/backups/punchgate; getent passwd punchgate")
-    return f"{told}; {arrived} arrived"
+    life.purged = len(life.gate.owed())
+    return arrived
+
+
+def a_store_that_is_a_disk_of_its_own_is_purged_where_it_is(life):
+    vm, store = life.vm, "/var/lib/punchgate"
+    if vm.sh("command -v punchgate || true"):
+        life.broker_outside()
+        life.gate.pause()
+        purged_with_all_delivered(life)
+    vm.sh(f"truncate -s 300M /var/own; mkfs.ext4 -q -F /var/own; mkdir -p {store}; mount -o loop /var/own {store}")
+    # Nobody takes them.
+    life.broker_is_at(NOWHERE)
+    anew(life)
+    life.punches()
+    life.gate.pause()
+    said = vm.sh("apt-get purge -y punchgate")
+    waiting = re.search(r"that were not delivered: (\d+);", said)
+    if not waiting or int(waiting.group(1)) < 20 or f"It cannot be moved, and stays in {store};" not in said:
+        raise Failed(said[-1500:])
+    vm.sh(f"mountpoint {store}; ls {store}/journal/*.seg; test ! -e /etc/punchgate; test ! -e /var/backups/punchgate")
+    # Installed again, they are sent.
+    life.broker_is_at(OUTSIDE)
+    anew(life)
+    told = life.there()
+    arrived = purged_with_all_delivered(life)
+    if left := vm.sh(f"mountpoint -q {store}; ls -A {store}; ls -A /var/backups/punchgate 2>/dev/null || true"):
+        raise Failed(f"a purge leaves {left}")
+    vm.sh(f"umount {store}; rmdir {store}; rm /var/own")
+    return f"{waiting.group(1)} waited; {told}; {arrived} arrived"

@@ -123,16 +123,11 @@ def blank(life):
         ip address add 192.0.2.2/24 dev eth0
         for last in 10 80; do ip address add 192.0.2.$last/32 dev lo; done
         echo '192.0.2.80 broker.example' >>/etc/hosts
-        install -d -o mosquitto /etc/mosquitto/tls && install -o mosquitto -m 400 /mnt/broker.* /mnt/ca.pem /etc/mosquitto/tls/
-        cat >/etc/mosquitto/conf.d/vm.conf <<'END'
-allow_anonymous true
-listener 8883 192.0.2.80
-cafile /etc/mosquitto/tls/ca.pem
-certfile /etc/mosquitto/tls/broker.pem
-keyfile /etc/mosquitto/tls/broker.key
-require_certificate true
-END
-        systemctl restart mosquitto
+        """
+    )
+    life.start_broker("192.0.2.80")
+    life.vm.sh(
+        """
         install -m 755 /mnt/zk-terminal /usr/local/bin/
         mkfifo /run/front
         systemd-run --quiet --unit=front bash -c 'exec zk-terminal --port 4371 --key 471100 --records 190 --zone Asia/Shanghai <> /run/front'

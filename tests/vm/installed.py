@@ -1,5 +1,6 @@
 """A box that is new: booted, installed, told its site, looked at."""
 
+import re
 import time
 
 from life import DOOR, INSIDE
@@ -28,20 +29,7 @@ def the_package_installs_and_says_what_to_do(life):
 
 def setup_by_flags_goes_to_the_first_punch(life):
     vm = life.vm
-    vm.sh(
-        """
-        install -d -o mosquitto /etc/mosquitto/tls && install -o mosquitto -m 400 /mnt/broker.* /mnt/ca.pem /etc/mosquitto/tls/
-        cat >/etc/mosquitto/conf.d/vm.conf <<'END'
-allow_anonymous true
-listener 8883 127.0.0.1
-cafile /etc/mosquitto/tls/ca.pem
-certfile /etc/mosquitto/tls/broker.pem
-keyfile /etc/mosquitto/tls/broker.key
-require_certificate true
-END
-        systemctl start mosquitto
-        """
-    )
+    life.start_broker("127.0.0.1")
     life.open_door()
     life.broker_is_at(INSIDE)
     words = (
@@ -139,18 +127,41 @@ def the_systemd_journal_has_fields(life):
 
 
 def a_key_may_come_from_systemd(life):
-    life.vm.sh(
-        """
-        mkdir -p /etc/systemd/system/punchgate.service.d
-        printf '[Service]\\nLoadCredential=gateway.key:/etc/credstore/gateway.key\\n' >/etc/systemd/system/punchgate.service.d/key.conf
-        install -d -m 700 /etc/credstore && mv /etc/punchgate/gateway.key /etc/credstore/
+    """Encrypted to this machine, and by setup, which says what the unit lacks for it."""
+    vm, name = life.vm, "gateway.key"
+    vm.sh(
+        f"""
+        install -d -m 700 /etc/credstore.encrypted
+        systemd-creds encrypt --name={name} /etc/punchgate/{name} /etc/credstore.encrypted/{name}
         """
     )
-    life.key = "credential:gateway.key"
-    life.configure()
-    life.vm.sh("systemctl daemon-reload && systemctl restart punchgate")
+    words = f"punchgate setup --key-file credential:{name} --no-discover"
+    before = vm.sh("sha256sum /etc/punchgate/config.toml")
+    said = vm.sh(f"if {words} --yes; then echo 'setup was content'; exit 1; fi")
+    mend = re.search(r"mkdir -p \S+ && printf .* && systemctl daemon-reload", said)
+    # The key itself is the certificate's, and the broker takes it.
+    if "the unit is not handed it" not in said or "ok     login at the broker" not in said or not mend:
+        raise Failed(said)
+    if vm.sh("sha256sum /etc/punchgate/config.toml") != before:
+        raise Failed("setup has written what it could not prove")
+    vm.sh(mend.group())
+    said = vm.sh(f"{words} --yes")
+    # The terminal in this machine has no key, which doctor mends first.
+    if "the unit is handed it" not in said or "is at work, version" not in said:
+        raise Failed(said)
+    life.key = f"credential:{name}"
+    # Now the plain one may go.
+    vm.sh(f"rm /etc/punchgate/{name}; systemctl restart punchgate")
     life.is_at_work()
-    life.vm.until("the broker is reached", "punchgate status --json | grep '\"state\":\"online\"'", 120)
+    vm.until("the broker is reached", "punchgate status --json | grep '\"state\":\"online\"'", 120)
+    # Whoever looks from outside of the unit sees what it was handed, too.
+    vm.sh("punchgate check && punchgate doctor")
+    tried(life, "punchgate setup --no-discover", "the unit is handed it")
+    if left := vm.sh(f"find /etc /var /tmp -name '*{name}*' -type f -not -path '/etc/credstore.encrypted/*' -size +0"):
+        if left != f"/etc/systemd/system/punchgate.service.d/{name}.conf":
+            raise Failed(f"the key lies elsewhere too: {left}")
+    life.punches()
+    return life.there()
 
 
 def a_bad_config_is_not_tried_again(life):

@@ -43,8 +43,10 @@ SCENES = [
     exchanged.everything_arrives,
     restored.the_nightly_backup_is_made_and_opens,
     restored.a_blank_machine_becomes_the_gateway_in_one_command,
+    exchanged.a_removal_that_is_broken_off_leaves_it_at_work,
     exchanged.removed_it_keeps_what_it_has,
     exchanged.purged_it_says_what_it_had_and_keeps_what_nobody_else_has,
+    exchanged.a_store_that_is_a_disk_of_its_own_is_purged_where_it_is,
     followed.the_page_on_installing_is_true_to_the_letter,
 ]
 # What a change of the package is tried with in minutes.
