@@ -18,7 +18,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::{
     Uri,
     client::conn::http1::{SendRequest, handshake},
-    header::{HOST, HeaderValue},
+    header::{CONTENT_TYPE, HOST, HeaderValue},
 };
 use hyper_util::rt::TokioIo;
 use object_store::{
@@ -41,6 +41,9 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 
 use crate::backup::Refused;
+
+/// The most bytes in which a store may say what is wrong.
+const WORDS: u64 = 1 << 20;
 
 /// What every request goes through.
 #[derive(Clone)]
@@ -137,7 +140,16 @@ impl Line {
         *request.uri_mut() = asked.parse().map_err(|error| HttpError::new(HttpErrorKind::Unknown, error))?;
         let broken = |error| HttpError::new(HttpErrorKind::Request, error);
         let (head, body) = to.send_request(request).await.map_err(broken)?.into_parts();
-        let limit = usize::try_from(self.limit.load(Relaxed)).unwrap_or(usize::MAX);
+        // Such as the page for administrators, which many stores have at the next port. To a library it is an empty list.
+        let kind = head.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        if head.status.is_success() && kind.starts_with("text/html") {
+            return Err(HttpError::new(
+                HttpErrorKind::Decode,
+                io::Error::other("what answers is a web page, and no S3"),
+            ));
+        }
+        let limit = if head.status.is_success() { self.limit.load(Relaxed) } else { WORDS };
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let body = Limited::new(body, limit).collect().await.map_err(|error| {
             let kind = if error.is::<LengthLimitError>() { HttpErrorKind::Decode } else { HttpErrorKind::Interrupted };
             HttpError::new_boxed(kind, error)

@@ -47,7 +47,8 @@ impl Stub {
             ca_file: Some(ca.path().into()),
             ..BucketSettings::default()
         };
-        let backoff = BackoffConfig { max_backoff: Duration::from_millis(2), ..BackoffConfig::default() };
+        let backoff =
+            BackoffConfig { init_backoff: Duration::from_millis(1), max_backoff: Duration::from_millis(2), base: 2.0 };
         let retry = RetryConfig { backoff, max_retries: 3, ..RetryConfig::default() };
         Bucket::patient("backups/sz-03", &settings, Duration::from_millis(200), retry).unwrap()
     }
@@ -166,12 +167,19 @@ fn what_a_store_means_is_told_with_the_mend() {
 
 #[test]
 fn a_listing_that_is_none_is_no_empty_one() {
-    for body in
-        ["", "<html>hello</html>", "<?xml version=\"1.0\"?><ListBucketResult><Contents><Size>x</Size>", "\u{0}\u{1}"]
-    {
+    for body in ["", "<?xml version=\"1.0\"?><ListBucketResult><Contents><Size>x</Size>", "\u{0}\u{1}"] {
         let stub = Stub::new(move |_, stream| say(stream, "200 OK", body));
         let listed = stub.bucket().list("backups");
         assert!(listed.is_err(), "{body:?}: {listed:?}");
+    }
+}
+
+#[test]
+fn a_web_page_is_no_store() {
+    let page = "HTTP/1.1 200 OK\r\ncontent-type: text/html; charset=utf-8\r\ncontent-length: 5\r\n\r\nhello";
+    let bucket = Stub::new(move |_, stream| stream.write_all(page.as_bytes())).bucket();
+    for refused in [bucket.list("backups").unwrap_err(), bucket.put("objects/a.age", b"1").unwrap_err()] {
+        assert!(refused.why.contains("a web page") && refused.mend.contains("backup.endpoint"), "{refused:?}");
     }
 }
 
@@ -182,7 +190,7 @@ fn names_of_places_are_judged_before_anybody_is_asked() {
         secret_access_key: Some(Secret::new("secret")),
         ..BucketSettings::default()
     };
-    for place in ["", "/", "ab", "a b c", "key:secret@backups/sz-03", "backups//sz-03", "backups/../sz-03"] {
+    for place in ["", "/", "ab", "a b c", "key:secret@backups/sz-03", "backups/../sz-03"] {
         let refused = Bucket::open(place, &settings).map(|bucket| bucket.shown()).unwrap_err();
         assert!(!refused.why.contains("secret"), "{}", refused.why);
     }

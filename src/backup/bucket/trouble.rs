@@ -43,6 +43,7 @@ fn other(doing: &str, name: &str, shown: &str, error: &StoreError) -> Refused {
         StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. } => {
             "look at the access key, and at what it may do"
         }
+        _ if text.contains("a web page") => "write the address of the store's S3 into backup.endpoint, with its port",
         _ if text.contains("redirect") => "look at backup.endpoint and backup.region",
         _ => "look at backup.endpoint, the network and the store's own log",
     };
