@@ -6,6 +6,7 @@
 //! file or typed by hand in memory files, and keys that lie somewhere are read where they lie.
 
 mod answers;
+mod credential;
 mod draft;
 mod enrol;
 mod existing;
@@ -18,7 +19,8 @@ mod unit;
 mod zone;
 
 pub use answers::{Answers, Source};
-pub use draft::{Changes, Draft, Trial};
+pub use credential::{Credential, Stores, credential_name};
+pub use draft::{Changes, Draft, Trial, try_out};
 pub use enrol::{EnrolError, Enrolment};
 pub use existing::{Existing, existing};
 pub use first_punch::{Seen, delivered, first_punch, seen, until_answers, until_settled};

@@ -247,6 +247,86 @@ async fn an_enrolment_file_brings_site_broker_and_keys() {
     assert_eq!(check.unwrap().status.code(), Some(0));
 }
 
+/// Flags that say everything of the site, with the key in systemd's hands.
+fn with_credential(office: &Office, more: &[&str]) -> Vec<String> {
+    let mut words = office.site();
+    let at = words.iter().position(|word| word == "--key-file").unwrap();
+    words[at + 1] = "credential:gateway.key".into();
+    with(&[words, office.terminal()], more)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_systemd_keeps_is_proved_where_it_lies_and_copied_nowhere() {
+    let Some(office) = Office::open().await else { return };
+    let key = fs::read(office.broker.path("client.key")).unwrap();
+    let run = |more: &[&str]| office.ended(with_credential(&office, more));
+    let refused = async |code, words: &[&str]| {
+        let output = run(&["--yes"]).await;
+        let told = said(&output);
+        assert_eq!(output.status.code(), Some(code), "{told}");
+        for words in words {
+            assert!(told.contains(words), "{words:?} is not in {told}");
+        }
+        assert!(office.written().is_empty(), "{:?}", office.written().keys());
+    };
+    office.unit_says("");
+    let (nowhere, unproved) = ("gateway.key is not there", "neither the key nor the login is proved");
+    refused(1, &[nowhere, unproved, "systemd-creds encrypt --name=gateway.key", "nothing was written"]).await;
+
+    let path = office.systemd_keeps("etc/credstore", &key);
+    let line = format!("LoadCredential=gateway.key:{}", path.display());
+    let mend = format!("'[Service]' '{line}' >/etc/systemd/system/punchgate.service.d/gateway.key.conf");
+    refused(1, &["ok     login at the broker", "the unit is not handed it", &mend, "systemctl daemon-reload"]).await;
+    office.unit_says("LoadCredential=gateway.key:/nowhere/gateway.key");
+    refused(1, &["gateway.key is not there (/nowhere/gateway.key)", unproved]).await;
+    office.unit_says(&line);
+    office.systemd_keeps("etc/credstore", Ca::new("another CA").issue(&["gateway"]).key.as_bytes());
+    refused(78, &["not the key of the certificate"]).await;
+
+    // Encrypted to another machine, then to this one.
+    let path = office.systemd_keeps("etc/credstore.encrypted", &key);
+    office.unit_says(&format!("LoadCredentialEncrypted=gateway.key:{}", path.display()));
+    refused(1, &["cannot be opened: Failed to decrypt credential: Bad message", unproved]).await;
+    let turned = |byte: &u8| match byte {
+        b'A'..=b'Z' => (byte - b'A' + 13) % 26 + b'A',
+        b'a'..=b'z' => (byte - b'a' + 13) % 26 + b'a',
+        other => *other,
+    };
+    office.systemd_keeps("etc/credstore.encrypted", &key.iter().map(turned).collect::<Vec<u8>>());
+    let output = run(&["--yes", "--no-start"]).await;
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(said(&output).contains("which this machine can open; the unit is handed it"), "{}", said(&output));
+    let names: Vec<String> = office.written().into_keys().collect();
+    assert_eq!(names, ["ca.pem", "config.toml", "front-door.key", "gateway.pem"]);
+    let config = String::from_utf8(office.written()["config.toml"].clone()).unwrap();
+    assert!(config.contains("key_file = \"credential:gateway.key\"\n"), "{config}");
+
+    // What lies there is a config like any other to whoever comes again, and a memory file is named by nothing that stays.
+    let before = office.written();
+    let again = office.ended(with(&[], &["--yes", "--no-start"])).await;
+    assert_eq!((again.status.code(), office.written() == before), (Some(0), true), "{}", said(&again));
+    assert!(said(&again).contains("ok     login at the broker"), "{}", said(&again));
+    // A machine that systemd does not run hands nothing to anybody, which is told and stops nobody.
+    fs::remove_file(office.path("unit")).unwrap();
+    let output = run(&["--yes", "--no-start"]).await;
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(said(&output).contains("not proved: that the unit is handed it"), "{}", said(&output));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_not_there_yet_may_be_named_all_the_same() {
+    let Some(office) = Office::open().await else { return };
+    office.unit_says("LoadCredential=gateway.key");
+    let output = office.ended(with_credential(&office, &["--yes", "--unproven", "--no-start"])).await;
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(said(&output).contains("neither the key nor the login is proved"), "{}", said(&output));
+    let config = String::from_utf8(office.written()["config.toml"].clone()).unwrap();
+    assert!(config.contains("key_file = \"credential:gateway.key\"\n") && config.contains("cert_file"), "{config}");
+    let output = office.ended(with(&[], &["--key-file", "credential:/etc/shadow", "--yes"])).await;
+    assert!(said(&output).contains("is no name of a credential"), "{}", said(&output));
+    assert_ne!(output.status.code(), Some(0));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_config_with_problems_is_not_written_over_unless_somebody_says_so() {
     let Some(office) = Office::open().await else { return };
@@ -340,6 +420,35 @@ async fn with_arrow_keys_and_nothing_is_written_before_the_summary_is_confirmed(
         assert_eq!(office.written()["front-door.key"], b"4711\n");
         assert_eq!(office.asked(), ["is-system-running", "enable --now punchgate"]);
         assert_modes(&office);
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credential_is_typed_where_a_file_is() {
+    let Some(office) = Office::open().await else { return };
+    let path = office.systemd_keeps("etc/credstore", &fs::read(office.broker.path("client.key")).unwrap());
+    office.unit_says(&format!("LoadCredential=gateway.key:{}", path.display()));
+    let words = with(&[office.terminal()], &["--id", "sz-03", "--tenant", "acme", "--zone", "Asia/Shanghai"]);
+    let command = office.setup(&words.iter().map(String::as_str).collect::<Vec<_>>());
+    tokio::task::spawn_blocking(move || {
+        let mut typist = Typist::start(command);
+        let file = |name: &str| format!("{}\r", office.broker.path(name).display());
+        typist.answer("Enrolment file", "\r");
+        typist.answer("Broker", &format!("{}\r", office.broker.url()));
+        typist.answer("CA certificate of the broker", &file("ca.pem"));
+        typist.answer("How does the broker know this gateway?", "\r");
+        typist.answer("Certificate of this gateway", &file("client.pem"));
+        typist.answer("Key of that certificate", "credential:a/b\r");
+        typist.answer("is no name of a credential", &format!("{}gateway.key\r", "\x7f".repeat(3)));
+        typist.answer("the unit is handed it", "");
+        typist.answer("login at the broker", "");
+        typist.answer("Write this?", "\x1b[B\r");
+        let (code, screen) = typist.ended();
+        assert_eq!(code, Some(1), "{screen}");
+        assert!(screen.contains("key_file = \"credential:gateway.key\""), "{screen}");
+        assert!(!office.path("etc").exists());
     })
     .await
     .unwrap();

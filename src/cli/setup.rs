@@ -18,9 +18,8 @@ use super::{
     out::{Out, harmless},
 };
 use crate::{
-    config::{self, counted},
-    drivers::DRIVERS,
-    setup::{Answers, Draft, EnrolError, Enrolment, Existing, Fate, Plan, Start, existing, own_zone},
+    config::counted,
+    setup::{Answers, Draft, EnrolError, Enrolment, Existing, Fate, Plan, Source, Start, Stores, existing, own_zone},
 };
 pub(super) use args::SetupArgs;
 use prove::{Beside, Next, Proof, decide, given_up};
@@ -59,6 +58,7 @@ struct Collected {
     there: Existing,
     /// By flags and an enrolment file: it is not asked again.
     given: Answers,
+    /// An enrolment file brought a secret.
     enrolled: bool,
 }
 
@@ -66,7 +66,8 @@ struct Collected {
 fn collect(screen: &mut Screen<'_>, args: &SetupArgs) -> Result<Collected, Failure> {
     let path = std::path::absolute(&args.config).map_err(|error| Failure::failed(error.to_string(), ""))?;
     let shown = path.display();
-    let mut there = existing(&path).map_err(|error| {
+    let stores = Stores::below(&args.credentials_below);
+    let mut there = existing(&path, &stores).map_err(|error| {
         let why = say!(screen, "{shown} cannot be read: {error}" / "无法读取 {shown}：{error}");
         Failure::failed(why, "sudo punchgate setup")
     })?;
@@ -105,7 +106,9 @@ fn collect(screen: &mut Screen<'_>, args: &SetupArgs) -> Result<Collected, Failu
         enrol = site::enrolment(screen)?;
     }
     let brought = enrol.as_deref().map(Enrolment::read).transpose().map_err(|error| refused(args, &error))?;
-    let enrolled = brought.is_some();
+    // A key that systemd keeps was in no enrolment file.
+    let is_secret = |it: &Answers| !matches!(it.key, Some(Source::Credential(_))) || it.password.is_some();
+    let enrolled = brought.as_ref().is_some_and(is_secret);
     let given = flags.or(brought.unwrap_or_default());
     let before = match &there {
         Existing::Valid(document) => Answers::of(document),
@@ -136,7 +139,7 @@ fn collect(screen: &mut Screen<'_>, args: &SetupArgs) -> Result<Collected, Failu
             });
         }
     }
-    Ok(Collected { draft: Draft::new(path, &there, answers), there, given, enrolled })
+    Ok(Collected { draft: Draft::new(path, &there, answers, stores), there, given, enrolled })
 }
 
 /// Whether the config there has this key of `[mqtt]`.
@@ -318,7 +321,7 @@ fn confirm_and_write(
         let copy = copy.display();
         screen.line(&say!(screen, "kept aside: {copy}" / "已另存：{copy}"))?;
     }
-    let config = config::load(&draft.path, DRIVERS)?;
+    let config = draft.written()?.config;
     let (shown, terminals) = (draft.path.display(), counted(config.terminals.len(), "terminal"));
     let count = config.terminals.len();
     screen.line(&say!(screen, "{shown} is well: {terminals}" / "{shown} 无误：{count} 台考勤机"))?;

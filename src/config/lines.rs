@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    env, fs,
+    fs,
     hash::{DefaultHasher, Hash, Hasher},
     path::{Path, PathBuf},
     sync::Arc,
@@ -215,8 +215,5 @@ fn hash_table(table: &Table, folder: &Path, hash: &mut DefaultHasher) {
 
 /// The path that a key names, as [`Section::path`] understands it.
 fn file(text: &str, folder: &Path) -> PathBuf {
-    match (text.strip_prefix("credential:"), env::var_os("CREDENTIALS_DIRECTORY")) {
-        (Some(name), Some(credentials)) => Path::new(&credentials).join(name),
-        _ => folder.join(text),
-    }
+    text.strip_prefix("credential:").and_then(driver_api::credential).unwrap_or_else(|| folder.join(text))
 }

@@ -1,10 +1,18 @@
 //! What was answered, by flags, by an enrolment file, by a config that lies there, or by a person.
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fmt, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use toml_edit::DocumentMut;
 
-use super::Terminal;
+use super::{
+    Terminal,
+    credential::{credential_name, in_config},
+};
 
 /// What becomes a file beside the config.
 #[derive(Clone, PartialEq, Eq)]
@@ -13,6 +21,19 @@ pub enum Source {
     File(PathBuf),
     /// It was typed, or came in an enrolment file.
     Given(Vec<u8>),
+    /// systemd hands it to the unit by this name; it stays where it is.
+    Credential(String),
+}
+
+impl Source {
+    /// As one types it: a path, or `credential:NAME`.
+    pub fn told(path: &Path) -> io::Result<Self> {
+        match path.to_str().and_then(credential_name) {
+            Some(Ok(name)) => Ok(Self::Credential(name.to_owned())),
+            Some(Err(why)) => Err(io::Error::new(io::ErrorKind::InvalidInput, why)),
+            None => std::path::absolute(path).map(Self::File),
+        }
+    }
 }
 
 impl fmt::Debug for Source {
@@ -20,6 +41,7 @@ impl fmt::Debug for Source {
         match self {
             Self::File(path) => write!(f, "{}", path.display()),
             Self::Given(bytes) => write!(f, "{} secret bytes", bytes.len()),
+            Self::Credential(name) => write!(f, "{}", in_config(name)),
         }
     }
 }

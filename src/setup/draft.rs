@@ -14,7 +14,9 @@ use rustix::fs::MemfdFlags;
 use toml_edit::{Array, DocumentMut, Item, Table, value};
 
 use super::{
-    Answers, Existing, Source, example_listen,
+    Answers, Credential, Existing, Source, Stores,
+    credential::in_config,
+    example_listen,
     place::{Fate, NewFile, Plan, read_bounded},
     terminal::lies_in,
 };
@@ -47,11 +49,14 @@ pub struct Draft {
     pub path: PathBuf,
     base: DocumentMut,
     pub answers: Answers,
+    stores: Stores,
 }
 
 /// A config that was judged, with the memory files that it names.
 pub struct Trial {
     pub config: Config,
+    /// What it takes from systemd.
+    pub credentials: Vec<Credential>,
     _held: Vec<OwnedFd>,
 }
 
@@ -69,12 +74,12 @@ type Place<'a> = dyn FnMut(&str, &Source) -> io::Result<PathBuf> + 'a;
 
 impl Draft {
     /// `path` is absolute. Over what has problems, it begins anew.
-    pub fn new(path: PathBuf, existing: &Existing, answers: Answers) -> Self {
+    pub fn new(path: PathBuf, existing: &Existing, answers: Answers, stores: Stores) -> Self {
         let base = match existing {
             Existing::Valid(document) => (**document).clone(),
             _ => TEMPLATE.parse().expect("it stands in this file"),
         };
-        Self { path, base, answers }
+        Self { path, base, answers, stores }
     }
 
     fn folder(&self) -> &Path {
@@ -163,6 +168,7 @@ impl Draft {
         self.document(&mut |name, source| {
             Ok(match source {
                 Source::File(path) if lies_in(path, &folder) => path.clone(),
+                Source::Credential(name) => in_config(name).into(),
                 _ => folder.join(name),
             })
         })
@@ -218,6 +224,7 @@ impl Draft {
         let document = self.document(&mut |name, source| {
             Ok(match source {
                 Source::File(path) => path.clone(),
+                Source::Credential(name) => in_config(name).into(),
                 Source::Given(bytes) => {
                     let (file, path) = in_memory(name, bytes)?;
                     held.push(file);
@@ -226,30 +233,23 @@ impl Draft {
                 }
             })
         });
-        let text = document.map(|it| it.to_string()).map_err(|error| Rejected {
-            path: self.path.clone(),
-            problems: vec![driver_api::Problem {
-                key: "the config".into(),
-                value: String::new(),
-                why: format!("cannot be tried: {error}"),
-                mend: "look at the memory of this machine: free -m".into(),
-            }],
-            warnings: vec![],
-        })?;
-        match config::judge(&text, &self.path, DRIVERS) {
-            Ok(config) => Ok(Trial { config, _held: held }),
-            Err(mut rejected) => {
-                // Where a file will lie says more than where it lies for a moment.
-                for problem in rejected.problems.iter_mut().chain(&mut rejected.warnings) {
-                    for (now, then) in &shown {
-                        problem.value = problem.value.replace(now, then);
-                        problem.why = problem.why.replace(now, then);
-                        problem.mend = problem.mend.replace(now, then);
-                    }
-                }
-                Err(rejected)
+        match document {
+            Ok(document) => tried(document, &self.path, &self.stores, held, shown),
+            Err(error) => {
+                let why = format!("cannot be tried: {error}");
+                let mend = "look at the memory of this machine: free -m";
+                Err(rejected(&self.path, "the config", why, mend))
             }
         }
+    }
+
+    /// Judges what lies there now.
+    pub fn written(&self) -> Result<Trial, Rejected> {
+        let text = fs::read_to_string(&self.path).map_err(|error| {
+            let mend = "look at that folder, and run it again";
+            rejected(&self.path, &self.path.display().to_string(), format!("cannot be read: {error}"), mend)
+        })?;
+        try_out(&text, &self.path, &self.stores)
     }
 
     /// Everything that would be written.
@@ -262,6 +262,7 @@ impl Draft {
                     files.push(NewFile::new(path.clone(), read_bounded(path)?));
                     return Ok(path.clone());
                 }
+                Source::Credential(name) => return Ok(in_config(name).into()),
                 Source::File(path) => read_bounded(path)?,
                 Source::Given(bytes) => bytes.clone(),
             };
@@ -276,6 +277,46 @@ impl Draft {
     }
 }
 
+/// Judges a config, with credentials where they lie now.
+pub fn try_out(text: &str, path: &Path, stores: &Stores) -> Result<Trial, Rejected> {
+    match text.parse() {
+        Ok(document) => tried(document, path, stores, vec![], vec![]),
+        // Who reads TOML for the daemon says what is wrong with it.
+        Err(_) => config::judge(text, path, DRIVERS).map(|config| Trial { config, credentials: vec![], _held: vec![] }),
+    }
+}
+
+fn tried(
+    document: DocumentMut,
+    path: &Path,
+    stores: &Stores,
+    mut held: Vec<OwnedFd>,
+    mut shown: Vec<(String, String)>,
+) -> Result<Trial, Rejected> {
+    let placed = stores.place(document);
+    held.extend(placed.held);
+    shown.extend(placed.shown);
+    match config::judge(&placed.document.to_string(), path, DRIVERS) {
+        Ok(config) => Ok(Trial { config, credentials: placed.credentials, _held: held }),
+        Err(mut rejected) => {
+            // Where a file will lie says more than where it lies for a moment.
+            for problem in rejected.problems.iter_mut().chain(&mut rejected.warnings) {
+                for (now, then) in &shown {
+                    problem.value = problem.value.replace(now, then);
+                    problem.why = problem.why.replace(now, then);
+                    problem.mend = problem.mend.replace(now, then);
+                }
+            }
+            Err(rejected)
+        }
+    }
+}
+
+fn rejected(path: &Path, key: &str, why: String, mend: &str) -> Rejected {
+    let problem = driver_api::Problem { key: key.into(), value: String::new(), why, mend: mend.into() };
+    Rejected { path: path.into(), problems: vec![problem], warnings: vec![] }
+}
+
 /// Writes a key into a section, whatever way that is written; its comment stays.
 fn set(document: &mut DocumentMut, section: &str, key: &str, item: Option<Item>) {
     let Some(mut item) = item else { return };
@@ -287,7 +328,7 @@ fn set(document: &mut DocumentMut, section: &str, key: &str, item: Option<Item>)
 }
 
 /// A file that is in no folder, and gone with its descriptor.
-fn in_memory(name: &str, bytes: &[u8]) -> io::Result<(OwnedFd, PathBuf)> {
+pub(super) fn in_memory(name: &str, bytes: &[u8]) -> io::Result<(OwnedFd, PathBuf)> {
     let mut file = File::from(rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC)?);
     // As private as it will be: whoever reads it says otherwise that everybody can.
     file.set_permissions(fs::Permissions::from_mode(0o600))?;

@@ -2,7 +2,7 @@
 //!
 //! `punchgate1:` and then, as base64url without padding, a JSON object: `id`, `tenant`, `broker` (a URL, or a list of them), and where
 //! they are needed `zone`, `ca`, `cert`, `key`, `user`, `password`. `ca`, `cert` and `key` are PEM text, or the name of a file that lies
-//! beside the enrolment file. Nothing else: it comes over mail and memory sticks, so it is read as something that a stranger wrote. It
+//! beside the enrolment file; `key` may be `credential:NAME`, too, one that systemd keeps for the unit. Nothing else: it comes over mail and memory sticks, so it is read as something that a stranger wrote. It
 //! names no path, so that no file of this machine goes anywhere by it.
 
 use std::{
@@ -14,7 +14,7 @@ use std::{
 use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Serialize};
 
-use super::{Answers, Source};
+use super::{Answers, Source, credential_name};
 
 const MARK: &str = "punchgate1:";
 /// Three PEM files and some words are well below it.
@@ -148,6 +148,12 @@ impl Enrolment {
                 Err(EnrolError::Member { member, why })
             }
         };
+        // A key never leaves this machine. What else systemd keeps would go to whichever broker the line names, so it is not asked for.
+        let key = match self.key.as_deref().and_then(credential_name) {
+            Some(Ok(name)) => Some(Source::Credential(name.to_owned())),
+            Some(Err(why)) => return Err(EnrolError::Member { member: "key", why }),
+            None => source("key", self.key)?,
+        };
         let one_line = |member: &'static str, text: &str| match text.chars().any(char::is_control) {
             true => Err(EnrolError::Member { member, why: "there are control characters in it".into() }),
             false => Ok(()),
@@ -169,7 +175,7 @@ impl Enrolment {
             brokers,
             ca: source("ca", self.ca)?,
             cert: source("cert", self.cert)?,
-            key: source("key", self.key)?,
+            key,
             user: self.user,
             password: self.password.map(|password| Source::Given(format!("{password}\n").into_bytes())),
             ..Answers::default()

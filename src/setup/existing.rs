@@ -4,10 +4,8 @@ use std::{fs, io, path::Path};
 
 use toml_edit::DocumentMut;
 
-use crate::{
-    config::{self, EXAMPLE, Rejected},
-    drivers::DRIVERS,
-};
+use super::{Stores, try_out};
+use crate::config::{EXAMPLE, Rejected};
 
 /// What lies where the config goes.
 #[derive(Debug)]
@@ -22,7 +20,7 @@ pub enum Existing {
 }
 
 /// Looks at it. An error: it may be there, and this user may not read it.
-pub fn existing(path: &Path) -> io::Result<Existing> {
+pub fn existing(path: &Path, stores: &Stores) -> io::Result<Existing> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Existing::Nothing),
@@ -32,7 +30,7 @@ pub fn existing(path: &Path) -> io::Result<Existing> {
     if text == EXAMPLE || text.trim().is_empty() {
         return Ok(Existing::Example);
     }
-    Ok(match config::judge(&text, path, DRIVERS) {
+    Ok(match try_out(&text, path, stores) {
         Err(rejected) => Existing::Bad(rejected),
         // Who reads TOML for the daemon reads it for us.
         Ok(_) => text.parse::<DocumentMut>().map_or(Existing::Nothing, |document| Existing::Valid(Box::new(document))),

@@ -53,8 +53,8 @@ impl Terminal {
             return Err(format!("{key} is given twice"));
         }
         if key.ends_with("_file") {
-            let path = std::path::absolute(value).map_err(|error| format!("{key}: {error}"))?;
-            self.secrets.push((key.into(), Source::File(path)));
+            let source = Source::told(Path::new(value)).map_err(|error| format!("{key}: {error}"))?;
+            self.secrets.push((key.into(), source));
         } else {
             self.keys.push((key.into(), value_like(&self.driver, key, value)));
         }

@@ -81,6 +81,15 @@ fn a_line_reaches_no_file_but_those_beside_it() {
             assert!(error.to_string().starts_with("key: it is neither PEM nor the plain name"), "{error}");
         }
     }
+    // systemd keeps more than keys: nothing else of it is for a stranger's broker.
+    fs::write(&path, Enrolment { key: Some("credential:gateway.key".into()), ..enrolment() }.line()).unwrap();
+    assert_eq!(Enrolment::read(&path).unwrap().key, Some(Source::Credential("gateway.key".into())));
+    for (key, cert) in [("credential:../shadow", "gateway.pem"), ("credential:", "gateway.pem"), ("k", "credential:a")]
+    {
+        let line = Enrolment { key: Some(key.into()), cert: Some(cert.into()), ..enrolment() }.line();
+        fs::write(&path, line).unwrap();
+        assert!(matches!(Enrolment::read(&path), Err(EnrolError::Member { .. })), "{key} {cert}");
+    }
     fs::write(&path, Enrolment { user: Some("a\nb".into()), ..enrolment() }.line()).unwrap();
     assert!(Enrolment::read(&path).unwrap_err().to_string().starts_with("user: there are control characters"));
     assert!(matches!(Enrolment::read(folder.path()), Err(EnrolError::Read(_))), "a folder is no line");
@@ -143,7 +152,7 @@ fn draft(text: &str, answers: Answers) -> Draft {
         "" => Existing::Nothing,
         text => Existing::Valid(Box::new(text.parse().unwrap())),
     };
-    Draft::new(PathBuf::from("/nowhere/config.toml"), &existing, answers)
+    Draft::new(PathBuf::from("/nowhere/config.toml"), &existing, answers, Stores::below("/nowhere"))
 }
 
 #[test]

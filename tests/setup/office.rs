@@ -22,6 +22,7 @@ run() { "PROGRAM" run --config "HERE/etc/config.toml" --log text >> "HERE/log" 2
 case "$*" in
   "--no-pager is-system-running") echo WORD; [ WORD = running ] ;;
   "--no-pager enable punchgate") ;;
+  "--no-pager cat punchgate") cat "HERE/unit" ;;
   "--no-pager enable --now punchgate") run ;;
   "--no-pager restart punchgate")
     kill "$(cat "HERE/pid")"
@@ -29,6 +30,13 @@ case "$*" in
     run ;;
   *) echo "what is $*?" >&2; exit 1 ;;
 esac
+"#;
+
+/// Opens what `rot13` has made of a key, when it is asked by the right name.
+const SYSTEMD_CREDS: &str = r#"#!/bin/sh
+[ "$1 $2 $4" = "decrypt --name=gateway.key -" ] || { echo "what is $*?" >&2; exit 1; }
+grep -q PRIVATE "$3" && { echo "Failed to decrypt credential: Bad message" >&2; exit 1; }
+tr A-Za-z N-ZA-Mn-za-m <"$3"
 "#;
 
 pub(crate) struct Office {
@@ -57,13 +65,33 @@ impl Office {
 
     /// What `systemctl is-system-running` says.
     pub(crate) fn systemd_is(&self, word: &str) {
-        let script = SYSTEMCTL
+        let systemctl = SYSTEMCTL
             .replace("HERE", &self.path("").display().to_string())
             .replace("PROGRAM", env!("CARGO_BIN_EXE_punchgate"))
             .replace("WORD", word);
         fs::create_dir_all(self.path("bin")).unwrap();
-        fs::write(self.path("bin/systemctl"), script).unwrap();
-        fs::set_permissions(self.path("bin/systemctl"), fs::Permissions::from_mode(0o755)).unwrap();
+        for (name, script) in [("bin/systemctl", &*systemctl), ("bin/systemd-creds", SYSTEMD_CREDS)] {
+            fs::write(self.path(name), script).unwrap();
+            fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o755)).unwrap();
+        }
+    }
+
+    /// What `systemctl cat punchgate` shows, below a section.
+    pub(crate) fn unit_says(&self, line: &str) {
+        fs::write(self.path("unit"), format!("[Service]\n# LoadCredential=gateway.key:/nowhere\n{line}\n")).unwrap();
+    }
+
+    /// What systemd keeps in this folder; the one before is gone.
+    pub(crate) fn systemd_keeps(&self, folder: &str, bytes: &[u8]) -> PathBuf {
+        for old in ["etc/credstore", "etc/credstore.encrypted"] {
+            // At first there is none.
+            let _ = fs::remove_dir_all(self.path("root").join(old));
+        }
+        let path = self.path("root").join(folder).join("gateway.key");
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, bytes).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        path
     }
 
     pub(crate) fn path(&self, name: impl AsRef<Path>) -> PathBuf {
@@ -79,6 +107,7 @@ impl Office {
         let mut command = Command::new(env!("CARGO_BIN_EXE_punchgate"));
         let path = format!("{}:{}", self.path("bin").display(), std::env::var("PATH").unwrap_or_default());
         command.args(["setup", "--config"]).arg(self.config()).arg("--state-dir").arg(self.path("state"));
+        command.arg("--credentials-below").arg(self.path("root")).env_remove("CREDENTIALS_DIRECTORY");
         command.args(words).env("PATH", path).env("LC_ALL", "C.UTF-8").env_remove("RUNTIME_DIRECTORY");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command

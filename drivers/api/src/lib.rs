@@ -38,7 +38,7 @@ pub use punch::{
     VerifyMark,
 };
 pub use report::{Holdings, Report, Stranger, Trouble};
-pub use section::{Period, Problem, Problems, Secret, Section};
+pub use section::{Period, Problem, Problems, Secret, Section, credential};
 pub use skew::{NotSet, Skew, may_set};
 pub use trace::{Frame, TRACE, Way};
 

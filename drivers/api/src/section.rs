@@ -151,8 +151,8 @@ impl Section {
                 "a credential has a plain name".into(),
                 format!("write it like this: {key} = \"credential:NAME\", with LoadCredential=NAME:... in the unit"),
             )),
-            Some(name) => match std::env::var_os("CREDENTIALS_DIRECTORY") {
-                Some(folder) => Ok(Path::new(&folder).join(name)),
+            Some(name) => match credential(name) {
+                Some(path) => Ok(path),
                 None => Err((
                     "no credentials were handed to this process".into(),
                     format!("start it by its unit with LoadCredential={name}:..., or give a plain path"),
@@ -230,6 +230,15 @@ impl Section {
             self.wrong(problems, key, value, "there is no such key".into(), mend);
         }
     }
+}
+
+/// Where a credential lies that systemd handed to this process; for whoever looks at the config from outside of the unit, what the
+/// gateway at work was handed. Root alone may read that.
+pub fn credential(name: &str) -> Option<PathBuf> {
+    const OF_THE_UNIT: &str = "/run/credentials/punchgate.service";
+    let handed = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    let folder = handed.or_else(|| Some(PathBuf::from(OF_THE_UNIT)).filter(|folder| folder.is_dir()))?;
+    Some(folder.join(name))
 }
 
 /// A value in a message: whole tables would hide the message.

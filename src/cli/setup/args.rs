@@ -33,7 +33,7 @@ pub struct SetupArgs {
     /// This gateway's certificate, in PEM
     #[arg(long, value_name = "FILE")]
     pub cert_file: Option<PathBuf>,
-    /// The key of that certificate, in PEM
+    /// The key of that certificate, in PEM; credential:NAME takes it from systemd, and copies nothing
     #[arg(long, value_name = "FILE")]
     pub key_file: Option<PathBuf>,
     /// The user at the broker, where it wants one
@@ -69,6 +69,9 @@ pub struct SetupArgs {
     /// The folder of serial adapters
     #[arg(long, value_name = "DIR", default_value = crate::discover::BY_ID, hide = true)]
     pub by_id: PathBuf,
+    /// The folder below which systemd keeps credentials
+    #[arg(long, value_name = "DIR", default_value = "/", hide = true)]
+    pub credentials_below: PathBuf,
     /// Where the config goes; keys lie beside it
     #[arg(long, value_name = "FILE", default_value = crate::config::DEFAULT_PATH)]
     pub config: PathBuf,
@@ -101,11 +104,10 @@ pub struct SetupArgs {
 impl SetupArgs {
     /// What was answered by flags.
     pub(super) fn answers(&self) -> std::io::Result<Answers> {
-        let file =
-            |path: &Option<PathBuf>| path.as_ref().map(|path| std::path::absolute(path).map(Source::File)).transpose();
+        let file = |path: &Option<PathBuf>| path.as_deref().map(Source::told).transpose();
         let mut terminals = self.terminals.clone();
         for (name, path) in &self.comm_keys {
-            let source = Source::File(std::path::absolute(path)?);
+            let source = Source::told(path)?;
             for terminal in &mut terminals {
                 let meant =
                     name.as_ref().map_or_else(|| takes_comm_key(&terminal.driver), |name| *name == terminal.name);

@@ -7,7 +7,7 @@ use crate::{
     cli::{Failure, ask::block_on, doctor},
     config::Rejected,
     doctor::{self as checks, AtWork, Finding, Outcome},
-    setup::Draft,
+    setup::{Draft, Trial},
 };
 
 /// What comes after something that is not well.
@@ -51,7 +51,8 @@ pub(super) fn broker(screen: &mut Screen<'_>, draft: &Draft, beside: &Beside) ->
         trial.config.mqtt.client_id += "-setup";
     }
     screen.now(&say!(screen, "Trying the broker." / "正在尝试消息服务器。"))?;
-    let findings = block_on(async { Ok(checks::brokers(&trial.config, asked).await) })?;
+    let mut findings = credentials(&trial, true);
+    findings.extend(block_on(async { Ok(checks::brokers(&trial.config, asked).await) })?);
     shown(screen, findings)
 }
 
@@ -61,6 +62,7 @@ pub(super) fn terminals(screen: &mut Screen<'_>, draft: &Draft, beside: &mut Bes
         Ok(trial) => trial,
         Err(rejected) => return Ok(Proof::Rejected(rejected)),
     };
+    let mut findings = credentials(&trial, false);
     if trial.config.terminals.is_empty() {
         screen.line(&say!(screen, "There is no terminal." / "没有考勤机。"))?;
         return Ok(Proof::Well);
@@ -74,8 +76,14 @@ pub(super) fn terminals(screen: &mut Screen<'_>, draft: &Draft, beside: &mut Bes
         "Trying each terminal; one that does not answer takes a quarter of a minute."
             / "正在逐台尝试考勤机；不应答的约需 15 秒。"
     ))?;
-    let findings = block_on(async { Ok(checks::terminals(trial.config, beside.at_work.as_ref()).await) })?;
+    findings.extend(block_on(async { Ok(checks::terminals(trial.config, beside.at_work.as_ref()).await) })?);
     shown(screen, findings)
+}
+
+/// What is taken from systemd, for the broker or for everything else.
+fn credentials(trial: &Trial, of_broker: bool) -> Vec<Finding> {
+    let these = trial.credentials.iter().filter(|it| it.of_broker == of_broker);
+    these.map(|it| it.finding.clone()).collect()
 }
 
 /// This machine's clock.

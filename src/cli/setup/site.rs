@@ -152,7 +152,7 @@ fn file(
     before: Option<Source>,
 ) -> Result<Option<Source>, Failure> {
     let before_path = match &before {
-        Some(Source::File(path)) => Some(path.display().to_string()),
+        Some(source @ (Source::File(_) | Source::Credential(_))) => Some(format!("{source:?}")),
         _ => None,
     };
     let may_be_empty = kept || before.is_some();
@@ -160,13 +160,18 @@ fn file(
         true => say!(screen, "a PEM file; leave it empty to keep the one there" / "PEM 文件；留空则保留现有文件"),
         false => say!(
             screen,
-            "a PEM file, as in /media/usb/{example}; it is copied" / "PEM 文件，例如 /media/usb/{example}；将被复制"
+            "a PEM file, as in /media/usb/{example}; it is copied, or credential:{example}, which systemd keeps"
+                / "PEM 文件，例如 /media/usb/{example}，将被复制；或 credential:{example}，由 systemd 保管"
         ),
     };
     let empty = say!(screen, "name a file" / "请填写文件路径");
     let check = move |text: &str| match text {
         "" if may_be_empty => Ok(()),
         "" => Err(empty.clone()),
+        // Whether it is there is told with the way to the broker.
+        path if path.starts_with("credential:") => {
+            Source::told(path.as_ref()).map(drop).map_err(|error| error.to_string())
+        }
         path => match File::open(path).and_then(|file| file.metadata()) {
             Ok(meta) if meta.is_file() => Ok(()),
             Ok(_) => Err(format!("{path}: {empty}")),
@@ -177,6 +182,6 @@ fn file(
     if path.is_empty() {
         return Ok(before);
     }
-    let path = std::path::absolute(&path).map_err(|error| Failure::failed(format!("{path}: {error}"), ""))?;
-    Ok(Some(Source::File(path)))
+    let source = Source::told(path.as_ref()).map_err(|error| Failure::failed(format!("{path}: {error}"), ""))?;
+    Ok(Some(source))
 }
