@@ -17,7 +17,9 @@
 //!   than announced. The destination is changed when all of that is done, and then by names alone.
 //! * A store that is put back begins new ledgers: nobody knows what its original did since.
 
+mod bucket;
 mod contents;
+mod folder;
 mod gather;
 mod identity;
 mod make;
@@ -50,6 +52,14 @@ pub struct Refused {
 impl Refused {
     pub(crate) fn new(why: impl Into<String>, mend: impl Into<String>) -> Self {
         Self { why: why.into(), mend: mend.into() }
+    }
+
+    fn missing(name: &str, at: &str) -> Self {
+        Self::damaged(format!("{name} is missing at {at}"))
+    }
+
+    fn too_long(name: &str, at: &str) -> Self {
+        Self::damaged(format!("{name} at {at} is longer than it may be"))
     }
 
     /// What came from the target is not what was put there.

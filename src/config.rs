@@ -5,6 +5,7 @@
 
 mod afar;
 mod backup;
+mod bucket;
 mod certificate;
 mod commands;
 mod gateway;
@@ -35,6 +36,8 @@ use crate::{
 
 pub use afar::{Afar, masked, secrets};
 pub use backup::{BackupPlan, BackupSettings, backup_plan};
+pub use bucket::BucketSettings;
+pub(crate) use bucket::EXAMPLE as ENDPOINT_EXAMPLE;
 pub use places::{Places, SYSTEM_SOCKET, places};
 pub use profile::{Profile, operators, profile};
 pub use size::Size;

@@ -86,7 +86,7 @@ fn what_works_but_should_be_known_is_a_warning() {
         [
             "mqtt.url = \"mqtts://broker.example:1883\"\n    why:  1883 is the port without TLS of most brokers\n    \
              mend: if connecting fails, write mqtts://broker.example:8883",
-            "mqtt.cert_file = \"old.pem\"\n    why:  a certificate in it ended on 2021-01-01: brokers refuse it\n    \
+            "mqtt.cert_file = \"old.pem\"\n    why:  a certificate in it ended on 2021-01-01: nobody takes it\n    \
              mend: put a new one in its place; it is read at the next connection",
             "mqtt.key_file = \"old.key\"\n    why:  everybody on this machine can read that key\n    \
              mend: chmod o-rwx old.key",

@@ -16,7 +16,7 @@ use super::{
     Contents, Entry, Identity, Manifest, Object, Refused, Target,
     gather::{Gathered, Source, gather, read},
     identity,
-    manifest::{self, sha256},
+    manifest::{self, is_id, sha256},
     memory::{Memory, Sent},
     seal::{self, Unsealed},
     stage,
@@ -240,18 +240,22 @@ impl Work<'_> {
 }
 
 /// Removes backups beyond the newest `keep`, and what nothing names any more. Where a manifest cannot be read nobody knows
-/// what it names, and no object goes.
+/// what it names, and no object goes; nor does anything where the list lacks what was just written.
 fn prune(target: &Target, keep: usize, newest: &str) -> Result<(usize, usize), Refused> {
-    let ids = stage::ids(target)?;
-    let old = ids.iter().rev().skip(keep).filter(|id| *id != newest);
+    let names = target.list(BACKUPS)?;
+    let there: Vec<&str> = names.iter().filter_map(|(name, _)| name.strip_suffix(".json")).collect();
+    if !there.contains(&newest) {
+        return Ok((0, 0));
+    }
+    let ids: Vec<&str> = there.iter().copied().filter(|id| is_id(id)).collect();
+    let old = &ids[..ids.len().saturating_sub(keep)];
     let mut removed = (0, 0);
-    for id in old {
+    for id in old.iter().filter(|id| **id != newest) {
         target.remove(&manifest::place(id))?;
         removed.0 += 1;
     }
     let mut named = BTreeSet::new();
-    for id in target.list(BACKUPS)? {
-        let Some(id) = id.0.strip_suffix(".json") else { continue };
+    for id in there.iter().filter(|id| **id == newest || !old.contains(id)) {
         let Ok(manifest) = stage::manifest(target, id, None) else { return Ok(removed) };
         named
             .extend(manifest.objects.iter().chain([&manifest.contents]).map(|object| format!("{}.age", object.sha256)));

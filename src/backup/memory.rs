@@ -11,7 +11,7 @@ use std::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Refused, manifest::Object, target::sync_dir};
+use super::{Refused, folder::sync_dir, manifest::Object};
 
 /// In the state folder; written when a backup was verified and at no other time, so that its age is that of the backup.
 pub const FILE: &str = crate::config::LAST_BACKUP;

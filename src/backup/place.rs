@@ -13,7 +13,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Refused, target::sync_dir};
+use super::{Refused, folder::sync_dir};
 use crate::spool::RESTORE_UNFINISHED;
 
 /// What is to be done, in this order.

@@ -12,9 +12,9 @@ use toml::Table;
 
 use super::{
     Identity, Manifest, Refused, Target,
+    folder::sync_dir,
     place::{Plan, clear, finish},
     stage::{Opened, chosen},
-    target::sync_dir,
 };
 use crate::{audit::Audit, config, spool};
 

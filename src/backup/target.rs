@@ -1,145 +1,71 @@
-//! Where backups lie: a folder, and what else holds objects under names.
+//! Where backups lie: a folder, or an object store.
 
-use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Read, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
-    path::{Path, PathBuf},
-};
+use super::{Refused, bucket::Bucket, folder::Folder};
+use crate::config::BucketSettings;
 
-use rustix::fs::{Advice, OFlags};
+/// A place for backups of one gateway.
+pub struct Target(Place);
 
-use super::Refused;
-
-/// A place for backups.
-pub enum Target {
-    Folder(PathBuf),
+enum Place {
+    Folder(Folder),
+    Bucket(Bucket),
 }
 
 /// Folders at a target.
 pub(super) const BACKUPS: &str = "backups";
 pub(super) const OBJECTS: &str = "objects";
 
+const MEND: &str =
+    "write the path of a folder, such as a mounted disk: \"/mnt/backup/sz-03\", or \"s3://BUCKET/sz-03\"";
+
 impl Target {
-    /// From what stands in a config or on the command line: the path of a folder.
-    pub fn parse(text: &str) -> Result<Self, Refused> {
-        let mend = "write the path of a folder, such as a mounted disk: \"/mnt/backup/sz-03\"";
-        if let Some((scheme, _)) = text.split_once("://") {
-            return Err(Refused::new(format!("backups do not go to {scheme}:// with this build"), mend));
-        }
-        if text.is_empty() {
-            return Err(Refused::new("the target is empty", mend));
-        }
-        Ok(Self::Folder(text.into()))
+    /// From what stands in a config or on the command line: the path of a folder, or `s3://BUCKET/PREFIX`. What the config says
+    /// of the object store goes before what the environment says.
+    pub fn parse(text: &str, settings: &BucketSettings) -> Result<Self, Refused> {
+        let place = match text.split_once("://") {
+            Some(("s3", place)) => Place::Bucket(Bucket::open(place, settings)?),
+            Some((scheme, _)) => return Err(Refused::new(format!("no backup goes to {scheme}://"), MEND)),
+            None if text.is_empty() => return Err(Refused::new("the target is empty", MEND)),
+            None => Place::Folder(Folder(text.into())),
+        };
+        Ok(Self(place))
     }
 
     pub fn shown(&self) -> String {
-        match self {
-            Self::Folder(path) => path.display().to_string(),
+        match &self.0 {
+            Place::Folder(folder) => folder.shown(),
+            Place::Bucket(bucket) => bucket.shown(),
         }
-    }
-
-    fn failed(&self, doing: &str, name: &str, error: &io::Error) -> Refused {
-        let mend = match error.kind() {
-            io::ErrorKind::NotFound => {
-                "look whether the target is mounted and reachable, and whether somebody removed it"
-            }
-            io::ErrorKind::PermissionDenied => "let this user write and read there",
-            io::ErrorKind::StorageFull => "make room there, or keep fewer backups: backup.keep",
-            _ => "look at the target: the network, the disk, its log",
-        };
-        Refused::new(format!("cannot {doing} {name} at {}: {error}", self.shown()), mend)
     }
 
     /// Names and sizes of what lies below one of its folders, in order.
     pub(super) fn list(&self, below: &str) -> Result<Vec<(String, u64)>, Refused> {
-        let failed = |error: io::Error| self.failed("list", below, &error);
-        let Self::Folder(path) = self;
-        let mut found = Vec::new();
-        let entries = match fs::read_dir(path.join(below)) {
-            // A target that is new.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && path.is_dir() => return Ok(found),
-            entries => entries.map_err(failed)?,
-        };
-        for entry in entries {
-            let entry = entry.map_err(failed)?;
-            let meta = entry.metadata().map_err(failed)?;
-            if let (true, Ok(name)) = (meta.is_file(), entry.file_name().into_string()) {
-                found.push((name, meta.len()));
-            }
+        match &self.0 {
+            Place::Folder(folder) => folder.list(below),
+            Place::Bucket(bucket) => bucket.list(below),
         }
-        found.sort();
-        Ok(found)
     }
 
     /// On its disk, whole, under this name, when it returns.
     pub(super) fn put(&self, name: &str, bytes: &[u8]) -> Result<(), Refused> {
-        let Self::Folder(path) = self;
-        put(&path.join(name), bytes).map_err(|error| self.failed("write", name, &error))
+        match &self.0 {
+            Place::Folder(folder) => folder.put(name, bytes),
+            Place::Bucket(bucket) => bucket.put(name, bytes),
+        }
     }
 
     /// The bytes under a name; more than `limit` are refused before they are read.
     pub(super) fn get(&self, name: &str, limit: u64) -> Result<Vec<u8>, Refused> {
-        let Self::Folder(path) = self;
-        get(&path.join(name), limit).map_err(|error| match error.raw_os_error() {
-            Some(code) if code == rustix::io::Errno::LOOP.raw_os_error() => {
-                Refused::damaged(format!("{name} at {} is a link: no link is followed", self.shown()))
-            }
-            _ => match error.kind() {
-                io::ErrorKind::NotFound => Refused::damaged(format!("{name} is missing at {}", self.shown())),
-                io::ErrorKind::FileTooLarge => {
-                    Refused::damaged(format!("{name} at {} is longer than it may be", self.shown()))
-                }
-                _ => self.failed("read", name, &error),
-            },
-        })
+        match &self.0 {
+            Place::Folder(folder) => folder.get(name, limit),
+            Place::Bucket(bucket) => bucket.get(name, limit),
+        }
     }
 
     pub(super) fn remove(&self, name: &str) -> Result<(), Refused> {
-        let Self::Folder(path) = self;
-        fs::remove_file(path.join(name)).map_err(|error| self.failed("remove", name, &error))
+        match &self.0 {
+            Place::Folder(folder) => folder.remove(name),
+            Place::Bucket(bucket) => bucket.remove(name),
+        }
     }
-}
-
-fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-    // The target itself must be there: what is not mounted shall not be made on the gateway's own disk.
-    if !folder.is_dir() {
-        fs::DirBuilder::new().mode(0o700).create(folder)?;
-        folder.parent().map_or(Ok(()), sync_dir)?;
-    }
-    let fresh = path.with_extension("new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all());
-    if let Err(error) = written.and_then(|()| fs::rename(&fresh, path)) {
-        // Half of it is of no use, and its room may be.
-        let _ = fs::remove_file(&fresh);
-        return Err(error);
-    }
-    sync_dir(folder)?;
-    // So that whoever reads it back asks the disk. A file system without caches of ours has nothing to drop.
-    let _ = rustix::fs::fadvise(&file, 0, None, Advice::DontNeed);
-    Ok(())
-}
-
-pub(super) fn sync_dir(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
-}
-
-fn get(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
-    let file = OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path)?;
-    let meta = file.metadata()?;
-    if !meta.is_file() {
-        return Err(io::Error::other("it is no plain file"));
-    }
-    if meta.len() > limit {
-        return Err(io::ErrorKind::FileTooLarge.into());
-    }
-    let mut bytes = Vec::with_capacity(usize::try_from(meta.len()).unwrap_or(0));
-    file.take(limit + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > limit {
-        return Err(io::ErrorKind::FileTooLarge.into());
-    }
-    Ok(bytes)
 }

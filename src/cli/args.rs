@@ -134,17 +134,22 @@ pub enum Command {
     ///
     /// Beside a running daemon, which is not disturbed. Only what is new is sent, and all that is sent is read back. The gateway
     /// can make backups and read none: they are encrypted to recipients whose identity lies elsewhere. docs/backup.md.
+    ///
+    /// A bucket of an object store is reached as section [backup] of the config says; what it does not say, and for those who
+    /// read a bucket elsewhere, the environment does: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN,
+    /// AWS_ENDPOINT_URL, AWS_REGION, AWS_CA_BUNDLE (PEM).
     #[command(
-        after_long_help = "Examples:\n  punchgate backup\n  punchgate backup --to /mnt/usb/sz-03 --recipient age1...\n  punchgate backup list /mnt/backup/sz-03\n  punchgate backup verify /mnt/backup/sz-03 --identity punchgate-backup.key"
+        after_long_help = "Examples:\n  punchgate backup\n  punchgate backup --to /mnt/usb/sz-03 --recipient age1...\n  punchgate backup --to s3://punchgate-backups/sz-03\n  punchgate backup list /mnt/backup/sz-03\n  punchgate backup verify /mnt/backup/sz-03 --identity punchgate-backup.key"
     )]
     Backup(BackupArgs),
     /// Put a backup back: a blank machine becomes the gateway again
     ///
     /// Everything is fetched, decrypted and checked beside its place first; then all of it takes its place, or nothing does. The
     /// restored gateway begins new ledgers, so that no number is ever given to two punches, and terminals with a log bring again
-    /// what came after the backup. The machine that the backup is of must not go on beside it.
+    /// what came after the backup. The machine that the backup is of must not go on beside it. How a bucket is reached is told by
+    /// the environment, as punchgate backup --help says.
     #[command(
-        after_long_help = "Examples:\n  punchgate restore /mnt/backup/sz-03 --identity punchgate-backup.key --start\n  punchgate restore /mnt/backup/sz-03 --identity punchgate-backup.key --backup 000017-20261129T001530Z --replace"
+        after_long_help = "Examples:\n  punchgate restore /mnt/backup/sz-03 --identity punchgate-backup.key --start\n  punchgate restore s3://punchgate-backups/sz-03 --identity punchgate-backup.key --start\n  punchgate restore /mnt/backup/sz-03 --identity punchgate-backup.key --backup 000017-20261129T001530Z --replace"
     )]
     Restore(RestoreArgs),
     /// Find terminals on the networks here, and show the block that serves each

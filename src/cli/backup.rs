@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     backup::{self, Identity, Listed, Order, Refused, Restore, Target},
-    config,
+    config::{self, BucketSettings},
     drivers::DRIVERS,
 };
 
@@ -60,7 +60,8 @@ fn make(args: &BackupArgs, out: &mut Out) -> Result<u8, Failure> {
         return Err(missing("who shall be able to read it", "--recipient", "recipients"));
     }
     let identity = args.identity.as_deref().map(Identity::read).transpose()?;
-    let target = Target::parse(target)?;
+    let bucket = of_config.map(|it| it.bucket.clone()).unwrap_or_default();
+    let target = Target::parse(target, &bucket)?;
     let order = Order {
         config: &args.config,
         state_dir: &state_dir,
@@ -105,8 +106,13 @@ fn make(args: &BackupArgs, out: &mut Out) -> Result<u8, Failure> {
     Ok(if made.faults.is_empty() { OK } else { FAILED })
 }
 
+/// A target that is read on any machine: no config says how a bucket is reached, so the environment does.
+fn elsewhere(target: &str) -> Result<Target, Refused> {
+    Target::parse(target, &BucketSettings::default())
+}
+
 fn list(args: &ListArgs, out: &mut Out) -> Result<u8, Failure> {
-    let target = Target::parse(&args.target)?;
+    let target = elsewhere(&args.target)?;
     let mut code = OK;
     for Listed { id, manifest } in backup::list(&target)? {
         match manifest {
@@ -135,7 +141,7 @@ fn list(args: &ListArgs, out: &mut Out) -> Result<u8, Failure> {
 }
 
 fn verify(args: &ReadArgs, out: &mut Out) -> Result<u8, Failure> {
-    let (target, identity) = (Target::parse(&args.target)?, Identity::read(&args.identity)?);
+    let (target, identity) = (elsewhere(&args.target)?, Identity::read(&args.identity)?);
     let verified = backup::verify(&target, args.backup.as_deref(), &identity, args.gateway_key.as_deref())?;
     let manifest = &verified.manifest;
     if args.json {
@@ -154,7 +160,7 @@ fn verify(args: &ReadArgs, out: &mut Out) -> Result<u8, Failure> {
 }
 
 pub(super) fn restore(args: &RestoreArgs, out: &mut Out) -> Result<u8, Failure> {
-    let (target, identity) = (Target::parse(&args.read.target)?, Identity::read(&args.read.identity)?);
+    let (target, identity) = (elsewhere(&args.read.target)?, Identity::read(&args.read.identity)?);
     let wanted = Restore {
         target: &target,
         id: args.read.backup.as_deref(),

@@ -4,13 +4,19 @@ use std::{path::Path, path::PathBuf, time::Duration};
 
 use driver_api::{Period, Problems, Section};
 
-use super::{Rejected, folder_of, gateway, parse, section};
+use super::{
+    Rejected,
+    bucket::{self, BucketSettings},
+    folder_of, gateway, parse, section,
+};
 
 /// What backups are made by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BackupSettings {
-    /// The path of a folder, or a URL.
+    /// The path of a folder, or `s3://BUCKET/PREFIX`.
     pub target: String,
+    /// How that bucket is reached.
+    pub bucket: BucketSettings,
     /// As in `age1...`; never empty.
     pub recipients: Vec<String>,
     /// So many stay; `None` is all of them.
@@ -33,15 +39,17 @@ const EVERY: Duration = Duration::from_secs(86_400);
 
 pub(super) fn read(mut section: Section, problems: &mut Problems) -> Option<BackupSettings> {
     let wanted = section.look("target").is_some() || section.look("recipients").is_some();
-    let folder = section.take_checked("target", "\"/mnt/backup/sz-03\"", problems, |text: String| {
-        match text.is_empty() || (!text.contains("://") && !Path::new(&text).is_absolute()) {
-            false => Ok(text),
-            true => Err((
-                "it is no whole path of a folder, and no URL".into(),
-                "write it like this: target = \"/mnt/backup/sz-03\"".into(),
+    let target = section.take_checked("target", "\"/mnt/backup/sz-03\"", problems, |text: String| {
+        let is_bucket = text.strip_prefix("s3://").is_some_and(|place| !place.is_empty());
+        match is_bucket || Path::new(&text).is_absolute() {
+            true => Ok(text),
+            false => Err((
+                "it is no whole path of a folder, and no bucket of an object store".into(),
+                "write it like this: target = \"/mnt/backup/sz-03\", or target = \"s3://BUCKET/sz-03\"".into(),
             )),
         }
     });
+    let bucket = bucket::read(&mut section, target.as_deref(), problems);
     let recipients = section.take_checked("recipients", "[\"age1...\"]", problems, |texts: Vec<String>| {
         let mend = "write what punchgate backup keygen prints: recipients = [\"age1...\"]";
         if texts.is_empty() {
@@ -60,7 +68,7 @@ pub(super) fn read(mut section: Section, problems: &mut Problems) -> Option<Back
         });
     if wanted {
         for (key, there, example) in [
-            ("target", folder.is_some(), "\"/mnt/backup/sz-03\""),
+            ("target", target.is_some(), "\"/mnt/backup/sz-03\""),
             ("recipients", recipients.is_some(), "[\"age1...\"]"),
         ] {
             if !there && problems.errors.is_empty() {
@@ -85,7 +93,7 @@ pub(super) fn read(mut section: Section, problems: &mut Problems) -> Option<Back
         0 => None,
         keep => Some(keep),
     };
-    Some(BackupSettings { target: folder?, recipients: recipients?, keep, every: every.unwrap_or(EVERY) })
+    Some(BackupSettings { target: target?, bucket, recipients: recipients?, keep, every: every.unwrap_or(EVERY) })
 }
 
 /// What a backup needs, while the rest of the config may have problems: a gateway that is half broken needs one most.

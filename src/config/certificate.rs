@@ -1,4 +1,4 @@
-//! The PEM files of `[mqtt]`: whether they are there, hold what their keys say, belong together, and how long they last.
+//! PEM files that the config names: whether they are there, hold what their keys say, belong together, and how long they last.
 
 use std::{fmt::Display, fs, os::unix::fs::MetadataExt, path::PathBuf};
 
@@ -121,7 +121,7 @@ fn tell_end(section: &Section, problems: &mut Problems, key: &str, shown: &Value
     let days = (end.as_second() - Timestamp::now().as_second()).div_euclid(86_400);
     let day = end.to_zoned(TimeZone::UTC).date();
     let why = match days {
-        ..0 => format!("a certificate in it ended on {day}: brokers refuse it"),
+        ..0 => format!("a certificate in it ended on {day}: nobody takes it"),
         0..SOON_DAYS => format!("a certificate in it ends on {day}"),
         _ => return,
     };

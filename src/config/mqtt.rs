@@ -167,7 +167,7 @@ pub(super) fn broker(text: &str, allow_plaintext: bool) -> Result<BrokerUrl, (St
 }
 
 /// Whether a host is this machine, by its name alone: no look-up here.
-fn loopback(host: &str) -> bool {
+pub(super) fn loopback(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }

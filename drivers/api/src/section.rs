@@ -279,11 +279,16 @@ impl<'de> Deserialize<'de> for Period {
     }
 }
 
-/// A secret out of a file. It never shows itself.
+/// A secret, mostly out of a file. It never shows itself.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Secret(String);
 
 impl Secret {
+    /// One that stood elsewhere than in a file.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
     /// For the one place that must send it.
     pub fn reveal(&self) -> &str {
         &self.0

@@ -12,7 +12,7 @@ pub struct BackupArgs {
     /// The config
     #[arg(long, value_name = "FILE", default_value = crate::config::DEFAULT_PATH)]
     pub config: PathBuf,
-    /// Where to [default: backup.target of the config]
+    /// Where to: the path of a folder, or s3://BUCKET/PREFIX [default: backup.target of the config]
     #[arg(long, value_name = "TARGET")]
     pub to: Option<String>,
     /// Who shall be able to read it; may stand several times [default: backup.recipients of the config]
@@ -56,7 +56,7 @@ pub enum BackupCommand {
 
 #[derive(Debug, Args)]
 pub struct ListArgs {
-    /// A target: the path of a folder
+    /// A target: the path of a folder, or s3://BUCKET/PREFIX
     #[arg(value_name = "TARGET")]
     pub target: String,
     /// Print JSON, one object a line
@@ -66,7 +66,7 @@ pub struct ListArgs {
 
 #[derive(Debug, Args)]
 pub struct ReadArgs {
-    /// A target: the path of a folder
+    /// A target: the path of a folder, or s3://BUCKET/PREFIX
     #[arg(value_name = "TARGET")]
     pub target: String,
     /// The identity that opens it

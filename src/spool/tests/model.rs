@@ -6,7 +6,9 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    env, io, thread,
+    env, io,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    thread,
 };
 
 use proptest::{prelude::*, test_runner::TestRunner};
@@ -115,11 +117,30 @@ fn name(terminal: u8) -> String {
     format!("t{terminal}")
 }
 
+/// As `within`, and says what was waited for.
+async fn soon<T>(what: &str, wait: impl Future<Output = T>) -> T {
+    let waited = tokio::time::timeout(Duration::from_secs(30), wait).await;
+    waited.unwrap_or_else(|_| panic!("waited 30 s in vain for {what}"))
+}
+
+/// Says in which sequence something went wrong, as it was found: to make one smaller that waits in vain takes an hour.
+struct Found(String);
+
+impl Drop for Found {
+    #[allow(clippy::print_stderr)]
+    fn drop(&mut self) {
+        static FIRST: AtomicBool = AtomicBool::new(true);
+        if thread::panicking() && FIRST.swap(false, Relaxed) {
+            eprintln!("found in {}", self.0);
+        }
+    }
+}
+
 impl Model {
     async fn put(&mut self, spool: &Spool, terminal: u8, numbers: std::ops::Range<u32>, is_live: bool) {
         let batch = if is_live { live(numbers.clone()) } else { log(numbers.clone()) };
         let serial = format!("SN-t{terminal}");
-        let outcome = within(spool.commit(&name(terminal), &serial, &zone(), batch)).await;
+        let outcome = soon("an answer", spool.commit(&name(terminal), &serial, &zone(), batch)).await;
         if let Ok(stored) = &outcome {
             let known =
                 self.stored.get(&terminal).map_or(0, |known| numbers.clone().filter(|n| known.contains(n)).count());
@@ -183,6 +204,7 @@ impl Model {
 }
 
 async fn play(acts: Vec<Act>) {
+    let _found = Found(format!("{acts:?}"));
     let house = House::new();
     let mut model = Model::default();
     let mut spool = house.open();
@@ -193,7 +215,7 @@ async fn play(acts: Vec<Act>) {
             Act::Take => {
                 let handed_out: usize = model.handed_out.iter().map(|segment| segment.entries.len()).sum();
                 if undelivered(&spool) > handed_out {
-                    model.take(within(outbox.next()).await);
+                    model.take(soon("what is to be delivered", outbox.next()).await);
                 }
             }
             Act::Confirm(which) => {
@@ -264,12 +286,12 @@ async fn play(acts: Vec<Act>) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    within(works).await;
+    soon("a disk that works again", works).await;
     // In the end everything is delivered: what was handed out and lost, too.
     outbox.take_back();
     model.handed_out.clear();
     while spool.status().queues[0].undelivered > 0 {
-        let segment = within(outbox.next()).await;
+        let segment = soon("what was not delivered", outbox.next()).await;
         model.take(segment.clone());
         outbox.confirm(&segment.ledger, segment.first(), segment.last());
         model.deliver(&segment);
