@@ -1,34 +1,42 @@
 //! Backups in an object store: whatever speaks Amazon's S3, theirs or that of a box in the cellar.
 //!
-//! The library [`object_store`] knows how to ask; which bytes go over which line is [`http`]'s, so that there is one TLS in
-//! this program. The store is trusted with nothing but to keep what it has: it sees ciphertext and hashes, and a listing or an
+//! The library [`rusty_s3`] signs what is asked, for that is what goes wrong when one writes it oneself; larger ones, which ask
+//! as well, cost a tenth of the package. Which bytes go over which line is [`http`]'s, so that there is one TLS in this
+//! program. The store is trusted with nothing but to keep what it has: it sees ciphertext and hashes, and a listing or an
 //! object that is longer than it may be is not read.
 
 mod http;
+mod listing;
 #[cfg(test)]
 mod tests;
 mod trouble;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use futures_util::TryStreamExt;
-use object_store::{
-    ObjectStore, ObjectStoreExt, RetryConfig,
-    aws::{AmazonS3, AmazonS3Builder, Checksum},
-    path::Path as Key,
+use data_encoding::BASE64;
+use hyper::{Method, body::Bytes, header::ETAG};
+use rusty_s3::{Bucket as Store, Credentials, S3Action, UrlStyle};
+use sha2::{Digest, Sha256};
+use tokio::{
+    runtime::{Builder, Runtime},
+    time::sleep,
 };
-use tokio::runtime::{Builder, Runtime};
+use url::Url;
 
 use super::Refused;
 use crate::config::{BucketSettings, ENDPOINT_EXAMPLE};
-use http::Connector;
+use http::{Answer, Line};
+use trouble::Trouble;
 
 /// A part of a bucket, of one gateway's own.
 pub(super) struct Bucket {
     shown: String,
-    prefix: Key,
-    store: AmazonS3,
-    connector: Connector,
+    /// What stands before each name: nothing, or folders with a slash behind each.
+    prefix: String,
+    store: Store,
+    credentials: Credentials,
+    line: Line,
+    tries: Tries,
     runtime: Runtime,
 }
 
@@ -39,126 +47,190 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Names below one folder; a gateway that keeps all backups for years has not so many.
 const NAMES: usize = 1_000_000;
 
+/// So long is valid what was signed. Stores let clocks be as far apart, too.
+const VALID: Duration = Duration::from_secs(15 * 60);
+
+/// How often a store is asked again that is busy, or away.
+#[derive(Clone, Copy)]
+struct Tries {
+    /// The first pause; each is twice as long as the one before.
+    first: Duration,
+    longest: Duration,
+    again: u32,
+    /// After so long it is not asked again.
+    within: Duration,
+}
+
+const TRIES: Tries = Tries {
+    first: Duration::from_millis(100),
+    longest: Duration::from_secs(15),
+    again: 10,
+    within: Duration::from_secs(180),
+};
+
+impl Tries {
+    /// How long to wait after the n-th try that was in vain; none when it was the last.
+    fn pause(&self, n: u32, since: Instant) -> Option<Duration> {
+        let pause = self.first.saturating_mul(1 << n.min(16)).min(self.longest);
+        // With jitter, so that many gateways do not come all at once.
+        (n < self.again && since.elapsed() < self.within).then(|| pause.mul_f64(rand::random_range(0.75..1.25)))
+    }
+}
+
 impl Bucket {
     /// From what stands behind `s3://`. Nothing is asked of the store yet.
     pub(super) fn open(place: &str, settings: &BucketSettings) -> Result<Self, Refused> {
-        Self::patient(place, settings, PATIENCE, RetryConfig::default())
+        Self::patient(place, settings, PATIENCE, TRIES)
     }
 
-    fn patient(
-        place: &str,
-        settings: &BucketSettings,
-        patience: Duration,
-        retry: RetryConfig,
-    ) -> Result<Self, Refused> {
+    fn patient(place: &str, settings: &BucketSettings, patience: Duration, tries: Tries) -> Result<Self, Refused> {
         let (name, prefix) = place.split_once('/').unwrap_or((place, ""));
         let no_bucket = name.len() < 3 || !name.bytes().all(|it| it.is_ascii_alphanumeric() || b".-_".contains(&it));
-        let prefix = Key::parse(prefix.trim_end_matches('/'));
-        let (false, Ok(prefix)) = (no_bucket, prefix) else {
+        let prefix = prefix.trim_end_matches('/');
+        let prefix = prefix.strip_prefix('/').unwrap_or(prefix);
+        let no_prefix = !prefix.is_empty() && !prefix.split('/').all(is_name);
+        if no_bucket || no_prefix {
             let mend = "write it like this: s3://BUCKET/sz-03, without ? and without a password";
             return Err(Refused::new(
                 format!("s3://{} is no place in an object store", place.split('@').next_back().unwrap_or_default()),
                 mend,
             ));
-        };
+        }
         let settings = settings.or_environment().map_err(|(why, mend)| Refused::new(why, mend))?;
         let (Some(id), Some(secret)) = (&settings.access_key_id, &settings.secret_access_key) else {
             let mend = "write access_key_id and secret_access_key_file into section [backup] of the config, or set \
                         AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
             return Err(Refused::new(format!("nobody said with which key s3://{name} is opened"), mend));
         };
-        let connector = Connector::new(settings.ca_file.as_deref(), patience)?;
-        let mut builder = AmazonS3Builder::new()
-            .with_bucket_name(name)
-            .with_access_key_id(id)
-            .with_secret_access_key(secret.reveal())
-            .with_region(settings.region.as_deref().unwrap_or("us-east-1"))
-            // Plain HTTP is for this machine alone: the settings have no other.
-            .with_allow_http(true)
-            // The store compares, and buckets that let nothing be changed ask for it.
-            .with_checksum_algorithm(Checksum::SHA256)
-            // Not every store knows how to delete many at once.
-            .with_disable_bulk_delete(true)
-            .with_retry(retry)
-            .with_http_connector(connector.clone());
-        if let Some(token) = &settings.session_token {
-            builder = builder.with_token(token.reveal());
-        }
-        if let Some(endpoint) = &settings.endpoint {
-            builder = builder.with_endpoint(endpoint);
-        }
-        let store = builder.build().map_err(|error| {
+        let line = Line::new(settings.ca_file.as_deref(), patience)?;
+        let region = settings.region.unwrap_or_else(|| "us-east-1".to_owned());
+        let endpoint = settings.endpoint.unwrap_or_else(|| format!("https://s3.{region}.amazonaws.com"));
+        let store = Url::parse(&endpoint).map_err(|error| error.to_string()).and_then(|endpoint| {
+            Store::new(endpoint, UrlStyle::Path, name.to_owned(), region).map_err(|error| error.to_string())
+        });
+        let store = store.map_err(|error| {
             Refused::new(
                 format!("s3://{place} cannot be used: {error}"),
                 format!("look at backup.endpoint: {ENDPOINT_EXAMPLE}"),
             )
         })?;
+        let credentials = match &settings.session_token {
+            Some(token) => Credentials::new_with_token(id, secret.reveal(), token.reveal()),
+            None => Credentials::new(id, secret.reveal()),
+        };
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime =
             runtime.map_err(|error| Refused::new(format!("cannot start: {error}"), "close other programs"))?;
-        let shown = format!("s3://{name}{}{prefix}", if prefix.as_ref().is_empty() { "" } else { "/" });
-        Ok(Self { shown, prefix, store, connector, runtime })
+        let shown = format!("s3://{name}{}{prefix}", if prefix.is_empty() { "" } else { "/" });
+        let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
+        Ok(Self { shown, prefix, store, credentials, line, tries, runtime })
     }
 
     pub(super) fn shown(&self) -> String {
         self.shown.clone()
     }
 
-    fn key(&self, name: &str) -> Key {
-        name.split('/').fold(self.prefix.clone(), |key, part| key.join(part))
+    fn key(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
     }
 
-    fn refused(&self, doing: &str, name: &str, error: &object_store::Error) -> Refused {
-        trouble::told(doing, name, &self.shown, error)
+    fn refused(&self, doing: &str, name: &str, trouble: &Trouble) -> Refused {
+        trouble::told(doing, name, &self.shown, trouble)
+    }
+
+    /// The store's answer, when it did what it was asked for. Whatever is asked here may be asked twice.
+    fn ask<'a, A: S3Action<'a>>(&self, mut action: A, body: &[u8], limit: u64) -> Result<Answer, Trouble> {
+        let method = Method::from_bytes(A::METHOD.to_str().as_bytes()).expect("it is one of HTTP's");
+        let body = Bytes::copy_from_slice(body);
+        let since = Instant::now();
+        self.runtime.block_on(async {
+            for n in 0.. {
+                // Each try anew: the one before may have taken longer than its signature is valid.
+                let url = action.sign(VALID);
+                let asked = self.line.ask(&method, &url, action.headers_mut(), body.clone(), limit).await;
+                let trouble = match asked.and_then(trouble::judged) {
+                    Ok(answer) => return Ok(answer),
+                    Err(trouble) => trouble,
+                };
+                match self.tries.pause(n, since) {
+                    Some(pause) if trouble.may_pass() => sleep(pause).await,
+                    _ => return Err(trouble),
+                }
+            }
+            unreachable!("the tries end before the numbers")
+        })
     }
 
     pub(super) fn list(&self, below: &str) -> Result<Vec<(String, u64)>, Refused> {
-        self.connector.allow(ANSWER);
-        let folder = self.key(below);
-        let all = self.store.list(Some(&folder)).map_err(|error| self.refused("list", below, &error));
-        let of_folder = all.try_filter_map(|object| {
-            let mut parts = object.location.prefix_match(&folder).into_iter().flatten();
-            // Below folders of its own lies nothing of ours.
-            let name = parts.next().filter(|_| parts.next().is_none());
-            let found = name.map(|name| (name.as_ref().to_owned(), object.size));
-            async move { Ok(found) }
-        });
-        let found = of_folder.try_fold(Vec::new(), |mut found, one| async move {
-            if found.len() == NAMES {
+        let folder = self.key(below) + "/";
+        let (mut found, mut seen, mut behind) = (Vec::new(), 0, None);
+        loop {
+            let page = self.page(&folder, behind).map_err(|trouble| self.refused("list", below, &trouble))?;
+            // One without names counts, too, or a store could go on for ever.
+            seen += page.objects.len().max(1);
+            if seen > NAMES {
                 let why = format!("{} lists more than {NAMES} names below {below}", self.shown);
                 return Err(Refused::new(why, "give each gateway a target of its own"));
             }
-            found.push(one);
-            Ok(found)
-        });
-        let mut found: Vec<(String, u64)> = self.runtime.block_on(found)?;
+            found.extend(page.objects.into_iter().filter_map(|(key, size)| {
+                // Below folders of its own lies nothing of ours.
+                let name = key.strip_prefix(&folder).filter(|name| is_name(name))?;
+                Some((name.to_owned(), size))
+            }));
+            if page.next.is_none() {
+                break;
+            }
+            behind = page.next;
+        }
         found.sort();
         Ok(found)
     }
 
+    fn page(&self, folder: &str, behind: Option<String>) -> Result<listing::Page, Trouble> {
+        // What has no name is the bucket itself, and to get that is to list it.
+        let mut action = self.store.get_object(Some(&self.credentials), "");
+        let query = action.query_mut();
+        query.insert("list-type", "2");
+        query.insert("prefix", folder.to_owned());
+        if let Some(token) = behind {
+            query.insert("continuation-token", token);
+        }
+        let answer = self.ask(action, &[], ANSWER)?;
+        listing::page(&answer.bytes)
+            .ok_or_else(|| Trouble::Strange("what came is no list of objects, or half of one".into()))
+    }
+
     pub(super) fn put(&self, name: &str, bytes: &[u8]) -> Result<(), Refused> {
-        self.connector.allow(ANSWER);
         let key = self.key(name);
-        let sent = self.store.put(&key, bytes.to_vec().into());
-        self.runtime.block_on(sent).map(drop).map_err(|error| self.refused("write", name, &error))
+        let mut action = self.store.put_object(Some(&self.credentials), &key);
+        // The store compares, and buckets that let nothing be changed ask for it.
+        action.headers_mut().insert("x-amz-checksum-sha256", BASE64.encode(&Sha256::digest(bytes)));
+        let answer = self.ask(action, bytes, ANSWER).map_err(|trouble| self.refused("write", name, &trouble))?;
+        if !answer.headers.contains_key(ETAG) {
+            let strange = Trouble::Strange("what answers does not say what it keeps now, and is no S3".into());
+            return Err(self.refused("write", name, &strange));
+        }
+        Ok(())
     }
 
     pub(super) fn get(&self, name: &str, limit: u64) -> Result<Vec<u8>, Refused> {
-        self.connector.allow(limit);
         let key = self.key(name);
-        let read = async { self.store.get(&key).await?.bytes().await };
-        match self.runtime.block_on(read) {
-            Ok(bytes) if bytes.len() as u64 > limit => Err(Refused::too_long(name, &self.shown)),
-            Ok(bytes) => Ok(bytes.into()),
-            Err(error) if http::is_too_long(&error) => Err(Refused::too_long(name, &self.shown)),
-            Err(error) if trouble::is_missing(&error) => Err(Refused::missing(name, &self.shown)),
-            Err(error) => Err(self.refused("read", name, &error)),
+        match self.ask(self.store.get_object(Some(&self.credentials), &key), &[], limit) {
+            Ok(answer) => Ok(answer.bytes.into()),
+            Err(Trouble::TooLong) => Err(Refused::too_long(name, &self.shown)),
+            Err(trouble) if trouble.is_missing() => Err(Refused::missing(name, &self.shown)),
+            Err(trouble) => Err(self.refused("read", name, &trouble)),
         }
     }
 
     pub(super) fn remove(&self, name: &str) -> Result<(), Refused> {
-        self.connector.allow(ANSWER);
         let key = self.key(name);
-        self.runtime.block_on(self.store.delete(&key)).map_err(|error| self.refused("remove", name, &error))
+        let removed = self.ask(self.store.delete_object(Some(&self.credentials), &key), &[], ANSWER);
+        removed.map(drop).map_err(|trouble| self.refused("remove", name, &trouble))
     }
+}
+
+/// Whether something may stand between two slashes: addresses know dots that lead elsewhere.
+fn is_name(part: &str) -> bool {
+    !matches!(part, "" | "." | "..") && !part.contains(|letter: char| letter == '/' || letter.is_ascii_control())
 }

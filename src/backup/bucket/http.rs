@@ -1,8 +1,7 @@
 //! HTTP to an object store: one connection at a time, our own TLS, answers of a limited length, and no waiting without end.
 
 use std::{
-    error::Error,
-    fmt, io,
+    io,
     path::Path,
     pin::Pin,
     sync::{
@@ -13,66 +12,51 @@ use std::{
     time::Duration,
 };
 
-use async_trait::async_trait;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::{
-    Uri,
+    HeaderMap, Method, Request, StatusCode,
+    body::Bytes,
     client::conn::http1::{SendRequest, handshake},
-    header::{CONTENT_TYPE, HOST, HeaderValue},
+    header::{CONTENT_TYPE, HOST},
 };
 use hyper_util::rt::TokioIo;
-use object_store::{
-    ClientOptions,
-    client::{
-        HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody, HttpResponse, HttpService,
-    },
-};
 use rustls::{
     ClientConfig, RootCertStore,
     crypto::ring,
     pki_types::{CertificateDer, ServerName, pem::PemObject},
     version::{TLS12, TLS13},
 };
+use rusty_s3::Map;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
     time::sleep,
 };
 use tokio_rustls::TlsConnector;
+use url::{Position, Url};
 
+use super::trouble::Trouble;
 use crate::backup::Refused;
 
 /// The most bytes in which a store may say what is wrong.
 const WORDS: u64 = 1 << 20;
 
-/// What every request goes through.
-#[derive(Clone)]
-pub(super) struct Connector(Arc<Line>);
-
-struct Line {
+/// The way to one store, which every request goes through.
+pub(super) struct Line {
     tls: TlsConnector,
-    /// The most bytes that the next answer may have.
-    limit: AtomicU64,
     /// Bytes that went either way, ever.
     moved: Arc<AtomicU64>,
     /// So long may none of them move.
     patience: Duration,
-    idle: Mutex<Option<(Uri, SendRequest<HttpRequestBody>)>>,
+    /// The connection of the request before.
+    idle: Mutex<Option<SendRequest<Full<Bytes>>>>,
 }
 
-impl Connector {
-    /// # Errors
-    /// No certificate to trust.
-    pub(super) fn new(ca_file: Option<&Path>, patience: Duration) -> Result<Self, Refused> {
-        let tls = TlsConnector::from(Arc::new(tls(roots(ca_file)?)));
-        let (limit, moved) = (AtomicU64::new(0), Arc::default());
-        Ok(Self(Arc::new(Line { tls, limit, moved, patience, idle: Mutex::default() })))
-    }
-
-    /// The next answers may have so many bytes.
-    pub(super) fn allow(&self, limit: u64) {
-        self.0.limit.store(limit, Relaxed);
-    }
+/// A whole answer, whatever it says.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) bytes: Bytes,
 }
 
 fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, Refused> {
@@ -101,73 +85,60 @@ fn tls(roots: RootCertStore) -> ClientConfig {
     builder.with_root_certificates(roots).with_no_client_auth()
 }
 
-impl fmt::Debug for Connector {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Connector")
+impl Line {
+    /// # Errors
+    /// No certificate to trust.
+    pub(super) fn new(ca_file: Option<&Path>, patience: Duration) -> Result<Self, Refused> {
+        let tls = TlsConnector::from(Arc::new(tls(roots(ca_file)?)));
+        Ok(Self { tls, moved: Arc::default(), patience, idle: Mutex::default() })
     }
-}
 
-impl HttpConnector for Connector {
-    fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
-        Ok(HttpClient::new(self.clone()))
-    }
-}
-
-#[async_trait]
-impl HttpService for Connector {
-    /// The whole answer: whoever asks has it, or an error.
-    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let line = &self.0;
+    /// One try. An answer that does what was asked for may have `limit` bytes. No trouble tells of the address: it is signed.
+    pub(super) async fn ask(
+        &self,
+        method: &Method,
+        url: &Url,
+        headers: &Map<'_>,
+        body: Bytes,
+        limit: u64,
+    ) -> Result<Answer, Trouble> {
+        // To a server its own name is no part of what is asked for.
+        let request = Request::builder().method(method).uri(&url[Position::BeforePath..Position::AfterQuery]);
+        let request = request.header(HOST, &url[Position::BeforeHost..Position::AfterPort]);
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(name, value));
+        let request = request.body(Full::new(body)).map_err(|error| Trouble::Strange(error.to_string()))?;
         tokio::select! {
-            answer = line.ask(request) => answer,
-            error = line.silence() => Err(HttpError::new(HttpErrorKind::Timeout, error)),
+            answer = self.answer(url, request, limit) => answer,
+            () = self.silence() => Err(Trouble::Line(format!("silent for {} s", self.patience.as_secs()))),
         }
     }
-}
 
-impl Line {
-    async fn ask(&self, mut request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let uri = request.uri().clone();
-        let authority = uri.authority().map(ToString::to_string).unwrap_or_default();
-        let host = HeaderValue::from_str(&authority).map_err(|error| HttpError::new(HttpErrorKind::Unknown, error))?;
-        let mut to = match self.kept(&uri) {
+    async fn answer(&self, url: &Url, request: Request<Full<Bytes>>, limit: u64) -> Result<Answer, Trouble> {
+        let kept = self.idle.lock().expect("nobody panics while holding it").take();
+        let mut to = match kept.filter(SendRequest::is_ready) {
             Some(kept) => kept,
-            None => self.open(&uri).await.map_err(|error| HttpError::new(HttpErrorKind::Connect, error))?,
+            None => self.open(url).await.map_err(|error| Trouble::line(&error))?,
         };
-        request.headers_mut().insert(HOST, host);
-        // To a server its own name is no part of what is asked for.
-        let asked = uri.path_and_query().map_or("/", |it| it.as_str());
-        *request.uri_mut() = asked.parse().map_err(|error| HttpError::new(HttpErrorKind::Unknown, error))?;
-        let broken = |error| HttpError::new(HttpErrorKind::Request, error);
-        let (head, body) = to.send_request(request).await.map_err(broken)?.into_parts();
-        // Such as the page for administrators, which many stores have at the next port. To a library it is an empty list.
+        let (head, body) = to.send_request(request).await.map_err(|error| Trouble::line(&error))?.into_parts();
+        // Such as the page for administrators, which many stores have at the next port.
         let kind = head.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         if head.status.is_success() && kind.starts_with("text/html") {
-            return Err(HttpError::new(
-                HttpErrorKind::Decode,
-                io::Error::other("what answers is a web page, and no S3"),
-            ));
+            return Err(Trouble::Strange("what answers is a web page, and no S3".into()));
         }
-        let limit = if head.status.is_success() { self.limit.load(Relaxed) } else { WORDS };
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let body = Limited::new(body, limit).collect().await.map_err(|error| {
-            let kind = if error.is::<LengthLimitError>() { HttpErrorKind::Decode } else { HttpErrorKind::Interrupted };
-            HttpError::new_boxed(kind, error)
+        let limit = if head.status.is_success() { limit } else { WORDS };
+        let body = Limited::new(body, usize::try_from(limit).unwrap_or(usize::MAX)).collect().await;
+        let body = body.map_err(|error| match error.is::<LengthLimitError>() {
+            true => Trouble::TooLong,
+            false => Trouble::line(&*error),
         })?;
-        *self.idle.lock().expect("nobody panics while holding it") = Some((uri, to));
-        Ok(HttpResponse::from_parts(head, body.to_bytes().into()))
+        *self.idle.lock().expect("nobody panics while holding it") = Some(to);
+        Ok(Answer { status: head.status, headers: head.headers, bytes: body.to_bytes() })
     }
 
-    /// The connection of the request before, when it is to the same server and still open.
-    fn kept(&self, uri: &Uri) -> Option<SendRequest<HttpRequestBody>> {
-        let (to, kept) = self.idle.lock().expect("nobody panics while holding it").take()?;
-        (to.scheme() == uri.scheme() && to.authority() == uri.authority() && kept.is_ready()).then_some(kept)
-    }
-
-    async fn open(&self, uri: &Uri) -> io::Result<SendRequest<HttpRequestBody>> {
-        let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-        let is_tls = uri.scheme_str() == Some("https");
-        let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
+    async fn open(&self, url: &Url) -> io::Result<SendRequest<Full<Bytes>>> {
+        let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+        let is_tls = url.scheme() == "https";
+        let port = url.port_or_known_default().unwrap_or_default();
         let stream = TcpStream::connect((host, port)).await?;
         stream.set_nodelay(true)?;
         let stream = Counted { stream, moved: self.moved.clone() };
@@ -178,7 +149,7 @@ impl Line {
         self.greet(self.tls.connect(name, stream).await?).await
     }
 
-    async fn greet<S>(&self, stream: S) -> io::Result<SendRequest<HttpRequestBody>>
+    async fn greet<S>(&self, stream: S) -> io::Result<SendRequest<Full<Bytes>>>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -189,27 +160,15 @@ impl Line {
     }
 
     /// Returns when no byte moved for as long as there is patience.
-    async fn silence(&self) -> io::Error {
+    async fn silence(&self) {
         loop {
             let before = self.moved.load(Relaxed);
             sleep(self.patience).await;
             if self.moved.load(Relaxed) == before {
-                return io::Error::new(io::ErrorKind::TimedOut, format!("silent for {} s", self.patience.as_secs()));
+                return;
             }
         }
     }
-}
-
-/// Whether an answer was cut off because it was longer than allowed.
-pub(super) fn is_too_long(error: &object_store::Error) -> bool {
-    let mut cause: Option<&dyn Error> = Some(error);
-    while let Some(error) = cause {
-        if error.is::<LengthLimitError>() {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
 }
 
 /// A stream that tells how much went through it.

@@ -12,7 +12,6 @@ use std::{
 };
 
 use driver_api::Secret;
-use object_store::BackoffConfig;
 use tempfile::NamedTempFile;
 
 use super::*;
@@ -47,10 +46,8 @@ impl Stub {
             ca_file: Some(ca.path().into()),
             ..BucketSettings::default()
         };
-        let backoff =
-            BackoffConfig { init_backoff: Duration::from_millis(1), max_backoff: Duration::from_millis(2), base: 2.0 };
-        let retry = RetryConfig { backoff, max_retries: 3, ..RetryConfig::default() };
-        Bucket::patient("backups/sz-03", &settings, Duration::from_millis(200), retry).unwrap()
+        let tries = Tries { first: Duration::from_millis(1), longest: Duration::from_millis(2), again: 3, ..TRIES };
+        Bucket::patient("backups/sz-03", &settings, Duration::from_millis(200), tries).unwrap()
     }
 }
 
