@@ -148,6 +148,7 @@ fn what_a_store_means_is_told_with_the_mend() {
         ("403 Forbidden", "RequestTimeTooSkewed", "clock is off", "timedatectl"),
         ("403 Forbidden", "AccessDenied", "may not do that", "list the bucket"),
         ("400 Bad Request", "AuthorizationHeaderMalformed", "another region", "backup.region"),
+        ("400 Bad Request", "AuthorizationQueryParametersError", "another region", "backup.region"),
         ("301 Moved Permanently", "PermanentRedirect", "redirect", "backup.region"),
         ("418 I'm a teapot", "Teapot", "418", "the store's own log"),
     ] {
@@ -168,6 +169,42 @@ fn a_listing_that_is_none_is_no_empty_one() {
         let stub = Stub::new(move |_, stream| say(stream, "200 OK", body));
         let listed = stub.bucket().list("backups");
         assert!(listed.is_err(), "{body:?}: {listed:?}");
+    }
+}
+
+#[test]
+fn a_list_of_many_parts_is_put_together() {
+    let stub = Stub::new(|n, stream| {
+        let key = |name: &str| format!("<Contents><Key>sz-03/objects/{name}</Key><Size>{n}</Size></Contents>");
+        let objects = [key(&format!("{}.age", 9 - n)), key("folder/b.age"), key(".."), key("")].concat();
+        let more = if n < 3 {
+            "true</IsTruncated><NextContinuationToken>t</NextContinuationToken>"
+        } else {
+            "false</IsTruncated>"
+        };
+        say(stream, "200 OK", &format!("<ListBucketResult><IsTruncated>{more}{objects}</ListBucketResult>"))
+    });
+    let listed: Vec<_> = [(6, 3), (7, 2), (8, 1), (9, 0)].map(|(name, size)| (format!("{name}.age"), size)).into();
+    assert_eq!(stub.bucket().list("objects"), Ok(listed));
+    assert_eq!(stub.asked.load(SeqCst), 4);
+}
+
+#[test]
+fn what_was_signed_for_a_while_tells_of_the_clock() {
+    for words in ["Request has expired", "Request is not yet valid", "Request is not valid yet"] {
+        let body = code("AccessDenied").replace("words of the store", words);
+        let stub = Stub::new(move |_, stream| say(stream, "403 Forbidden", &body));
+        let refused = stub.bucket().put("objects/a.age", b"1").unwrap_err();
+        assert!(refused.why.ends_with("clock is off"), "{refused:?}");
+    }
+}
+
+#[test]
+fn nothing_signed_is_told() {
+    let stub = Stub::new(|_, _| Err(io::ErrorKind::ConnectionReset.into()));
+    let bucket = stub.bucket();
+    for refused in [bucket.list("backups").unwrap_err(), bucket.get("objects/a.age", 9).unwrap_err()] {
+        assert!(!format!("{refused:?}").to_lowercase().contains("x-amz"), "{refused:?}");
     }
 }
 
