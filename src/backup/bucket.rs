@@ -1,12 +1,13 @@
 //! Backups in an object store: whatever speaks Amazon's S3, theirs or that of a box in the cellar.
 //!
-//! The library [`rusty_s3`] signs what is asked, for that is what goes wrong when one writes it oneself; larger ones, which ask
-//! as well, cost a tenth of the package. Which bytes go over which line is [`http`]'s, so that there is one TLS in this
+//! Four questions are all that is asked, and libraries which know more cost a tenth of the package: what is signed is
+//! [`sign`]'s, and which bytes go over which line is [`http`]'s, so that there is one TLS in this
 //! program. The store is trusted with nothing but to keep what it has: it sees ciphertext and hashes, and a listing or an
 //! object that is longer than it may be is not read.
 
 mod http;
 mod listing;
+mod sign;
 #[cfg(test)]
 mod tests;
 mod trouble;
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use data_encoding::BASE64;
 use hyper::{Method, body::Bytes, header::ETAG};
-use rusty_s3::{Bucket as Store, Credentials, S3Action, UrlStyle};
+use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use tokio::{
     runtime::{Builder, Runtime},
@@ -26,6 +27,7 @@ use url::Url;
 use super::Refused;
 use crate::config::{BucketSettings, ENDPOINT_EXAMPLE};
 use http::{Answer, Line};
+use sign::{Signer, encoded};
 use trouble::Trouble;
 
 /// A part of a bucket, of one gateway's own.
@@ -33,8 +35,9 @@ pub(super) struct Bucket {
     shown: String,
     /// What stands before each name: nothing, or folders with a slash behind each.
     prefix: String,
-    store: Store,
-    credentials: Credentials,
+    /// The address of the bucket.
+    store: Url,
+    signer: Signer,
     line: Line,
     tries: Tries,
     runtime: Runtime,
@@ -46,9 +49,6 @@ const ANSWER: u64 = 8 << 20;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Names below one folder; a gateway that keeps all backups for years has not so many.
 const NAMES: usize = 1_000_000;
-
-/// So long is valid what was signed. Stores let clocks be as far apart, too.
-const VALID: Duration = Duration::from_secs(15 * 60);
 
 /// How often a store is asked again that is busy, or away.
 #[derive(Clone, Copy)]
@@ -105,25 +105,20 @@ impl Bucket {
         let line = Line::new(settings.ca_file.as_deref(), patience)?;
         let region = settings.region.unwrap_or_else(|| "us-east-1".to_owned());
         let endpoint = settings.endpoint.unwrap_or_else(|| format!("https://s3.{region}.amazonaws.com"));
-        let store = Url::parse(&endpoint).map_err(|error| error.to_string()).and_then(|endpoint| {
-            Store::new(endpoint, UrlStyle::Path, name.to_owned(), region).map_err(|error| error.to_string())
-        });
-        let store = store.map_err(|error| {
-            Refused::new(
-                format!("s3://{place} cannot be used: {error}"),
-                format!("look at backup.endpoint: {ENDPOINT_EXAMPLE}"),
-            )
-        })?;
-        let credentials = match &settings.session_token {
-            Some(token) => Credentials::new_with_token(id, secret.reveal(), token.reveal()),
-            None => Credentials::new(id, secret.reveal()),
-        };
+        let store =
+            Url::parse(&endpoint).and_then(|endpoint| endpoint.join(&format!("/{name}/"))).map_err(|error| {
+                Refused::new(
+                    format!("s3://{place} cannot be used: {error}"),
+                    format!("look at backup.endpoint: {ENDPOINT_EXAMPLE}"),
+                )
+            })?;
+        let signer = Signer { region, id: id.clone(), secret: secret.clone(), token: settings.session_token };
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime =
             runtime.map_err(|error| Refused::new(format!("cannot start: {error}"), "close other programs"))?;
         let shown = format!("s3://{name}{}{prefix}", if prefix.is_empty() { "" } else { "/" });
         let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
-        Ok(Self { shown, prefix, store, credentials, line, tries, runtime })
+        Ok(Self { shown, prefix, store, signer, line, tries, runtime })
     }
 
     pub(super) fn shown(&self) -> String {
@@ -134,20 +129,32 @@ impl Bucket {
         format!("{}{name}", self.prefix)
     }
 
+    /// Where an object is, from the bucket's address on.
+    fn address(&self, name: &str) -> String {
+        encoded(&self.key(name), b"/")
+    }
+
     fn refused(&self, doing: &str, name: &str, trouble: &Trouble) -> Refused {
         trouble::told(doing, name, &self.shown, trouble)
     }
 
     /// The store's answer, when it did what it was asked for. Whatever is asked here may be asked twice.
-    fn ask<'a, A: S3Action<'a>>(&self, mut action: A, body: &[u8], limit: u64) -> Result<Answer, Trouble> {
-        let method = Method::from_bytes(A::METHOD.to_str().as_bytes()).expect("it is one of HTTP's");
-        let body = Bytes::copy_from_slice(body);
+    fn ask(
+        &self,
+        method: Method,
+        asked: &str,
+        more: &[(&'static str, String)],
+        body: &[u8],
+        limit: u64,
+    ) -> Result<Answer, Trouble> {
+        let url = self.store.join(asked).map_err(|error| Trouble::Strange(error.to_string()))?;
+        let bytes = Bytes::copy_from_slice(body);
         let since = Instant::now();
         self.runtime.block_on(async {
             for n in 0.. {
-                // Each try anew: the one before may have taken longer than its signature is valid.
-                let url = action.sign(VALID);
-                let asked = self.line.ask(&method, &url, action.headers_mut(), body.clone(), limit).await;
+                // Each try anew: a signature is valid for a while.
+                let headers = self.signer.headers(&method, &url, more, body, Timestamp::now());
+                let asked = self.line.ask(&method, &url, &headers, bytes.clone(), limit).await;
                 let trouble = match asked.and_then(trouble::judged) {
                     Ok(answer) => return Ok(answer),
                     Err(trouble) => trouble,
@@ -187,25 +194,19 @@ impl Bucket {
     }
 
     fn page(&self, folder: &str, behind: Option<String>) -> Result<listing::Page, Trouble> {
-        // What has no name is the bucket itself, and to get that is to list it.
-        let mut action = self.store.get_object(Some(&self.credentials), "");
-        let query = action.query_mut();
-        query.insert("list-type", "2");
-        query.insert("prefix", folder.to_owned());
-        if let Some(token) = behind {
-            query.insert("continuation-token", token);
-        }
-        let answer = self.ask(action, &[], ANSWER)?;
+        // In the order of the alphabet: so they are signed.
+        let token = behind.map(|token| format!("continuation-token={}&", encoded(&token, b""))).unwrap_or_default();
+        let asked = format!("?{token}list-type=2&prefix={}", encoded(folder, b""));
+        let answer = self.ask(Method::GET, &asked, &[], &[], ANSWER)?;
         listing::page(&answer.bytes)
             .ok_or_else(|| Trouble::Strange("what came is no list of objects, or half of one".into()))
     }
 
     pub(super) fn put(&self, name: &str, bytes: &[u8]) -> Result<(), Refused> {
-        let key = self.key(name);
-        let mut action = self.store.put_object(Some(&self.credentials), &key);
         // The store compares, and buckets that let nothing be changed ask for it.
-        action.headers_mut().insert("x-amz-checksum-sha256", BASE64.encode(&Sha256::digest(bytes)));
-        let answer = self.ask(action, bytes, ANSWER).map_err(|trouble| self.refused("write", name, &trouble))?;
+        let sum = ("x-amz-checksum-sha256", BASE64.encode(&Sha256::digest(bytes)));
+        let answer = self.ask(Method::PUT, &self.address(name), &[sum], bytes, ANSWER);
+        let answer = answer.map_err(|trouble| self.refused("write", name, &trouble))?;
         if !answer.headers.contains_key(ETAG) {
             let strange = Trouble::Strange("what answers does not say what it keeps now, and is no S3".into());
             return Err(self.refused("write", name, &strange));
@@ -214,8 +215,7 @@ impl Bucket {
     }
 
     pub(super) fn get(&self, name: &str, limit: u64) -> Result<Vec<u8>, Refused> {
-        let key = self.key(name);
-        match self.ask(self.store.get_object(Some(&self.credentials), &key), &[], limit) {
+        match self.ask(Method::GET, &self.address(name), &[], &[], limit) {
             Ok(answer) => Ok(answer.bytes.into()),
             Err(Trouble::TooLong) => Err(Refused::too_long(name, &self.shown)),
             Err(trouble) if trouble.is_missing() => Err(Refused::missing(name, &self.shown)),
@@ -224,8 +224,7 @@ impl Bucket {
     }
 
     pub(super) fn remove(&self, name: &str) -> Result<(), Refused> {
-        let key = self.key(name);
-        let removed = self.ask(self.store.delete_object(Some(&self.credentials), &key), &[], ANSWER);
+        let removed = self.ask(Method::DELETE, &self.address(name), &[], &[], ANSWER);
         removed.map(drop).map_err(|trouble| self.refused("remove", name, &trouble))
     }
 }

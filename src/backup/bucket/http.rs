@@ -17,7 +17,7 @@ use hyper::{
     HeaderMap, Method, Request, StatusCode,
     body::Bytes,
     client::conn::http1::{SendRequest, handshake},
-    header::{CONTENT_TYPE, HOST},
+    header::CONTENT_TYPE,
 };
 use hyper_util::rt::TokioIo;
 use rustls::{
@@ -26,7 +26,6 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, pem::PemObject},
     version::{TLS12, TLS13},
 };
-use rusty_s3::Map;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -93,19 +92,18 @@ impl Line {
         Ok(Self { tls, moved: Arc::default(), patience, idle: Mutex::default() })
     }
 
-    /// One try. An answer that does what was asked for may have `limit` bytes. No trouble tells of the address: it is signed.
+    /// One try. An answer that does what was asked for may have `limit` bytes.
     pub(super) async fn ask(
         &self,
         method: &Method,
         url: &Url,
-        headers: &Map<'_>,
+        headers: &[(&'static str, String)],
         body: Bytes,
         limit: u64,
     ) -> Result<Answer, Trouble> {
         // To a server its own name is no part of what is asked for.
         let request = Request::builder().method(method).uri(&url[Position::BeforePath..Position::AfterQuery]);
-        let request = request.header(HOST, &url[Position::BeforeHost..Position::AfterPort]);
-        let request = headers.iter().fold(request, |request, (name, value)| request.header(name, value));
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, value));
         let request = request.body(Full::new(body)).map_err(|error| Trouble::Strange(error.to_string()))?;
         tokio::select! {
             answer = self.answer(url, request, limit) => answer,
