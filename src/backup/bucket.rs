@@ -205,7 +205,6 @@ impl Bucket {
     pub(super) fn put(&self, name: &str, bytes: &[u8]) -> Result<(), Refused> {
         // The store compares, and buckets that let nothing be changed ask for it.
         let sum = ("x-amz-checksum-sha256", BASE64.encode(&Sha256::digest(bytes)));
-        // Some answer with the kind that they were told, and else call it a web page.
         let kind = ("content-type", "application/octet-stream".to_owned());
         let answer = self.ask(Method::PUT, &self.address(name), &[kind, sum], bytes, ANSWER);
         let answer = answer.map_err(|trouble| self.refused("write", name, &trouble))?;

@@ -17,7 +17,7 @@ use hyper::{
     HeaderMap, Method, Request, StatusCode,
     body::Bytes,
     client::conn::http1::{SendRequest, handshake},
-    header::CONTENT_TYPE,
+    header::{CONTENT_TYPE, ETAG},
 };
 use hyper_util::rt::TokioIo;
 use rustls::{
@@ -117,10 +117,13 @@ impl Line {
             Some(kept) => kept,
             None => self.open(url).await.map_err(|error| Trouble::line(&error))?,
         };
+        let puts = request.method() == Method::PUT;
         let (head, body) = to.send_request(request).await.map_err(|error| Trouble::line(&error))?.into_parts();
         // Such as the page for administrators, which many stores have at the next port.
         let kind = head.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        if head.status.is_success() && kind.starts_with("text/html") {
+        // Stores that have nothing to say may call that a page, too.
+        let is_empty = head.status == StatusCode::NO_CONTENT || (puts && head.headers.contains_key(ETAG));
+        if head.status.is_success() && kind.starts_with("text/html") && !is_empty {
             return Err(Trouble::Strange("what answers is a web page, and no S3".into()));
         }
         let limit = if head.status.is_success() { limit } else { WORDS };
