@@ -222,7 +222,7 @@ async fn play(acts: Vec<Act>) {
             Act::Confirm(which) => {
                 if !model.handed_out.is_empty() {
                     let segment =
-                        model.handed_out.remove((model.handed_out.len() as u128 * u128::from(which) >> 64) as usize);
+                        model.handed_out.remove(((model.handed_out.len() as u128 * u128::from(which)) >> 64) as usize);
                     outbox.confirm(&segment.ledger, segment.first(), segment.last());
                     let all = segment.entries.iter().map(|entry| (segment.ledger.terminal.clone(), entry.seq));
                     model.lazily.extend(all.clone());
