@@ -251,11 +251,21 @@ impl Catalogue {
                 state.lost.insert(state.next, record.first - 1);
             }
             (state.next, state.head) = (record.last + 1, Head(record.head));
-            state.retired = state.retired.max(record.last);
             state.latest = state.latest.max(record.ids().map(|(local, _)| local).max());
+        }
+        if record.first != 0 {
+            state.retired = state.retired.max(record.last);
         }
         self.changed.insert(record.ledger);
         true
+    }
+
+    /// Punches up to `last` are retired. `false` where that is known.
+    pub(super) fn recall_retired(&mut self, number: u32, last: u64) -> bool {
+        if self.ledgers.get(&number).is_none_or(|state| state.retired >= last) {
+            return false;
+        }
+        self.change(number).map(|state| state.retired = last).is_some()
     }
 
     /// A segment names this ledger once more.

@@ -18,7 +18,7 @@ use super::{
     lock::{LeftAs, Lock},
     losses::{self, Behind},
     mend::{mend_tail, report_damage},
-    record::ZoneNames,
+    record::{Record, ZoneNames},
     reindex::{is_of, new_index, open_index},
     replay::{Replay, set_aside},
     seen::Seen,
@@ -310,8 +310,35 @@ fn catch_up(
     }
 }
 
+/// An index that was written before a retirement knows nothing of it; the stubs do. They were made one after the other, so the
+/// first one from behind that brings no news ends it.
+fn recall_retired(board: &Board) -> io::Result<()> {
+    let dir = board.journal_dir();
+    for stub in list(&dir)?.into_iter().rev().filter(|file| file.retired) {
+        let behind = Position { segment: stub.number + 1, offset: 0 };
+        let mut walk = Walk::new(&dir, board.seed(), Position { segment: stub.number, offset: 0 });
+        let (mut runs, mut news) = (0, 0);
+        while !matches!(walk.next(Some(behind))?, Step::End { .. }) {
+            let mut catalogue = board.catalogue();
+            for record in walk.records().flatten() {
+                if let Record::Retired(retired) = record
+                    && retired.first != 0
+                {
+                    runs += 1;
+                    news += usize::from(catalogue.recall_retired(retired.ledger, retired.last));
+                }
+            }
+        }
+        if runs > 0 && news == 0 {
+            break;
+        }
+    }
+    Ok(())
+}
+
 /// The journal goes on behind its last group: in the same segment, when that is the newest and is no stub.
 fn go_on(board: &Board, journal: &mut Journal, last: Position, group: u64, end: Position) -> io::Result<()> {
+    recall_retired(board)?;
     // What is retired was confirmed, even where the confirmation itself is retired too.
     board.destinations().iter().for_each(|it| drop(board.destination(&it.name)));
     let Some(newest) = list(&board.journal_dir())?.pop() else {

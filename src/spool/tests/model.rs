@@ -26,7 +26,8 @@ enum Act {
         live: bool,
     },
     Take,
-    Confirm(prop::sample::Index),
+    /// The one at this share of all that were handed out.
+    Confirm(u64),
     TakeBack,
     Close,
     Kill,
@@ -85,7 +86,7 @@ fn act() -> impl Strategy<Value = Act> {
         8 => (0u8..3, 0u32..300, 1u32..60, any::<bool>())
             .prop_map(|(terminal, first, count, live)| Act::Put { terminal, first, count, live }),
         4 => Just(Act::Take),
-        4 => any::<prop::sample::Index>().prop_map(Act::Confirm),
+        4 => any::<u64>().prop_map(Act::Confirm),
         1 => Just(Act::TakeBack),
         1 => Just(Act::Close),
         1 => Just(Act::Kill),
@@ -220,7 +221,8 @@ async fn play(acts: Vec<Act>) {
             }
             Act::Confirm(which) => {
                 if !model.handed_out.is_empty() {
-                    let segment = model.handed_out.remove(which.index(model.handed_out.len()));
+                    let segment =
+                        model.handed_out.remove(((model.handed_out.len() as u128 * u128::from(which)) >> 64) as usize);
                     outbox.confirm(&segment.ledger, segment.first(), segment.last());
                     let all = segment.entries.iter().map(|entry| (segment.ledger.terminal.clone(), entry.seq));
                     model.lazily.extend(all.clone());
@@ -325,4 +327,25 @@ fn nothing_acknowledged_is_ever_lost() {
             });
         }
     });
+}
+
+/// Sequences that a full form has found, made smaller.
+#[tokio::test]
+async fn what_was_retired_is_not_waited_for_when_the_index_did_not_learn_of_it() {
+    let put = |terminal, first, count, live| Act::Put { terminal, first, count, live };
+    play(vec![
+        put(2, 83, 7, true),
+        put(0, 99, 59, false),
+        Act::Cut { deeds: 6, keep: 12101271390202146183, terminal: 0, first: 143 },
+        Act::Take,
+        Act::Confirm(199452725654387771),
+        put(0, 71, 55, true),
+        put(1, 162, 44, true),
+        Act::Close,
+        Act::Take,
+        Act::Confirm(3194464802906008394),
+        Act::Retire,
+        Act::OpenBadly(Failure { deeds: 2, full: true }),
+    ])
+    .await;
 }
