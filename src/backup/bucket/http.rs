@@ -115,7 +115,7 @@ impl Line {
         let kept = self.idle.lock().expect("nobody panics while holding it").take();
         let mut to = match kept.filter(SendRequest::is_ready) {
             Some(kept) => kept,
-            None => self.open(url).await.map_err(|error| Trouble::line(&error))?,
+            None => self.open(url).await?,
         };
         let puts = request.method() == Method::PUT;
         let (head, body) = to.send_request(request).await.map_err(|error| Trouble::line(&error))?.into_parts();
@@ -136,18 +136,26 @@ impl Line {
         Ok(Answer { status: head.status, headers: head.headers, bytes: body.to_bytes() })
     }
 
-    async fn open(&self, url: &Url) -> io::Result<SendRequest<Full<Bytes>>> {
+    async fn open(&self, url: &Url) -> Result<SendRequest<Full<Bytes>>, Trouble> {
         let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
         let is_tls = url.scheme() == "https";
         let port = url.port_or_known_default().unwrap_or_default();
-        let stream = TcpStream::connect((host, port)).await?;
-        stream.set_nodelay(true)?;
+        let failed = |error: io::Error| Trouble::line(&error);
+        let stream = TcpStream::connect((host, port)).await.map_err(failed)?;
+        stream.set_nodelay(true).map_err(failed)?;
         let stream = Counted { stream, moved: self.moved.clone() };
         if !is_tls {
-            return self.greet(stream).await;
+            return self.greet(stream).await.map_err(failed);
         }
-        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-        self.greet(self.tls.connect(name, stream).await?).await
+        let name = ServerName::try_from(host.to_owned()).map_err(|error| Trouble::Strange(error.to_string()))?;
+        let stream = self.tls.connect(name, stream).await.map_err(|error| match error.get_ref() {
+            // Who is not to be trusted now will not be in a minute.
+            Some(inner) if matches!(inner.downcast_ref(), Some(rustls::Error::InvalidCertificate(_))) => {
+                Trouble::Strange(inner.to_string())
+            }
+            _ => Trouble::line(&error),
+        })?;
+        self.greet(stream).await.map_err(failed)
     }
 
     async fn greet<S>(&self, stream: S) -> io::Result<SendRequest<Full<Bytes>>>
