@@ -8,7 +8,7 @@ pub struct Target(Place);
 
 enum Place {
     Folder(Folder),
-    Bucket(Bucket),
+    Bucket(Box<Bucket>),
 }
 
 /// Folders at a target.
@@ -23,7 +23,7 @@ impl Target {
     /// of the object store goes before what the environment says.
     pub fn parse(text: &str, settings: &BucketSettings) -> Result<Self, Refused> {
         let place = match text.split_once("://") {
-            Some(("s3", place)) => Place::Bucket(Bucket::open(place, settings)?),
+            Some(("s3", place)) => Place::Bucket(Box::new(Bucket::open(place, settings)?)),
             Some((scheme, _)) => return Err(Refused::new(format!("no backup goes to {scheme}://"), MEND)),
             None if text.is_empty() => return Err(Refused::new("the target is empty", MEND)),
             None => Place::Folder(Folder(text.into())),
