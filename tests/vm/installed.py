@@ -24,7 +24,7 @@ def the_package_installs_and_says_what_to_do(life):
     if told != "enabled\nroot:punchgate 750\nroot:punchgate 640":
         raise Failed(told)
     # This machine leaves out manual pages, as small boxes do.
-    vm.sh("dpkg -L punchgate | grep -x /usr/share/man/man1/punchgate.1.gz; zcat /usr/share/doc/punchgate/third-party-licenses.txt.gz")
+    vm.sh("dpkg -L punchgate | grep -x /usr/share/man/man1/punchgate.1.gz; test -s /usr/share/doc/punchgate/third-party-licenses.txt.xz")
 
 
 def setup_by_flags_goes_to_the_first_punch(life):
