@@ -135,8 +135,8 @@ pub enum Command {
     /// Beside a running daemon, which is not disturbed. Only what is new is sent, and all that is sent is read back. The gateway
     /// can make backups and read none: they are encrypted to recipients whose identity lies elsewhere. docs/backup.md.
     ///
-    /// A bucket of an object store is reached as section [backup] of the config says; what it does not say, and for those who
-    /// read a bucket elsewhere, the environment does: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN,
+    /// How a bucket of an object store is reached stands in the config, in its section backup. What is not there, and all of it
+    /// for those who read a bucket elsewhere, says the environment: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN,
     /// AWS_ENDPOINT_URL, AWS_REGION, AWS_CA_BUNDLE (PEM).
     #[command(
         after_long_help = "Examples:\n  punchgate backup\n  punchgate backup --to /mnt/usb/sz-03 --recipient age1...\n  punchgate backup --to s3://punchgate-backups/sz-03\n  punchgate backup list /mnt/backup/sz-03\n  punchgate backup verify /mnt/backup/sz-03 --identity punchgate-backup.key"
