@@ -1,9 +1,9 @@
 //! Backups in an object store: whatever speaks Amazon's S3, theirs or that of a box in the cellar.
 //!
 //! Four questions are all that is asked, and libraries which know more cost a tenth of the package: what is signed is
-//! [`sign`]'s, and which bytes go over which line is [`http`]'s, so that there is one TLS in this
-//! program. The store is trusted with nothing but to keep what it has: it sees ciphertext and hashes, and a listing or an
-//! object that is longer than it may be is not read.
+//! [`sign`]'s, and which bytes go over which line is [`http`]'s, so that there is one TLS in this program. The store is trusted
+//! with nothing but to keep what it has: it sees ciphertext and hashes, and a listing or an object that is longer than it may
+//! be is not read.
 
 mod http;
 mod listing;
