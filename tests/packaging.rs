@@ -283,7 +283,7 @@ fn the_package_brings_what_the_unit_and_the_pages_speak_of() {
             Some(made) => {
                 let name = made.split('/').next_back().unwrap().trim_end_matches(".bash").trim_end_matches(".zsh");
                 let (folder, _) = made.split_once('/').unwrap_or((name.trim_end_matches(".fish"), ""));
-                let folder = folder.trim_end_matches(".gz");
+                let folder = folder.trim_end_matches(".gz").trim_end_matches(".xz");
                 assert!(build.contains(&format!("$package/{folder}")), "packaging/build makes no {made}");
             }
             None => {
