@@ -104,18 +104,13 @@ impl Health {
 
     /// The conditions to be shown: those that have lasted long enough and are not explained by another one. Worst first.
     pub fn conditions(&self) -> Vec<Condition> {
-        let mut notes = self.notes();
-        notes.conditions.settle(Moment::now());
+        let (mut notes, now) = (self.notes(), Moment::now());
+        notes.conditions.settle(now);
         let one = |(key, raised): (&Key, &engine::Raised)| {
-            let mut cause = raised.cause.clone();
-            match notes.conditions.returns(key) {
-                0 => {}
-                1 => cause += " (it came back once in the last hours)",
-                more => cause += &format!(" (it came back {more} times in the last hours)"),
-            }
+            let cause = with_its_past(&raised.cause, raised.is_so(), notes.conditions.returns(key));
             Condition { kind: key.0.kind(), subject: key.1.clone(), since: raised.since, cause }
         };
-        let mut shown: Vec<Condition> = notes.conditions.shown().map(one).collect();
+        let mut shown: Vec<Condition> = notes.conditions.shown(now).map(one).collect();
         shown.sort_by_key(|condition| (condition.kind.severity, condition.since));
         shown
     }
@@ -341,6 +336,21 @@ impl Health {
         self.0.notes.lock().expect("nobody panics while holding the notebook: its edits only assign")
     }
 }
+
+/// A cause, and what else there is to know: that it is only held, and how often it came back.
+fn with_its_past(cause: &str, is_so: bool, returns: u32) -> String {
+    let past = match returns {
+        0 => None,
+        1 => Some("it came back once in the last hours".to_owned()),
+        more => Some(format!("it came back {more} times in the last hours")),
+    };
+    let held = (!is_so).then(|| HELD.to_owned());
+    let notes: Vec<String> = held.into_iter().chain(past).collect();
+    if notes.is_empty() { cause.to_owned() } else { format!("{cause} ({})", notes.join("; ")) }
+}
+
+/// What a cause says while its condition is held.
+const HELD: &str = "well again, and held";
 
 /// A smaller step is no jump, in milliseconds.
 const JUMP: i64 = 60_000;

@@ -37,6 +37,8 @@ pub(super) type Key = (Code, Option<String>);
 pub(super) struct Raised {
     pub(super) since: Timestamp,
     pub(super) started: Instant,
+    /// When it last became so: later than the start when it had been held meanwhile.
+    again: Instant,
     pub(super) cause: String,
     /// It has lasted long enough to be shown.
     ripe: bool,
@@ -47,6 +49,11 @@ pub(super) struct Raised {
 }
 
 impl Raised {
+    fn new(now: Moment, cause: String) -> Self {
+        let Moment { wall: since, mono } = now;
+        Self { since, started: mono, again: mono, cause, ripe: false, quiet: None, remembered: None }
+    }
+
     /// Whether it is so now, and not only held.
     pub(super) fn is_so(&self) -> bool {
         self.quiet.is_none()
@@ -85,6 +92,16 @@ const KEPT_CAUSE: usize = 200;
 /// Terminals named in a cause.
 const NAMED: usize = 8;
 
+/// What becomes so while its cause is only held is a consequence of a cause that comes back as well, or of nothing that is
+/// known: after so long it is the latter.
+const EMERGES: Duration = Duration::from_secs(30);
+
+/// When this is no longer explained by a cause that is well again and held; `None` when it began with the cause.
+fn emerges(raised: &Raised, cause: &Raised) -> Option<Instant> {
+    let quiet = cause.quiet?;
+    (raised.is_so() && raised.again > quiet).then(|| raised.again + EMERGES)
+}
+
 #[derive(Default)]
 pub(super) struct Engine {
     raised: BTreeMap<Key, Raised>,
@@ -99,6 +116,9 @@ impl Engine {
         match self.raised.get_mut(&key) {
             Some(raised) => {
                 let news = raised.cause != cause || raised.quiet.is_some();
+                if raised.quiet.is_some() {
+                    raised.again = now.mono;
+                }
                 (raised.cause, raised.quiet, raised.remembered) = (cause, None, None);
                 news
             }
@@ -108,9 +128,7 @@ impl Engine {
                 if self.past.get(&key).is_some_and(long_ago) {
                     self.past.remove(&key);
                 }
-                let raised =
-                    Raised { since: now.wall, started: now.mono, cause, ripe: false, quiet: None, remembered: None };
-                self.raised.insert(key, raised);
+                self.raised.insert(key, Raised::new(now, cause));
                 true
             }
         }
@@ -261,20 +279,24 @@ impl Engine {
     }
 
     /// Those to be shown.
-    pub(super) fn shown(&self) -> impl Iterator<Item = (&Key, &Raised)> {
-        self.raised.iter().filter(|(key, raised)| raised.ripe && !self.explained(key))
+    pub(super) fn shown(&self, now: Moment) -> impl Iterator<Item = (&Key, &Raised)> {
+        self.raised.iter().filter(move |(key, raised)| raised.ripe && !self.is_explained(key, raised, now))
     }
 
     /// Whether something else that is wrong explains this.
-    fn explained(&self, (code, subject): &Key) -> bool {
-        let is_so = |cause: Code, about: Option<String>| {
-            self.raised.get(&(cause, about)).is_some_and(|raised| raised.is_so() || raised.ripe)
-        };
-        code.kind().explained_by.iter().any(|cause| {
-            is_so(*cause, None)
-                || is_so(*cause, subject.clone())
-                || self.groups_of(subject.as_deref()).any(|(group, _)| is_so(*cause, Some(group.clone())))
+    fn is_explained(&self, key: &Key, raised: &Raised, now: Moment) -> bool {
+        self.causes_of(key).any(|cause| match cause.quiet {
+            None => true,
+            Some(_) => cause.ripe && emerges(raised, cause).is_none_or(|at| now.mono < at),
         })
+    }
+
+    /// What is raised, or held, of those that may explain this.
+    fn causes_of(&self, (code, subject): &Key) -> impl Iterator<Item = &Raised> {
+        let groups = self.groups_of(subject.as_deref()).map(|(group, _)| Some(group.clone()));
+        let about: Vec<_> = [None, subject.clone()].into_iter().chain(groups).collect();
+        let causes = code.kind().explained_by.iter();
+        causes.flat_map(move |cause| about.clone().into_iter().filter_map(|about| self.raised.get(&(*cause, about))))
     }
 
     /// When something will have to be shown, or be over, if nothing else happens.
@@ -284,7 +306,9 @@ impl Engine {
             (None, false) => Some(raised.started + self.shown_after(key, now)),
             (None, true) => None,
         });
-        due.filter(|due| *due > now.mono).min()
+        let emerging =
+            self.raised.iter().flat_map(|(key, raised)| self.causes_of(key).filter_map(|cause| emerges(raised, cause)));
+        due.chain(emerging).filter(|due| *due > now.mono).min()
     }
 
     /// Whether something is raised and not shown yet.
@@ -314,8 +338,7 @@ impl Engine {
             // A clock that was wrong then, or is now, makes no future of the past.
             let since = Timestamp::from_millisecond(since).unwrap_or(now.wall).min(now.wall);
             let subject = Some(subject.to_owned()).filter(|subject| !subject.is_empty());
-            let raised =
-                Raised { since, started: now.mono, cause, ripe: true, quiet: None, remembered: Some(now.mono) };
+            let raised = Raised { since, ripe: true, remembered: Some(now.mono), ..Raised::new(now, cause) };
             self.raised.entry((code, subject)).or_insert(raised);
         }
     }

@@ -301,6 +301,65 @@ fn the_cause_hides_its_consequences() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_cause_says_that_it_is_only_held_and_how_often_it_came_back() {
+    let health = Health::default();
+    let cause = || health.conditions().into_iter().map(|condition| condition.cause).collect::<Vec<_>>();
+    let (code, door) = (Code::TerminalOffline, Some("front-door"));
+    for (so, held) in [
+        ("no route", "no route (well again, and held)"),
+        (
+            "no route (it came back once in the last hours)",
+            "no route (well again, and held; it came back once in the last hours)",
+        ),
+        (
+            "no route (it came back 2 times in the last hours)",
+            "no route (well again, and held; it came back 2 times in the last hours)",
+        ),
+    ] {
+        health.raise(code, door, "no route");
+        advance(seconds(60)).await;
+        assert_eq!(cause(), [so]);
+        health.clear(code, door);
+        assert_eq!(cause(), [held]);
+        advance(seconds(300)).await;
+        assert!(cause().is_empty());
+    }
+}
+
+/// What comes and goes is held for up to an hour. Only what began with it is its consequence then.
+#[tokio::test(start_paused = true)]
+async fn a_cause_that_is_only_held_hides_nothing_new() {
+    let health = Health::default();
+    let (cause, off) = (Code::ClockNotTrusted, Code::TerminalClockOff);
+    for _ in 0..5 {
+        health.raise(cause, None, "40 days behind");
+        health.raise(off, Some("front-door"), "40 days ahead");
+        assert_eq!(shown(&health), [("gateway-clock-not-trusted", None)]);
+        health.clear(off, Some("front-door"));
+        health.clear(cause, None);
+        advance(seconds(1)).await;
+        assert_eq!(shown(&health), [("gateway-clock-not-trusted", None)]);
+        advance(seconds(1_000)).await;
+        assert_eq!(shown(&health), []);
+    }
+    health.raise(cause, None, "40 days behind");
+    health.raise(off, Some("canteen"), "2 hours ahead");
+    advance(seconds(1)).await;
+    assert_eq!(shown(&health), [("gateway-clock-not-trusted", None)]);
+    health.clear(cause, None);
+    advance(seconds(1)).await;
+    health.raise(off, Some("front-door"), "2 hours ahead");
+    advance(seconds(29)).await;
+    assert_eq!(shown(&health), [("gateway-clock-not-trusted", None)], "the cause may be about to return as well");
+    assert_eq!(health.next_change().unwrap() - Instant::now(), seconds(1));
+    advance(seconds(1)).await;
+    let both = [("gateway-clock-not-trusted", None), ("terminal-clock-off", Some("front-door".to_owned()))];
+    assert_eq!(shown(&health), both, "what began with the cause ends with it, or is shown after it");
+    health.raise(cause, None, "40 days behind");
+    assert_eq!(shown(&health), [("gateway-clock-not-trusted", None)]);
+}
+
 #[test]
 fn a_clock_that_jumps_is_told_until_it_is_set_right_or_has_been_steady() {
     let health = Health::default();
