@@ -47,7 +47,7 @@ async fn outage(plan: &Plan, report: &mut Report, case: &str) -> anyhow::Result<
                 world.go_on().await;
             }
         }
-        row.told = Some(world.daemon.told(since, &AWAY).await);
+        row.told = Some(world.daemon.told_anew(since, &AWAY).await);
         sleep(Duration::from_secs(if case == "away for a minute" { 60 } else { 2 })).await;
         if let Some(broker) = &mut world.broker {
             match case {

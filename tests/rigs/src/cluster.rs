@@ -102,7 +102,7 @@ impl Scene {
         victims.iter().for_each(|at| self.cluster.kill(*at));
         let mut mark = self.mark();
         if !pause.is_zero() {
-            let told = self.world.daemon.told(mark.1, &["broker-unreachable", "broker-refuses"]).await;
+            let told = self.world.daemon.told_anew(mark.1, &["broker-unreachable", "broker-refuses"]).await;
             row.told = Some(match row.told.take() {
                 Some(worst) => worst.worse(told),
                 None => told,

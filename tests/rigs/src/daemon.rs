@@ -134,17 +134,36 @@ impl Daemon {
         output.status.success().then_some(lines)
     }
 
-    /// Codes of the conditions that hold now.
+    /// Codes of the conditions that are shown now.
     pub(crate) fn conditions(&self) -> Option<Vec<String>> {
+        self.conditions_but(|_| false)
+    }
+
+    /// Codes of those that are so now: one that comes and goes is shown for longer.
+    pub(crate) fn conditions_that_are_so(&self) -> Option<Vec<String>> {
+        self.conditions_but(|cause| cause.contains("(well again"))
+    }
+
+    fn conditions_but(&self, left_out: impl Fn(&str) -> bool) -> Option<Vec<String>> {
         let all = self.ask(&["conditions"])?;
-        Some(all.iter().filter_map(|one| one["code"].as_str().map(str::to_owned)).collect())
+        let those = all.iter().filter(|one| !one["cause"].as_str().is_some_and(&left_out));
+        Some(those.filter_map(|one| one["code"].as_str().map(str::to_owned)).collect())
     }
 
     /// Waits until one of these conditions is told.
     pub(crate) async fn told(&self, since: Instant, codes: &[&str]) -> Told {
+        Self::waited(since, codes, || self.conditions()).await
+    }
+
+    /// The same of one that lasts, and may still be held from the time before.
+    pub(crate) async fn told_anew(&self, since: Instant, codes: &[&str]) -> Told {
+        Self::waited(since, codes, || self.conditions_that_are_so()).await
+    }
+
+    async fn waited(since: Instant, codes: &[&str], look: impl Fn() -> Option<Vec<String>>) -> Told {
         let limit = TELL_LIMIT + Duration::from_secs(5);
         while since.elapsed() < limit {
-            if self.conditions().is_some_and(|all| all.iter().any(|code| codes.contains(&code.as_str()))) {
+            if look().is_some_and(|all| all.iter().any(|code| codes.contains(&code.as_str()))) {
                 return Told::After(since.elapsed());
             }
             sleep(Duration::from_millis(200)).await;
