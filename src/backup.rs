@@ -19,6 +19,8 @@
 
 mod bucket;
 mod contents;
+#[cfg(feature = "decoders")]
+pub mod decoders;
 mod folder;
 mod gather;
 mod identity;

@@ -19,6 +19,7 @@ use driver_zk::{
 use driver_zk_push::decoders as push;
 use jiff::civil::date;
 use punchgate::{
+    backup::decoders as backup,
     command::{ENVELOPE_LIMIT, Envelope, PrivateKey, Purpose, Response, SIGNATURES_LIMIT, TrustList, order_in},
     config,
     drivers::DRIVERS,
@@ -38,7 +39,7 @@ const fn target(name: &'static str, words: &'static str, run: fn(&[u8])) -> Targ
     Target { name, run, words }
 }
 
-pub const TARGETS: [Target; 29] = [
+pub const TARGETS: [Target; 32] = [
     target("zk_frame", "zk", zk_frame),
     target("zk_records", "zk", zk_records),
     target("zk_events", "zk", zk_events),
@@ -67,6 +68,9 @@ pub const TARGETS: [Target; 29] = [
     target("journal_body", "journal", journal::body),
     target("journal_damaged", "journal", journal::damaged),
     target("journal_segment", "journal", journal_segment),
+    target("backup_listing", "backup", backup::listing),
+    target("backup_manifest", "backup", backup::manifest),
+    target("backup_contents", "backup", backup::contents),
     target("config", "config", config_file),
 ];
 

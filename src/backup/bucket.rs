@@ -30,6 +30,17 @@ use http::{Answer, Line};
 use sign::{Signer, encoded};
 use trouble::Trouble;
 
+/// A part of a store's list, on bytes of anybody's choice: for fuzzing.
+#[cfg(feature = "decoders")]
+pub fn listing(bytes: &[u8]) {
+    let Some(page) = listing::page(bytes) else { return };
+    let names: usize = page.objects.iter().map(|(key, _)| key.len()).sum();
+    assert!(names < bytes.len(), "{page:?}");
+    // One that ends a byte sooner is not whole.
+    let whole = bytes.trim_ascii_end();
+    assert_eq!(listing::page(&whole[..whole.len() - 1]), None);
+}
+
 /// A part of a bucket, of one gateway's own.
 pub(super) struct Bucket {
     shown: String,

@@ -101,7 +101,10 @@ pub(super) fn place(id: &str) -> String {
 impl Manifest {
     /// As it is written: one line, and the signature over it.
     pub(super) fn signed(&self, key: &PrivateKey) -> Vec<u8> {
-        let mut text = serde_json::to_vec(self).expect("a manifest is texts and numbers");
+        Self::signed_text(serde_json::to_vec(self).expect("a manifest is texts and numbers"), key)
+    }
+
+    pub(super) fn signed_text(mut text: Vec<u8>, key: &PrivateKey) -> Vec<u8> {
         let signature = BASE64URL_NOPAD.encode(&key.sign(&message(&text)));
         let signature = Signature { key: key.public().to_string(), signature };
         text.push(b'\n');

@@ -7,6 +7,7 @@ use anyhow::{Context, ensure};
 use driver_modbus::maps;
 use driver_serial_ascii::readers;
 use punchgate::{
+    backup::{Contents, Entry, Manifest, Object, decoders::ID},
     command::{Envelope, Listed, Operator, Order, PrivateKey, Purpose, Role, TrustList, new_id},
     spool::decoders,
 };
@@ -28,6 +29,7 @@ pub(super) fn seeds(target: &str, root: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
             let sample = decoders::sample();
             vec![sample[48..].to_vec(), sample[48 + 24..].to_vec(), sample]
         }
+        "backup" => backup()?,
         "config" => {
             let example = fs::read_to_string(root.join("config.example.toml"))?;
             example.split("\n\n").chain([&*example]).map(Into::into).collect()
@@ -148,6 +150,48 @@ fn uhppote(root: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
     }
     seeds.push(seeds.concat());
     Ok(seeds)
+}
+
+/// A store's list, a manifest without its signature, and a list of files.
+fn backup() -> anyhow::Result<Vec<Vec<u8>>> {
+    let object = |letter: &str| Object { sha256: letter.repeat(64), bytes: 4_096 };
+    let manifest = Manifest {
+        v: 1,
+        id: ID.into(),
+        tenant: "acme".into(),
+        gateway: "sz-03".into(),
+        store: "0f1e2d3c4b5a69788796a5b4c3d2e1f0".into(),
+        created: "2026-11-29T00:15:30Z".parse()?,
+        version: "0.1.0".into(),
+        recipients: vec!["age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p".into()],
+        last_group: 17,
+        contents: object("a"),
+        objects: vec![object("b"), object("c")],
+    };
+    let file = |path: &str, mode| Entry {
+        path: path.into(),
+        bytes: 4_000,
+        sha256: "d".repeat(64),
+        object: "b".repeat(64),
+        mode,
+    };
+    let files = ["state/journal/00000000000000000001.seg", "state/incidents/evidence/7.json", "elsewhere/etc/ca.pem"];
+    let config = file("config/config.toml", 0o640);
+    let contents = Contents {
+        v: 1,
+        id: ID.into(),
+        config: "config.toml".into(),
+        store: manifest.store.clone(),
+        last_group: 17,
+        faults: vec!["a byte is wrong in segment 1".into()],
+        files: files.iter().map(|path| file(path, 0o600)).chain([config]).collect(),
+    };
+    let listing = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+        <ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Name>backups</Name><Prefix>sz-03/</Prefix>\
+        <KeyCount>2</KeyCount><IsTruncated>true</IsTruncated><NextContinuationToken>1+/=</NextContinuationToken>\
+        <Contents><Key>sz-03/backups/000017-20261129T001530Z.json</Key><ETag>&quot;1&quot;</ETag><Size>700</Size></Contents>\
+        <Contents><Key>sz-03/&#x4e2d;&amp;</Key><Size>0</Size><Owner><ID>x</ID></Owner></Contents></ListBucketResult>\n";
+    Ok(vec![listing.into(), serde_json::to_vec(&manifest)?, serde_json::to_vec(&contents)?])
 }
 
 /// Orders with one signature and with three, and an answer.
