@@ -92,14 +92,14 @@ const KEPT_CAUSE: usize = 200;
 /// Terminals named in a cause.
 const NAMED: usize = 8;
 
-/// What becomes so while its cause is only held is a consequence of a cause that comes back as well, or of nothing that is
-/// known: after so long it is the latter.
+/// A cause that is well again and only held hides what goes on for this long without it no more: what is its consequence has
+/// ended by then, or the cause is back.
 const EMERGES: Duration = Duration::from_secs(30);
 
-/// When this is no longer explained by a cause that is well again and held; `None` when it began with the cause.
+/// When a held cause explains this no longer, if it lasted until then.
 fn emerges(raised: &Raised, cause: &Raised) -> Option<Instant> {
-    let quiet = cause.quiet?;
-    (raised.is_so() && raised.again > quiet).then(|| raised.again + EMERGES)
+    let at = cause.quiet?.max(raised.again) + EMERGES;
+    raised.quiet.is_none_or(|quiet| quiet >= at).then_some(at)
 }
 
 #[derive(Default)]
