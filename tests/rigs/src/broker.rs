@@ -47,7 +47,7 @@ async fn outage(plan: &Plan, report: &mut Report, case: &str) -> anyhow::Result<
                 world.go_on().await;
             }
         }
-        row.told = Some(world.daemon.told_anew(since, &AWAY).await);
+        row.tell(world.daemon.told_anew(since, &AWAY).await);
         sleep(Duration::from_secs(if case == "away for a minute" { 60 } else { 2 })).await;
         if let Some(broker) = &mut world.broker {
             match case {
@@ -58,6 +58,7 @@ async fn outage(plan: &Plan, report: &mut Report, case: &str) -> anyhow::Result<
         // One that returns is held for longer each time, so that nobody is called for each of them: it is the first that ends
         // within a minute.
         ended(&mut world, &mut row, if round == 0 { &AWAY } else { &[] }).await?;
+        row.complaints.extend(world.daemon.well_again(&AWAY).await);
     }
     world.close(&mut row).await?;
     report.add(&row)

@@ -138,9 +138,8 @@ impl Scene {
     async fn right(&mut self, was: &str, is_first: bool, row: &mut Row) -> anyhow::Result<()> {
         self.shift(0)?;
         self.flows(&format!("after the clock was {was}"), row).await;
-        if is_first {
-            row.complaints.extend(self.world.daemon.over(&[NOT_TRUSTED, OFF]).await);
-        }
+        let (daemon, codes) = (&self.world.daemon, [NOT_TRUSTED, OFF]);
+        row.complaints.extend(if is_first { daemon.over(&codes).await } else { daemon.well_again(&codes).await });
         Ok(())
     }
 
@@ -149,10 +148,7 @@ impl Scene {
             return;
         }
         let told = self.world.daemon.told_anew(Instant::now(), codes).await;
-        row.told = Some(match row.told.take() {
-            Some(worst) => worst.worse(told),
-            None => told,
-        });
+        row.tell(told);
     }
 
     async fn flows(&self, when: &str, row: &mut Row) {
@@ -227,13 +223,12 @@ impl Scene {
             self.set_terminals(SignedDuration::from_mins(minutes))?;
             self.told(&[OFF], row).await;
             if let Some(missing) = self.all_told().await {
-                row.told = Some(Told::Never(missing));
+                row.tell(Told::Never(missing));
             }
             self.flows("with terminals off", row).await;
             self.set_terminals(SignedDuration::ZERO)?;
-            if round == 0 {
-                row.complaints.extend(self.world.daemon.over(&[OFF]).await);
-            }
+            let daemon = &self.world.daemon;
+            row.complaints.extend(if round == 0 { daemon.over(&[OFF]).await } else { daemon.well_again(&[OFF]).await });
             self.flows("with terminals set right", row).await;
         }
         Ok(())

@@ -103,10 +103,7 @@ impl Scene {
         let mut mark = self.mark();
         if !pause.is_zero() {
             let told = self.world.daemon.told_anew(mark.1, &["broker-unreachable", "broker-refuses"]).await;
-            row.told = Some(match row.told.take() {
-                Some(worst) => worst.worse(told),
-                None => told,
-            });
+            row.tell(told);
             sleep(pause.saturating_sub(mark.1.elapsed())).await;
             mark = self.mark();
             for at in victims {
@@ -121,9 +118,13 @@ impl Scene {
             for at in victims {
                 self.cluster.launch(*at)?;
             }
-        } else if row.count == 1 {
-            // The gateway holds it for longer when it returns.
-            row.complaints.extend(self.world.daemon.over(&["broker-unreachable", "broker-refuses"]).await);
+        } else {
+            let (daemon, codes) = (&self.world.daemon, ["broker-unreachable", "broker-refuses"]);
+            row.complaints.extend(if row.count == 1 {
+                daemon.over(&codes).await
+            } else {
+                daemon.well_again(&codes).await
+            });
         }
         self.cluster.healthy(WHOLE).await?;
         eprintln!("{} rounds: {} punches, {:?}", row.count, self.world.oracle.count(), row.recovered.last());

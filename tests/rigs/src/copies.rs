@@ -303,7 +303,7 @@ impl Bench {
             let (after, is_whole) = self.daemon.verify(&state)?;
             if told(&conditions) {
                 let after = Told::After(begun.elapsed());
-                row.told = Some(row.told.take().map_or(after.clone(), |before| before.worse(after)));
+                row.tell(after);
             } else if whole.closed && (patient || (is_whole && after["unfinished_bytes"] == 0)) {
                 row.verdict.lost.push(format!("{gone} in silence by {damage:?}; the conditions are {conditions:?}"));
             }

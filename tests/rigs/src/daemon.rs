@@ -171,18 +171,27 @@ impl Daemon {
         Told::Never(codes.join(" or "))
     }
 
-    /// Waits until none of these conditions holds any more; the complaint if one does.
+    /// Waits until none of these conditions is shown any more; the complaint if one is.
     pub(crate) async fn over(&self, codes: &[&str]) -> Option<String> {
+        Self::ceased("still hold", codes, || self.conditions()).await
+    }
+
+    /// The same of conditions that come back: they are shown for longer each time, and must at least be well again.
+    pub(crate) async fn well_again(&self, codes: &[&str]) -> Option<String> {
+        Self::ceased("are still so", codes, || self.conditions_that_are_so()).await
+    }
+
+    async fn ceased(what: &str, codes: &[&str], look: impl Fn() -> Option<Vec<String>>) -> Option<String> {
         let begun = Instant::now();
         let mut last = None;
         while begun.elapsed() < TELL_LIMIT {
-            last = self.conditions();
+            last = look();
             if last.as_ref().is_some_and(|all| !all.iter().any(|code| codes.contains(&code.as_str()))) {
                 return None;
             }
             sleep(Duration::from_millis(200)).await;
         }
-        Some(format!("a minute after its end these conditions still hold: {last:?}"))
+        Some(format!("a minute after its end these conditions {what}: {last:?}"))
     }
 
     /// `punchgate journal verify`, whether the gateway runs or not: the report, and whether all is whole.

@@ -36,7 +36,7 @@ pub(crate) enum Told {
 
 impl Told {
     /// The later one of two.
-    pub(crate) fn worse(self, other: Self) -> Self {
+    fn worse(self, other: Self) -> Self {
         match (&self, &other) {
             (Self::Never(_), _) => self,
             (Self::After(one), Self::After(two)) if one >= two => self,
@@ -49,6 +49,14 @@ impl Told {
 pub(crate) const TELL_LIMIT: Duration = Duration::from_secs(60);
 
 impl Row {
+    /// Notes when it was told; of several times the latest one counts.
+    pub(crate) fn tell(&mut self, told: Told) {
+        self.told = Some(match self.told.take() {
+            Some(before) => before.worse(told),
+            None => told,
+        });
+    }
+
     pub(crate) fn has_passed(&self) -> bool {
         let told = match &self.told {
             Some(Told::After(time)) => *time <= TELL_LIMIT,
