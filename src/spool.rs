@@ -266,6 +266,13 @@ impl Spool {
         }
     }
 
+    /// The serial number of the ledger with a terminal's newest punches.
+    pub fn booked_under(&self, terminal: &str) -> Option<String> {
+        let board = &self.open.board;
+        let catalogue = board.catalogue();
+        catalogue.newest(&board.tenant, &board.gateway, terminal).map(|state| state.ledger.serial.clone())
+    }
+
     /// What a driver last saved; it may be older, or gone.
     pub fn load_cursor(&self, terminal: &str, serial: &str) -> Option<Vec<u8>> {
         let index = self.open.board.index.read().unwrap_or_else(PoisonError::into_inner);

@@ -322,6 +322,11 @@ impl Gateway for Looker {
         Holdings { punches, ..Holdings::default() }
     }
 
+    /// It books nothing.
+    async fn booked_under(&self, _: &str) -> Option<String> {
+        None
+    }
+
     fn report(&self, terminal: &str, report: Report) {
         self.health.report(terminal, report);
     }

@@ -70,6 +70,10 @@ impl Gateway for Door {
         self.spool.holdings(terminal, serial)
     }
 
+    async fn booked_under(&self, terminal: &str) -> Option<String> {
+        self.spool.booked_under(terminal)
+    }
+
     fn report(&self, terminal: &str, report: Report) {
         self.health.report(terminal, report);
     }

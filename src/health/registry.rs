@@ -330,9 +330,10 @@ conditions! {
     }
     TerminalWrongSerial = "terminal-wrong-serial", High, after 0 s, clears after 0 s, explained by [] {
         title: "Another terminal at this address" / "此地址是另一台考勤机",
-        text: "The serial number is not the configured one: its punches are not taken." / "序列号与配置不符：不接收其打卡。",
-        mend: "Correct the address, or the serial in the config if the terminal was replaced."
-            / "请更正地址；若已更换考勤机，请修改配置中的序列号。",
+        text: "The serial number is not the configured one, or it told one before and tells none now: its punches are not taken."
+            / "序列号与配置不符，或此前报告过序列号而现在不再报告：不接收其打卡。",
+        mend: "Correct the address, or the serial in the config if the terminal was replaced. If it is the same one and tells none any more, write the serial that the cause names into its block."
+            / "请更正地址；若已更换考勤机，请修改配置中的序列号。若仍是同一台而不再报告序列号，请将原因中的序列号写入其配置块。",
     }
     TerminalClockOff = "terminal-clock-off", Medium, after 0 s, clears after 5 s, explained by [TerminalClockUnset, ClockNotTrusted] {
         title: "Terminal clock off" / "考勤机时钟不准",

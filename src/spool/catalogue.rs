@@ -58,6 +58,14 @@ impl Catalogue {
         }
     }
 
+    /// The ledger with a terminal's newest punches, whatever its serial.
+    pub(super) fn newest(&self, tenant: &str, gateway: &str, terminal: &str) -> Option<&LedgerState> {
+        let is_its =
+            |ledger: &Ledger| ledger.terminal == terminal && ledger.tenant == tenant && ledger.gateway == gateway;
+        let its = self.ledgers.values().filter(|state| is_its(&state.ledger));
+        its.max_by_key(|state| (state.latest, state.number))
+    }
+
     /// The number of a ledger that was handed out.
     pub(super) fn number_of(&self, ledger: &Ledger) -> Option<u32> {
         let name = name(&ledger.tenant, &ledger.gateway, &ledger.terminal, &ledger.serial);

@@ -94,6 +94,9 @@ fn supervisor() -> (Supervisor, Health) {
         async fn holdings(&self, _: &str, _: &str) -> driver_api::Holdings {
             driver_api::Holdings::default()
         }
+        async fn booked_under(&self, _: &str) -> Option<String> {
+            None
+        }
         fn report(&self, terminal: &str, report: driver_api::Report) {
             self.1.report(terminal, report);
         }

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use driver_api::{Clock, DriverError, Link, Report, Skew, Store, Terminal, Trouble};
+use driver_api::{CONFIRMATIONS, Clock, DriverError, Link, Report, Skew, Store, Terminal, Trouble};
 use jiff::civil::DateTime;
 use tokio::time::Instant;
 use tracing::info;
@@ -130,6 +130,12 @@ impl<'a> Serving<'a> {
         }
     }
 
+    /// A text of so many bytes that not every model tells; empty where it does not.
+    async fn text(&self, wire: &mut Wire, command: u8, most: usize) -> Result<String, NoAnswer> {
+        let answer = self.ask_if_known(wire, command).await?;
+        Ok(answer.map_or_else(String::new, |answer| record::text(&answer.data[..answer.data.len().min(most)])))
+    }
+
     /// One visit: whatever is new, and the clock now and then.
     pub(crate) async fn visit(&mut self, wire: &mut Wire) -> Result<(), Failed> {
         wire.patience = self.settings.timeout;
@@ -210,14 +216,9 @@ impl<'a> Serving<'a> {
         if self.unit == 0 {
             self.unit = answer.unit;
         }
-        let mut texts = [ask::SERIAL, ask::MODEL, ask::CONFIG].map(|command| (command, String::new()));
-        for (command, found) in &mut texts {
-            if let Some(answer) = self.ask_if_known(wire, *command).await? {
-                let most = if *command == ask::CONFIG { 8 } else { 16 };
-                *found = record::text(&answer.data[..answer.data.len().min(most)]);
-            }
-        }
-        let [(_, serial), (_, model), (_, firmware)] = texts;
+        let serial = self.text(wire, ask::SERIAL, 16).await?;
+        let model = self.text(wire, ask::MODEL, 16).await?;
+        let firmware = self.text(wire, ask::CONFIG, 8).await?;
         if let Some(expected) = &self.settings.serial
             && !serial.is_empty()
             && *expected != serial
@@ -229,9 +230,22 @@ impl<'a> Serving<'a> {
             );
             return Err(wire.refused(reason).into());
         }
-        self.terminal.relief(Trouble::WrongTerminal);
         let booked = [Some(serial.as_str()), self.settings.serial.as_deref(), Some(self.terminal.name())];
         let booked = booked.into_iter().flatten().find(|it| !it.is_empty()).unwrap_or_default();
+        let is_stand_in = serial.is_empty() && self.settings.serial.is_none();
+        if let Some(objection) = self.terminal.objection(booked, is_stand_in).await {
+            for _ in 0..CONFIRMATIONS {
+                if self.text(wire, ask::SERIAL, 16).await? != serial {
+                    return Err(wire.garbled("it tells another serial number each time that it is asked").into());
+                }
+            }
+            if let Some(cause) = objection.stands() {
+                self.terminal.trouble(Trouble::WrongTerminal, cause.as_str());
+                let mend = "if it is the same terminal, write that serial number into its block";
+                return Err(wire.refused(format!("{cause}; nothing was read: {mend}")).into());
+            }
+        }
+        self.terminal.relief(Trouble::WrongTerminal);
         let store = self.terminal.store(booked);
         self.terminal.report(Report::Identity {
             serial: booked.to_owned(),

@@ -415,6 +415,38 @@ async fn another_terminal_at_the_address_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_serial_number_that_is_not_told_gives_no_punch_another_id() {
+    let silent = |times| Fault { times, ..Fault::once(ask::SERIAL, Harm::Deaf) };
+    // Asked twice each time, so that one of these is not noticed, and others are one answer or two that are missing.
+    for times in 1..5 {
+        let site = Site::with(Model::default(), "", |terminal| {
+            terminal.fill(0, 30);
+            terminal.harm(silent(times));
+        })
+        .await;
+        site.until_stored(30).await;
+        site.until_marked(30).await;
+        site.terminal.harm(silent(times));
+        site.terminal.harm(Fault::once(ask::COUNTERS, Harm::Close));
+        let before = site.asked(ask::SERIAL);
+        site.until("it is asked again who it is", |site| site.asked(ask::SERIAL) > before).await;
+        site.terminal.punch(0, 77);
+        site.until_stored(31).await;
+        if times == 4 {
+            site.terminal.harm(silent(u32::MAX));
+            site.terminal.harm(Fault::once(ask::COUNTERS, Harm::Close));
+            let cause = site.until_troubled(Trouble::WrongTerminal).await;
+            assert_eq!(cause, "it told the serial number \"0250100912345678\" before, and tells none now");
+            site.terminal.punch(0, 78);
+            site.terminal.heal();
+            site.until_stored(32).await;
+            site.until_relieved(Trouble::WrongTerminal).await;
+        }
+        site.running.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_login_is_given_where_it_is_wanted() {
     let folder = std::env::temp_dir().join(format!("punchgate-anviz-{}", std::process::id()));
     std::fs::write(&folder, "12345\n").unwrap();

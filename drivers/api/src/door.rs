@@ -15,6 +15,8 @@ pub trait Gateway: Send + Sync + 'static {
     async fn load_cursor(&self, terminal: &str, serial: &str) -> Option<Vec<u8>>;
     async fn save_cursor(&self, terminal: &str, serial: &str, cursor: Vec<u8>) -> Result<(), NotStored>;
     async fn holdings(&self, terminal: &str, serial: &str) -> Holdings;
+    /// See [`Terminal::booked_under`].
+    async fn booked_under(&self, terminal: &str) -> Option<String>;
     fn report(&self, terminal: &str, report: Report);
     /// Somebody unknown asks to be served. See [`Link::stranger`].
     fn stranger(&self, _stranger: Stranger) {}
@@ -108,6 +110,24 @@ impl Terminal {
         Store { terminal: self.clone(), serial: serial.into() }
     }
 
+    /// The serial number that its latest punches on disk are booked under.
+    pub async fn booked_under(&self) -> Option<String> {
+        self.gateway.booked_under(&self.name).await
+    }
+
+    /// What stands against booking its punches under `serial`, which was asked for just now. One answer that was damaged on its
+    /// way would give every punch of its log a second id.
+    ///
+    /// `is_stand_in`: it told no serial number, none is configured, and this is something else that it is known by.
+    pub async fn objection(&self, serial: &str, is_stand_in: bool) -> Option<Objection> {
+        match self.booked_under().await {
+            Some(before) if before == serial => None,
+            // What has no more than its name may turn out to have a hardware address.
+            Some(before) if is_stand_in && before != self.name() => Some(Objection::Forgotten { before }),
+            _ => Some(Objection::Unconfirmed),
+        }
+    }
+
     /// Tells something learnt of it.
     pub fn report(&self, report: Report) {
         self.gateway.report(&self.name, report);
@@ -151,6 +171,31 @@ impl Terminal {
 impl fmt::Debug for Terminal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Terminal").field(&self.name).finish()
+    }
+}
+
+/// Why a serial number is not to be believed yet. See [`Terminal::objection`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Objection {
+    /// Nothing is booked under it. It is so when it is told [`CONFIRMATIONS`] more times.
+    Unconfirmed,
+    /// It told this one before, and none now. When it goes on to tell none, it may be another terminal: nobody but a person
+    /// knows.
+    Forgotten { before: String },
+}
+
+/// So many more times an unknown serial number must be told.
+pub const CONFIRMATIONS: u32 = 2;
+
+impl Objection {
+    /// What is wrong when no answer differed, in words; `None` when nothing is.
+    pub fn stands(&self) -> Option<String> {
+        match self {
+            Self::Unconfirmed => None,
+            Self::Forgotten { before } => {
+                Some(format!("it told the serial number {before:?} before, and tells none now"))
+            }
+        }
     }
 }
 

@@ -33,6 +33,8 @@ struct Held {
     punches: Vec<(String, Punch)>,
     set_aside: Vec<(String, SetAside)>,
     cursors: HashMap<(String, String), Vec<u8>>,
+    /// Serial numbers, by terminal.
+    booked_under: HashMap<String, String>,
     reports: Vec<(String, Report)>,
     strangers: Vec<Stranger>,
     frames: Vec<(String, Frame)>,
@@ -139,6 +141,7 @@ impl Gateway for FakeGateway {
         let mut stored = Stored::default();
         {
             let mut held = self.held();
+            held.booked_under.insert(terminal.to_owned(), serial.to_owned());
             for punch in batch.punches {
                 if held.ids.insert(PunchId::of(serial, &punch)) {
                     held.punches.push((terminal.to_owned(), punch));
@@ -176,6 +179,10 @@ impl Gateway for FakeGateway {
             set_aside: self.set_aside(terminal).len() as u64,
             latest: punches.iter().map(|punch| punch.local).max(),
         }
+    }
+
+    async fn booked_under(&self, terminal: &str) -> Option<String> {
+        self.held().booked_under.get(terminal).cloned()
     }
 
     fn report(&self, terminal: &str, report: Report) {

@@ -27,7 +27,7 @@ mod skew;
 mod trace;
 
 pub use address::{Address, Parity, SerialLine};
-pub use door::{Gateway, Link, LinkParts, Store, Terminal};
+pub use door::{CONFIRMATIONS, Gateway, Link, LinkParts, Objection, Store, Terminal};
 pub use driver::{Delivery, Driver, Kind, Line, TerminalBlock};
 pub use error::{DriverError, NotStored};
 pub use finder::{Finder, Finding, Found, Reach, shown};

@@ -49,6 +49,10 @@ impl Gateway for Void {
         Holdings::default()
     }
 
+    async fn booked_under(&self, _: &str) -> Option<String> {
+        None
+    }
+
     fn report(&self, _: &str, report: Report) {
         match report {
             Report::Trouble { trouble, cause } => println!("{}: {cause}", trouble.code()),

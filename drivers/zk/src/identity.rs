@@ -33,6 +33,12 @@ impl Identity {
         Ok(Self { serial, model, firmware, platform, mac })
     }
 
+    /// Asks once more for what punches are booked under; whether it is the same.
+    pub(crate) async fn is_confirmed(&self, session: &mut Session) -> Result<bool, DriverError> {
+        let serial = option(session, "~SerialNumber").await?;
+        Ok(serial == self.serial && (!serial.is_empty() || option(session, "MAC").await? == self.mac))
+    }
+
     /// The serial number that punches are booked under. A few models tell an empty one (SpeedFace); then it is the
     /// configured one, the hardware address, or at last the terminal's name.
     pub(crate) fn serial_or<'a>(&'a self, configured: Option<&'a str>, name: &'a str) -> &'a str {

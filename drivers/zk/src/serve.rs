@@ -2,7 +2,7 @@
 
 use std::{sync::Mutex, time::Duration};
 
-use driver_api::{Clock, DriverError, Link, Origin, Report, Skew, Store, Terminal, Trouble};
+use driver_api::{CONFIRMATIONS, Clock, DriverError, Link, Origin, Report, Skew, Store, Terminal, Trouble};
 use jiff::{civil::DateTime, tz::TimeZone};
 use tokio::{
     select,
@@ -84,8 +84,23 @@ impl<'a> Serving<'a> {
                 "{cause}; nothing was read: correct the address, or the serial if the terminal was replaced"
             )));
         }
+        let booked = identity.serial_or(settings.serial.as_deref(), terminal.name());
+        let is_stand_in = identity.serial.is_empty() && settings.serial.is_none();
+        if let Some(objection) = terminal.objection(booked, is_stand_in).await {
+            for _ in 0..CONFIRMATIONS {
+                if !identity.is_confirmed(session).await? {
+                    return Err(session.garbled("it tells another serial number each time that it is asked"));
+                }
+            }
+            if let Some(cause) = objection.stands() {
+                terminal.trouble(Trouble::WrongTerminal, cause.as_str());
+                return Err(session.refused(format!(
+                    "{cause}; nothing was read: if it is the same terminal, write that serial number into its block"
+                )));
+            }
+        }
         terminal.relief(Trouble::WrongTerminal);
-        let store = terminal.store(identity.serial_or(settings.serial.as_deref(), terminal.name()));
+        let store = terminal.store(booked);
         let Identity { model, firmware, platform, .. } = identity.clone();
         terminal.report(Report::Identity { serial: store.serial().to_owned(), model, firmware, platform });
         terminal.online();

@@ -4,7 +4,7 @@ mod support;
 
 use driver_api::{Operation, Origin, Report, Trouble};
 use driver_zk::{
-    command::ask,
+    command::{ask, reply},
     record::Form,
     sim::{Bulk, Fault, Harm, Model, Second},
 };
@@ -84,6 +84,37 @@ async fn a_late_answer_is_not_taken_for_the_next_one() {
     for command in [ask::GET_TIME, ask::SIZES, ask::BUFFER, ask::CHUNK] {
         survives(Model::default(), Fault::once(command, Harm::Stale)).await.running.close().await;
     }
+}
+
+/// A question that was damaged on its way is answered with an error by terminals that do not look at checksums.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_serial_number_that_is_not_told_once_gives_no_punch_another_id() {
+    let refused = |times| Fault { times, ..Fault::once(ask::OPTION, Harm::Code(reply::ERROR)) };
+    for times in 1..4 {
+        let site = survives(Model::default(), refused(times)).await;
+        site.terminal.harm(refused(times));
+        site.terminal.harm(Fault::once(ask::SIZES, Harm::Close));
+        let before = site.commands(ask::CONNECT);
+        site.until("it is served again", |site| site.commands(ask::CONNECT) >= before + 2).await;
+        site.terminal.punch("78");
+        site.until_stored(102).await;
+        site.running.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminal_that_tells_no_serial_number_any_more_is_not_read_until_a_person_says_who_it_is() {
+    let site = survives(Model::default(), Fault::once(ask::SIZES, Harm::Close)).await;
+    site.terminal.harm(Fault::always(ask::OPTION, Harm::Code(reply::ERROR)));
+    site.terminal.harm(Fault::once(ask::SIZES, Harm::Close));
+    let cause = site.until_troubled(Trouble::WrongTerminal).await;
+    let serial = Model::default().serial;
+    assert_eq!(cause, format!("it told the serial number {serial:?} before, and tells none now"));
+    site.terminal.punch("78");
+    site.terminal.heal();
+    site.until_stored(102).await;
+    site.until_relieved(Trouble::WrongTerminal).await;
+    site.running.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

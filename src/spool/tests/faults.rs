@@ -126,6 +126,7 @@ async fn another_serial_begins_another_ledger_and_the_old_one_goes_on_when_it_re
         let n = if serial == "A" { spool.holdings("door", "A").punches as u32 } else { 0 };
         within(spool.commit("door", serial, &zone(), log([n]))).await.unwrap();
     }
+    assert_eq!((spool.booked_under("door").as_deref(), spool.booked_under("gate")), (Some("A"), None));
     let ledgers: Vec<_> = spool.status().ledgers;
     let told: Vec<_> = ledgers.iter().map(|it| (it.ledger.serial.as_str(), it.next)).collect();
     assert_eq!(told, [("A", 3), ("B", 2), ("C", 2)]);
