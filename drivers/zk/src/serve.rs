@@ -268,19 +268,27 @@ impl<'a> Serving<'a> {
     pub(crate) async fn people(&mut self, age: Duration) -> Result<&People, DriverError> {
         if !self.list_is_younger(age) {
             let asked = Instant::now();
-            let people = match self.users().await {
-                Ok(users) => People::new(users),
-                // It keeps its list to itself: numbers stay numbers, and are marked.
-                Err(ReadFailed::Refused(code)) => {
-                    info!(code, "user list refused");
-                    People::default()
-                }
-                Err(ReadFailed::Bad(what)) => return Err(self.session.garbled(format!("in the user list: {what}"))),
-                Err(ReadFailed::Lost(error)) => return Err(error),
-            };
+            let people = self.list_or_none().await?;
             self.people = Some((asked, people));
         }
         Ok(&self.people.as_ref().expect("it was read above").1)
+    }
+
+    /// The user list, or none when the terminal keeps it to itself, or has it in a width that nobody knows: better a marked
+    /// number than no punch. One damaged answer must not pass for that: with other names, all punches would have other ids.
+    async fn list_or_none(&mut self) -> Result<People, DriverError> {
+        for _ in 0..=CONFIRMATIONS {
+            match self.user_list().await {
+                Ok(list) => match user::decode(&list, self.sizes.users) {
+                    Ok(users) => return Ok(People::new(users)),
+                    Err(error) => warn!(%error, "user list not understood"),
+                },
+                Err(ReadFailed::Refused(code)) => info!(code, "user list refused"),
+                Err(ReadFailed::Bad(what)) => return Err(self.session.garbled(format!("in the user list: {what}"))),
+                Err(ReadFailed::Lost(error)) => return Err(error),
+            }
+        }
+        Ok(People::default())
     }
 
     fn list_is_younger(&self, age: Duration) -> bool {

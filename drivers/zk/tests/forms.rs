@@ -4,8 +4,9 @@ mod support;
 
 use driver_api::{Direction, Flag, Origin, Punch, PunchId, Raw, Verify};
 use driver_zk::{
+    command::{ask, reply},
     record::Form,
-    sim::{Bulk, Cutting, EventForm, Model},
+    sim::{Bulk, Cutting, EventForm, Fault, Harm, Model},
 };
 use jiff::civil::date;
 use support::Site;
@@ -114,6 +115,26 @@ async fn an_internal_number_is_named_by_the_user_list_and_an_unknown_one_is_mark
         assert_eq!(site.people(), ["1003", "9", "1004"]);
         assert_eq!(punches[1].flags, [Flag::UnknownPerson]);
         assert!(punches[0].flags.is_empty() && punches[2].flags.is_empty());
+        site.running.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_list_that_is_not_given_once_gives_nobody_another_name() {
+    let refused = |times| Fault { times, ..Fault::once(ask::USERS, Harm::Code(reply::ERROR)) };
+    for times in [1, 2, u32::MAX] {
+        let model = Model { bulk: Bulk::Legacy, ..Model::of(Form::B8) };
+        let site = Site::with(model, "", |terminal| {
+            terminal.add_user(3, "1003", "Ana");
+            terminal.punch("1003");
+            terminal.harm(refused(times));
+        })
+        .await;
+        site.until_stored(1).await;
+        site.until_settled().await;
+        let (person, flags) = if times < 3 { ("1003", vec![]) } else { ("3", vec![Flag::UnknownPerson]) };
+        let punches = site.punches();
+        assert_eq!((punches[0].person.as_str(), &punches[0].flags), (person, &flags), "refused {times} times");
         site.running.close().await;
     }
 }
