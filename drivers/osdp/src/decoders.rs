@@ -94,6 +94,9 @@ fn converse(bytes: &[u8]) -> usize {
         left -= i32::from(lock(&answers).bytes.is_empty());
     }
     let _ = (panel.is_online(0), panel.get_pd_id(0));
+    drop(panel);
+    // The library keeps its channels for ever; what they refer to goes.
+    *lock(&answers) = Answers::default();
     let events: Vec<OsdpEvent> = events.try_iter().collect();
     for event in &events {
         match event {
@@ -106,6 +109,7 @@ fn converse(bytes: &[u8]) -> usize {
 }
 
 /// What a reader will answer, and has answered.
+#[derive(Default)]
 struct Answers {
     bytes: VecDeque<u8>,
     heard: Finder,

@@ -109,7 +109,8 @@ impl Reader {
     /// Begins its session anew: after the line was opened, after a failure, when pairing begins or ends.
     pub(crate) fn begin(&mut self) {
         self.session = None;
-        let seen = lock(&self.seen).renewed();
+        // The library keeps the channel of each session for ever, some hundred bytes: what was seen is not kept along.
+        let seen = std::mem::take(&mut *lock(&self.seen)).renewed();
         self.seen = Arc::new(Mutex::new(seen));
         self.broke = None;
         self.began = Instant::now();

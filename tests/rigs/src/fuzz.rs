@@ -74,7 +74,7 @@ fn drive(plan: &Plan, target: &Target, root: &Path, row: &mut Row) -> anyhow::Re
         }
         *input = Vec::new(); // a million of them are not kept
     }
-    if memory() > before + MEMORY_KIB {
+    if memory() > before + MEMORY_KIB + ((row.count * target.keeps) >> 10) {
         row.complaints.push(format!("memory rose by {} MiB", (memory() - before) >> 10));
     }
     Ok(())
