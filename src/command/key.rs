@@ -132,8 +132,8 @@ impl PrivateKey {
         if fs::metadata(path).map_err(failed)?.mode() & 0o077 != 0 {
             return Err(KeyError::Open(path.into()));
         }
-        let text = fs::read_to_string(path).map_err(failed)?;
-        let jwk = strict::read(text.as_bytes(), 2).map_err(|_| KeyError::Malformed("the file is no JSON"))?;
+        let text = fs::read(path).map_err(failed)?;
+        let jwk = strict::read(&text, 2).map_err(|_| KeyError::Malformed("the file is no JSON"))?;
         let member = |name: &str| jwk.get(name).and_then(Value::as_str);
         if member("kty") != Some("OKP") || member("crv") != Some("Ed25519") {
             return Err(KeyError::Malformed("the file is no JSON Web Key for Ed25519"));
@@ -160,15 +160,22 @@ impl PrivateKey {
         fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
     }
 
-    /// The key in this file, which is made if it is not there.
+    /// The key in this file, which is made if it is not there. A file that holds none is set aside for another key: punches do
+    /// not wait for what signs answers, and whoever knew the old key sees that this is another.
     pub fn read_or_make(path: &Path) -> Result<Self, KeyError> {
+        let failed = |source| KeyError::File { path: path.into(), source };
         match Self::read(path) {
             Err(KeyError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            Err(error @ KeyError::Malformed(_)) => {
+                let aside = path.with_extension(format!("jwk-unusable-{}", jiff::Timestamp::now().as_second()));
+                tracing::error!(%error, file = %path.display(), kept = %aside.display(),
+                    "there is no key in the file: another is made, which those who ask this gateway must trust anew");
+                fs::rename(path, aside).map_err(failed)?;
+            }
             read => return read,
         }
         // Under another name first: a crash leaves a whole key or none.
         let fresh = path.with_extension("new");
-        let failed = |source| KeyError::File { path: path.into(), source };
         match fs::remove_file(&fresh) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
             _ => {}
@@ -198,6 +205,20 @@ mod tests {
         let text = made.to_string();
         assert_eq!(text.parse::<PublicKey>().unwrap(), made);
         assert_eq!(made.id().to_string().parse::<KeyId>().unwrap(), made.id());
+    }
+
+    #[test]
+    fn a_file_without_a_key_stops_nobody() {
+        for junk in [&b""[..], b"{}", b"not json", &[0xFF; 300]] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("gateway-key.jwk");
+            fs::write(&path, junk).unwrap();
+            fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+            let made = PrivateKey::read_or_make(&path).unwrap().public();
+            assert_eq!(PrivateKey::read(&path).unwrap().public(), made);
+            let mut files = fs::read_dir(folder.path()).unwrap().map(|file| fs::read(file.unwrap().path()).unwrap());
+            assert!(files.any(|bytes| bytes == junk), "what was there is kept");
+        }
     }
 
     #[test]
