@@ -32,16 +32,18 @@
 //! | kill -9 | journal whole or with a torn last group; index whole, some seconds old | the journal's end is read from where the index stops; a torn group is cut off |
 //! | power cut | the same journal; an index that may be anything (sled does not sync) | told by the boot id in the lock file: the index is set aside unread and built from the journal |
 //! | in a roll | a segment without groups | it is used, or set aside when not even its header is whole |
-//! | in a retirement | a stub without its name, or both stub and segment | the first is removed, or the second is |
+//! | in a retirement | a stub without its name, or both stub and segment | the first is removed, or the second where the stub is whole |
 //! | after a disk error | a segment with bytes behind its last durable group | as a torn group |
 //! | on a full disk | as above, and no room for an index or for what is torn | opened without an index, refusing punches, until there is room |
-//! | a copy restored | numbers that somebody may know for other punches | told by the lock file, by its birth or its words: every terminal begins a new ledger |
+//! | a copy restored | numbers that somebody may know for other punches | told by the lock file, by its birth, its times or its words: every terminal begins a new ledger |
+//! | files renamed, or gone from the end of a store that was closed | segments in wrong places; fewer groups than the lock file knows | they go back to their places (places.rs); no ledger whose end may be gone is used again |
 //!
 //! Bytes that are cut off or that fail their checksum go to `quarantine/` first. A torn last group and a last group that was
-//! damaged later look alike, so its whole records are kept as long as they follow each other: at worst a punch is durable
-//! that nobody was told of, and comes again as a twin. Damage with whole groups behind it costs the records it hit and no
-//! others; the numbers that are missing are recorded in the journal as lost (losses.rs), told by [`verify`] and in the status,
-//! and never used again. [`repair`] makes such a journal whole again, with the damaged files set aside.
+//! damaged later look alike, so its whole records are kept as long as they follow each other, or as the index or the lock
+//! file tells that they were durable: at worst a punch is durable that nobody was told of, and comes again as a twin. Damage
+//! with whole groups behind it costs the records it hit and no others; the numbers that are missing are recorded in the
+//! journal as lost (losses.rs), told by [`verify`] and in the status, and never used again. [`repair`] makes such a journal
+//! whole again, with the damaged files set aside.
 
 mod board;
 mod catalogue;
@@ -63,6 +65,7 @@ mod losses;
 mod mend;
 mod note;
 mod outbox;
+mod places;
 mod proof;
 mod ranges;
 mod recent;

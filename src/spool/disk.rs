@@ -10,7 +10,7 @@ use std::{
     path::Path,
 };
 
-use rustix::fs::FallocateFlags;
+use rustix::fs::{CWD, FallocateFlags, RenameFlags};
 
 /// Everything that changes the journal's files goes through here. Reading does not: a disk that fails to read is met by
 /// checksums.
@@ -20,6 +20,8 @@ pub(super) trait Disk: Send + Sync {
     /// Opens a file that exists.
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Each gets the other's name, in one step; not every file system can.
+    fn exchange(&self, one: &Path, other: &Path) -> io::Result<()>;
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Makes names in a directory durable.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
@@ -52,6 +54,10 @@ impl Disk for RealDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)
+    }
+
+    fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
+        Ok(rustix::fs::renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)?)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

@@ -95,6 +95,11 @@ impl Journal {
         (self.last, self.next_group, self.next_segment) = (last, group + 1, last_segment + 1);
     }
 
+    /// No group gets a number up to this one any more: others had them.
+    pub(super) fn leave_out(&mut self, group: u64) {
+        self.next_group = self.next_group.max(group + 1);
+    }
+
     /// Goes on in a segment that is there, behind its last good group. So many bytes behind that are no zeros and are
     /// wiped: the room stays ours, which on a full disk is all there is.
     pub(super) fn resume(&mut self, number: u64, end: u64, wipe: usize) -> io::Result<()> {

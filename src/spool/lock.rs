@@ -1,7 +1,7 @@
 //! The lock file: one daemon a store; which store it is; and whether it was closed in order.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, Metadata, OpenOptions},
     io::{self, Write},
     os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     path::Path,
@@ -12,6 +12,9 @@ use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
 use super::segment::StoreId;
+
+/// A file system may round its times to whole seconds, or to two.
+const OVERWRITTEN_S: i64 = 5;
 
 /// Held as long as the store is open.
 #[derive(Debug)]
@@ -29,8 +32,8 @@ pub(super) struct Lock {
 pub(super) enum LeftAs {
     /// There is no such store yet, or its lock file is gone.
     Unknown,
-    /// Everything was closed and synced.
-    Closed(StoreId),
+    /// Everything was closed and synced, behind the group with this number.
+    Closed(StoreId, u64),
     /// The daemon died, and the kernel that held its writes is still the same: nothing written is lost.
     Died(StoreId),
     /// The machine was started anew since: what was not synced may be gone, in any order.
@@ -109,17 +112,17 @@ impl Lock {
         let mut bytes = [0; 512];
         let long = file.read_at(&mut bytes, 0)?;
         let content: Option<Content> = serde_json::from_slice(bytes[..long].trim_ascii()).ok();
-        let made = file.metadata()?.created().ok();
+        let meta = file.metadata()?;
+        let made = meta.created().ok();
         let born = made.and_then(|made| Some(made.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_nanos()));
         let said = content.as_ref().and_then(|content| content.born);
         let marked = content.as_ref().is_some_and(|content| content.restored);
-        let copied = marked || said.zip(born).is_some_and(|(said, born)| said != born);
-        let parsed = content.and_then(|content| Some((parse(&content.store)?, content.open_in_boot)));
-        let left = match parsed {
+        let copied = marked || said.zip(born).is_some_and(|(said, born)| said != born) || is_overwritten(&meta);
+        let left = match content.as_ref().and_then(|content| Some((content, content.store()?))) {
             None => LeftAs::Unknown,
-            Some((store, boot)) if boot.is_empty() => LeftAs::Closed(store),
-            Some((store, boot)) if boot == boot_id() => LeftAs::Died(store),
-            Some((store, _)) => LeftAs::Cut(store),
+            Some((content, store)) if content.is_closed() => LeftAs::Closed(store, content.last_group.unwrap_or(0)),
+            Some((content, store)) if content.is_of_this_boot() => LeftAs::Died(store),
+            Some((_, store)) => LeftAs::Cut(store),
         };
         Ok((Self { file, born, copied }, left))
     }
@@ -127,6 +130,11 @@ impl Lock {
     /// Whether this is a copy, whose original may have given numbers that this one does not know of.
     pub(super) fn is_copied(&self) -> bool {
         self.copied
+    }
+
+    /// Whoever opens it next is to begin new ledgers.
+    pub(super) fn begin_anew(&mut self) {
+        self.copied = true;
     }
 
     /// No ledger that the original knows is used any more, and the journal says so.
@@ -150,6 +158,12 @@ impl Lock {
         self.file.write_all_at(content.line()?.as_bytes(), 0)?;
         self.file.sync_all()
     }
+}
+
+/// Whether somebody gave the file an older time than that of its last change, as whoever puts a copy back over it does: our own
+/// writing sets both at once. (A change of its owner looks the same. Then its ledgers end without need, which costs nothing.)
+fn is_overwritten(meta: &Metadata) -> bool {
+    meta.ctime() > meta.mtime().saturating_add(OVERWRITTEN_S)
 }
 
 /// Writes the lock file of a copy that was closed behind this group: whoever opens it begins new ledgers.
@@ -206,13 +220,31 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_put_back_over_its_original_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let (lock, _) = Lock::take(dir.path()).unwrap();
+        lock.closed(&[7; 16], 3).unwrap();
+        drop(lock);
+        assert!(!Lock::take(dir.path()).unwrap().0.is_copied());
+        // What cp -a and rsync -a do behind the bytes.
+        let file = OpenOptions::new().write(true).open(dir.path().join("lock")).unwrap();
+        file.set_modified(SystemTime::now() - std::time::Duration::from_secs(60)).unwrap();
+        let (mut lock, _) = Lock::take(dir.path()).unwrap();
+        assert!(lock.is_copied());
+        lock.begun_anew();
+        lock.opened(&[7; 16]).unwrap();
+        drop(lock);
+        assert!(!Lock::take(dir.path()).unwrap().0.is_copied(), "it is told once");
+    }
+
+    #[test]
     fn what_is_restored_says_so_on_any_file_system() {
         let dir = tempfile::tempdir().unwrap();
         mark_restored(dir.path(), &[7; 16], 9).unwrap();
         let content = peek(dir.path()).unwrap();
         assert_eq!((content.store(), content.closed_at()), (Some([7; 16]), Some(9)));
         let (lock, left) = Lock::take(dir.path()).unwrap();
-        assert_eq!((lock.is_copied(), left), (true, LeftAs::Closed([7; 16])));
+        assert_eq!((lock.is_copied(), left), (true, LeftAs::Closed([7; 16], 9)));
         assert!(mark_restored(dir.path(), &[7; 16], 9).is_err(), "never over a lock that is there");
     }
 
@@ -232,7 +264,7 @@ mod tests {
         drop(lock);
         assert_eq!(peek(dir.path()).unwrap().closed_at(), Some(7));
         assert!(!is_held(dir.path()));
-        assert_eq!(Lock::take(dir.path()).unwrap().1, LeftAs::Closed(store));
+        assert_eq!(Lock::take(dir.path()).unwrap().1, LeftAs::Closed(store, 7));
         let path = dir.path().join("lock");
         let other = format!("{{\"store\":\"{}\",\"open_in_boot\":\"an earlier one\"}}", "07".repeat(16));
         fs::write(&path, other).unwrap();

@@ -63,9 +63,8 @@ pub(super) fn record(board: &Board, journal: &mut Journal, behind: &[Behind]) {
 
 /// Ends ledgers of which nothing is lost, for ever: the next punch of each terminal begins another. Tells whether that is on
 /// the disk.
-pub(super) fn close(board: &Board, journal: &mut Journal, numbers: &[u32]) -> bool {
+pub(super) fn close(board: &Board, journal: &mut Journal, numbers: &[u32], why: &'static str) -> bool {
     let at = Timestamp::now().as_millisecond();
-    let why = "the store was copied or restored";
     let record = |number: &u32| {
         let next = board.catalogue().get(*number)?.next;
         Some(LostRecord { ledger: *number, first: next, last: next - 1, until: at, at, closes: true, why })
@@ -75,7 +74,7 @@ pub(super) fn close(board: &Board, journal: &mut Journal, numbers: &[u32]) -> bo
     for part in closing.chunks(PART) {
         let records: Vec<_> = part.iter().map(|it| (it.ledger, Record::Lost(it.clone()))).collect();
         if let Err(error) = append(board, journal, &records) {
-            tracing::warn!(%error, "that the ledgers of a restored store are used no more could not be recorded yet");
+            tracing::warn!(%error, "that ledgers are used no more could not be recorded yet");
             written = false;
         }
         let mut catalogue = board.catalogue();

@@ -35,13 +35,36 @@ pub(super) fn report_damage(board: &Board, at: Position, bytes: &[u8]) -> io::Re
     Ok(())
 }
 
+/// What is known from elsewhere of how far a journal went.
+pub(super) struct Told {
+    /// It was closed in order behind the group with this number; 0 where it was not.
+    pub(super) closed_at: u64,
+    /// The last number of each ledger that an index knew to be durable.
+    pub(super) ahead: HashMap<u32, u64>,
+    /// Its last group was durable and is damaged: there may have been more in it than can be read.
+    pub(super) unsure: bool,
+}
+
+impl Told {
+    fn is_durable(&self, group: u64, ledger: u32, seq: u64) -> bool {
+        group <= self.closed_at || self.ahead.get(&ledger).is_some_and(|last| seq <= *last)
+    }
+}
+
 /// The journal ends in bytes that are no group: a write that a crash cut short, or a last group that was damaged since.
 /// Both look alike, so what is whole is kept: of each ledger as many punches as follow each other without a hole (their
-/// terminals may have been told; if not, they come again as twins). All the bytes go to quarantine first.
+/// terminals may have been told; if not, they come again as twins), and those behind a hole that are known to have been
+/// durable. All the bytes go to quarantine first.
 ///
 /// `false`: the disk is so full that they cannot be kept there, not even in the room that is reserved behind them; nothing
 /// was changed, and they are to be taken as damage.
-pub(super) fn mend_tail(board: &Board, journal: &mut Journal, at: Position, bytes: &[u8]) -> Result<bool, OpenError> {
+pub(super) fn mend_tail(
+    board: &Board,
+    journal: &mut Journal,
+    at: Position,
+    bytes: &[u8],
+    told: &mut Told,
+) -> Result<bool, OpenError> {
     let failed = |source| OpenError::Disk { path: board.journal_dir(), source };
     let keep = || quarantine(&*board.disk, &board.state_dir, at, bytes);
     let kept = keep().or_else(|error| {
@@ -60,14 +83,18 @@ pub(super) fn mend_tail(board: &Board, journal: &mut Journal, at: Position, byte
     let mut heads: HashMap<u32, (u64, Head)> = HashMap::new();
     let (mut kept, mut dropped) = (0, 0);
     let mut zones = ZoneNames::default();
-    for record in salvage(board.seed(), bytes).records {
+    let (number, found) = (journal.last_group() + 1, salvage(board.seed(), bytes));
+    told.unsure = number <= told.closed_at && !found.lost.is_empty();
+    for record in found.records {
         match &record {
             Record::Punch(punch) => {
                 let known = heads.get(&punch.ledger).copied();
                 let known = known.or_else(|| board.catalogue().get(punch.ledger).map(|state| (state.next, state.head)));
                 let follows = known.is_some_and(|(next, head)| punch.seq == next && punch.prev == head.0);
+                let behind =
+                    known.is_some_and(|(next, _)| punch.seq > next) && told.is_durable(number, punch.ledger, punch.seq);
                 match punch.entry(&mut zones) {
-                    Ok(entry) if follows => {
+                    Ok(entry) if follows || behind => {
                         heads.insert(punch.ledger, (punch.seq + 1, entry.head()));
                         kept += 1;
                     }
@@ -97,12 +124,13 @@ pub(super) fn mend_tail(board: &Board, journal: &mut Journal, at: Position, byte
         let full = |error: JournalError| failed(io::Error::other(error.to_string()));
         journal.append(&mut group).map_err(full)?;
     }
+    let damaged = dropped > 0 || told.unsure;
     let text = format!(
         "segment {} ended in {} bytes that are no whole group; {kept} punches in them are whole and were kept, {dropped} stand behind a hole and were not; all of them are kept as {name}",
         at.segment,
         bytes.len()
     );
-    let kind = if dropped > 0 { FindingKind::Damage } else { FindingKind::TornTail };
+    let kind = if damaged { FindingKind::Damage } else { FindingKind::TornTail };
     board.find(kind, text);
     Ok(true)
 }

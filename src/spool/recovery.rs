@@ -1,8 +1,8 @@
 //! Opening a store: comparing index and journal, reading what the index missed, and mending what a crash left.
 
 use std::{
-    fs, io,
-    path::{Path, PathBuf},
+    io,
+    path::PathBuf,
     sync::{Arc, mpsc},
     time::{Duration, Instant},
 };
@@ -17,18 +17,19 @@ use super::{
     journal::Journal,
     lock::{LeftAs, Lock},
     losses::{self, Behind},
-    mend::{mend_tail, report_damage},
+    mend::{Told, mend_tail, report_damage},
+    places,
     record::{Record, ZoneNames},
     reindex::{is_of, new_index, open_index},
-    replay::{Replay, set_aside},
+    replay::Replay,
     seen::Seen,
-    segment::{Piece, Position, SegmentHeader, SegmentReader, StoreId, list, segment_path},
+    segment::{Position, list},
     snapshot::RESTORE_UNFINISHED,
     stand::KeptLedger,
     status::{FindingKind, SpoolTrouble},
     upkeep::write_index,
     verify::files::{Headed, headed},
-    walk::{Step, Walk},
+    walk::{Step, Walk, store_id},
 };
 
 /// Why a store cannot be opened.
@@ -78,13 +79,10 @@ pub(super) fn open(
     if let Some(newer) = headed(&dir, None).map_err(failed)?.into_iter().find(Headed::is_newer) {
         return Err(OpenError::Newer(newer.file.path));
     }
-    tidy(&*disk, &dir).map_err(failed)?;
-    let (store, headers) = read_headers(&dir, &left).map_err(failed)?;
+    let store = store_id(&dir).map_err(failed)?.unwrap_or_else(rand::random);
     let (requests, inbox) = mpsc::channel();
     let board = Arc::new(Board::new(settings, disk.clone(), store, requests));
-    for (path, header) in headers {
-        odd_header(&board, &path, header).map_err(failed)?;
-    }
+    places::put_in_order(&board).map_err(failed)?;
 
     let mut journal = Journal::new(&dir, disk, store, segment_bytes, settings.min_free_bytes);
     let mut seen = Seen::default();
@@ -92,11 +90,18 @@ pub(super) fn open(
     let opened = match &left {
         _ if !index_path.exists() => Err("there is none".to_owned()),
         LeftAs::Cut(_) => Err("the machine went down with the store open, and sled does not sync its files".into()),
-        LeftAs::Unknown | LeftAs::Closed(_) | LeftAs::Died(_) => open_index(&index_path),
+        LeftAs::Unknown | LeftAs::Closed(..) | LeftAs::Died(_) => open_index(&index_path),
     };
+    let closed_at = if let LeftAs::Closed(_, group) = left { group } else { 0 };
+    // Whether an index, even one that is not used, tells how far each ledger went.
+    let mut known = closed_at == 0;
     let trusted = opened.and_then(|(index, kept)| match is_of(&dir, &kept.applied, &store) {
-        Ok(()) => Ok((index, kept)),
+        Ok(()) => {
+            known |= kept.applied.group >= closed_at;
+            Ok((index, kept))
+        }
         Err(why) => {
+            known |= kept.applied.store == store && kept.applied.group >= closed_at;
             // It may know numbers that this journal has lost.
             if kept.applied.store == store {
                 remember(&mut board.catalogue(), kept.ledgers);
@@ -104,7 +109,11 @@ pub(super) fn open(
             Err(why)
         }
     });
-    let ahead: Vec<(u32, u64)> = board.catalogue().iter().map(|state| (state.number, state.next)).collect();
+    let mut told = Told {
+        closed_at,
+        unsure: false,
+        ahead: board.catalogue().iter().map(|state| (state.number, state.next - 1)).collect(),
+    };
     *board.catalogue() = Catalogue::default();
     let (mut index, from, group) = match trusted {
         Ok((index, kept)) => {
@@ -122,7 +131,7 @@ pub(super) fn open(
         }
     };
     if let Ok(good) = &index {
-        match catch_up(&board, &mut journal, Some(good), &mut seen, from, group) {
+        match catch_up(&board, &mut journal, Some(good), &mut seen, from, group, &mut told) {
             Ok(()) => {}
             Err(OpenError::Index(cause)) => index = Err(IndexError::failed(cause)),
             Err(error) => return Err(error),
@@ -133,12 +142,17 @@ pub(super) fn open(
         // On a full disk there is no room for an index. What lies in the journal can be delivered without one; who has a
         // punch is told to keep it until the index can be built.
         seen = Seen::default();
-        catch_up(&board, &mut journal, None, &mut seen, Position::default(), 0)?;
+        catch_up(&board, &mut journal, None, &mut seen, Position::default(), 0, &mut told)?;
         board.trouble(SpoolTrouble::IndexFailed, Some(error.to_string()));
         committer_waits = Some(Instant::now() + INDEX_RETRY);
     }
-    let behind: Vec<_> = ahead.into_iter().map(|(ledger, next)| Behind { ledger, last: next - 1 }).collect();
+    let behind: Vec<_> = told.ahead.iter().map(|(&ledger, &last)| Behind { ledger, last }).collect();
     losses::record(&board, &mut journal, &behind);
+    if !known && !has_its_end(&board, &mut journal, &told) {
+        // It could not be written: the next start is to do it.
+        lock.begin_anew();
+        lock.opened(&store).map_err(failed)?;
+    }
     if lock.is_copied() && begin_anew(&board, &mut journal) {
         lock.begun_anew();
         lock.opened(&store).map_err(failed)?;
@@ -159,71 +173,26 @@ fn begin_anew(board: &Board, journal: &mut Journal) -> bool {
     }
     let text = format!("this is a copy of the store, or a backup put back: {} ledgers are used no more", numbers.len());
     board.find(FindingKind::Restored, text);
-    losses::close(board, journal, &numbers)
+    losses::close(board, journal, &numbers, "the store was copied or restored")
 }
 
-/// Removes what an interrupted retirement left.
-fn tidy(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
-    let mut removed = false;
-    for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "tmp") {
-            disk.remove(&path)?;
-            removed = true;
-        }
+/// A store that was closed in order and has lost its end since, while no index tells whose numbers stood there: no ledger of
+/// it goes on, and the numbers of the groups that are gone stay free, so that whoever reads the journal misses them for ever.
+/// `false` where that could not be written.
+fn has_its_end(board: &Board, journal: &mut Journal, told: &Told) -> bool {
+    let (last, closed_at) = (journal.last_group(), told.closed_at);
+    if last >= closed_at && !told.unsure {
+        return true;
     }
-    for file in list(dir)?.into_iter().filter(|file| file.retired) {
-        let segment = segment_path(dir, file.number);
-        if segment.exists() {
-            disk.remove(&segment)?;
-            removed = true;
-        }
-    }
-    if removed { disk.sync_dir(dir) } else { Ok(()) }
-}
-
-type OddHeaders = Vec<(PathBuf, Option<SegmentHeader>)>;
-
-/// Which store this is, and the files whose header says otherwise or nothing.
-fn read_headers(dir: &Path, left: &LeftAs) -> io::Result<(StoreId, OddHeaders)> {
-    let mut headers = Vec::new();
-    for file in list(dir)? {
-        headers.push((file.number, file.path.clone(), SegmentHeader::of_file(&file.path)?));
-    }
-    let locked = match left {
-        LeftAs::Unknown => None,
-        LeftAs::Closed(store) | LeftAs::Died(store) | LeftAs::Cut(store) => Some(*store),
-    };
-    let mut stores = headers.iter().filter_map(|(_, _, header)| header.map(|header| header.store));
-    let first = stores.clone().next();
-    let store = match (locked, first) {
-        (Some(locked), first) if first.is_none() || stores.any(|store| store == locked) => locked,
-        (_, Some(first)) => first,
-        (None, None) | (Some(_), None) => rand::random(),
-    };
-    headers
-        .retain(|(number, _, header)| header.is_none_or(|header| header.store != store || header.segment != *number));
-    Ok((store, headers.into_iter().map(|(_, path, header)| (path, header)).collect()))
-}
-
-/// A segment with a damaged header is still ours when its groups are; one of another store is set aside.
-fn odd_header(board: &Board, path: &Path, header: Option<SegmentHeader>) -> io::Result<()> {
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let ours =
-        matches!(SegmentReader::open(path, board.seed(), 0)?.next(None)?, Piece::Group { .. } | Piece::Damage { .. });
-    if ours && header.is_none() {
-        board.find(FindingKind::Damage, format!("{name}: its header is damaged; its groups are used"));
-    } else if header.is_some() {
-        let kept = set_aside(&*board.disk, &board.state_dir, path)?;
-        board.find(FindingKind::Damage, format!("{name} is not of this place in this store; it is kept as {kept}"));
-    } else if fs::metadata(path)?.len() > 0 {
-        // Begun and never used: a crash in between. Nothing was in it.
-        let kept = set_aside(&*board.disk, &board.state_dir, path)?;
-        board.find(FindingKind::TornTail, format!("{name} was begun and never used; it is kept as {kept}"));
-    } else {
-        board.disk.remove(path)?;
-    }
-    Ok(())
+    let numbers: Vec<u32> = board.catalogue().iter().filter(|state| !state.closed).map(|state| state.number).collect();
+    let what = if last < closed_at { format!("ends with group {last}") } else { "cannot be read to its end".into() };
+    let text = format!(
+        "the journal was closed behind group {closed_at}, and {what}: punches behind that may be gone, and {} ledgers are used no more",
+        numbers.len()
+    );
+    board.find(FindingKind::Damage, text);
+    journal.leave_out(closed_at);
+    losses::close(board, journal, &numbers, "the journal lost its end")
 }
 
 /// Keeps how far an index that is not used knew each ledger.
@@ -249,6 +218,7 @@ fn catch_up(
     seen: &mut Seen,
     from: Position,
     group: u64,
+    told: &mut Told,
 ) -> Result<(), OpenError> {
     let dir = board.journal_dir();
     let failed = |source| OpenError::Disk { path: board.journal_dir(), source };
@@ -270,7 +240,7 @@ fn catch_up(
             }
             Step::Tail { at } => {
                 journal.go_on(last, number, at.segment);
-                if mend_tail(board, journal, at, walk.bytes())? {
+                if mend_tail(board, journal, at, walk.bytes(), told)? {
                     // What was kept of it is read next.
                     walk = Walk::after(&dir, board.seed(), at, number);
                     continue;

@@ -5,6 +5,7 @@ mod delivery;
 mod faults;
 mod model;
 mod notes;
+mod opening;
 mod repair;
 
 use std::{future::Future, path::Path, sync::Arc, time::Duration};

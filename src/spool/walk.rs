@@ -9,7 +9,7 @@ use super::{
     group::{records, salvage},
     lock,
     record::Record,
-    segment::{Piece, Position, SegmentFile, SegmentHeader, SegmentReader, list},
+    segment::{Piece, Position, SegmentFile, SegmentHeader, SegmentReader, StoreId, list},
 };
 
 /// One step of a walk.
@@ -204,18 +204,23 @@ impl Walk {
 }
 
 /// The id of the store in this journal: from its lock file, where a segment says the same or none says anything, else from
-/// the first segment whose header is right.
-pub(super) fn store_id(dir: &Path) -> io::Result<Option<[u8; 16]>> {
-    let mut told = Vec::new();
+/// the headers, of which most are its own.
+pub(super) fn store_id(dir: &Path) -> io::Result<Option<StoreId>> {
+    let mut told: Vec<(StoreId, usize)> = Vec::new();
     for file in list(dir)? {
-        told.extend(SegmentHeader::of_file(&file.path)?.map(|header| (header.segment == file.number, header.store)));
+        let Some(header) = SegmentHeader::of_file(&file.path)? else { continue };
+        match told.iter_mut().find(|(store, _)| *store == header.store) {
+            Some((_, files)) => *files += 1,
+            None => told.push((header.store, 1)),
+        }
     }
     let locked = lock::peek(dir).and_then(|content| content.store());
     if let Some(locked) = locked
-        && (told.is_empty() || told.iter().any(|(_, store)| *store == locked))
+        && (told.is_empty() || told.iter().any(|(store, _)| *store == locked))
     {
         return Ok(Some(locked));
     }
-    let first = told.iter().find(|(in_place, _)| *in_place).or(told.first());
-    Ok(first.map(|(_, store)| *store))
+    // Of equal ones the first.
+    let most = told.iter().map(|(_, files)| *files).max();
+    Ok(told.iter().find(|(_, files)| Some(*files) == most).map(|(store, _)| *store))
 }

@@ -127,6 +127,11 @@ impl Disk for FaultyDisk {
         RealDisk.rename(from, to)
     }
 
+    fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
+        self.may(Deed::Rename)?;
+        RealDisk.exchange(one, other)
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.may(Deed::Remove)?;
         self.state().unsynced_names.retain(|name| name != path);

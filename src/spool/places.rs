@@ -1,0 +1,165 @@
+//! The files of a journal before anything in them is believed: what a crash left beside them goes, what stands in the place
+//! of another goes back to its own, and what belongs to no place here is set aside.
+
+use std::{collections::BTreeSet, fs, io, path::Path};
+
+use super::{
+    board::Board,
+    group::{records, salvage},
+    record::Record,
+    replay::set_aside,
+    segment::{Piece, SegmentFile, SegmentHeader, SegmentReader, list, segment_path, stub_path},
+    status::FindingKind,
+    verify::files::{Headed, HeaderFault, headed, is_unused, look},
+};
+
+/// Every file of the journal stands where it belongs when this returns, or is in quarantine, and that is told.
+pub(super) fn put_in_order(board: &Board) -> io::Result<()> {
+    let dir = board.journal_dir();
+    tidy(board, &dir)?;
+    if put_back(board, &dir)? {
+        tidy(board, &dir)?;
+    }
+    for odd in headed(&dir, Some(&board.store))?.iter().filter(|it| it.fault.is_some()) {
+        judge(board, odd)?;
+    }
+    Ok(())
+}
+
+/// Removes what an interrupted retirement left.
+fn tidy(board: &Board, dir: &Path) -> io::Result<()> {
+    let mut removed = false;
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "tmp") {
+            board.disk.remove(&path)?;
+            removed = true;
+        }
+    }
+    for stub in list(dir)?.into_iter().filter(|file| file.retired) {
+        let segment = segment_path(dir, stub.number);
+        if !segment.exists() {
+            continue;
+        }
+        if stands_for(board, &stub, &segment)? {
+            board.disk.remove(&segment)?;
+            removed = true;
+            continue;
+        }
+        let name = stub.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let kept = set_aside(&*board.disk, &board.state_dir, &stub.path)?;
+        let text = format!("{name} says nothing of the segment beside it, which is used; it is kept as {kept}");
+        board.find(FindingKind::Damage, text);
+    }
+    if removed { board.disk.sync_dir(dir) } else { Ok(()) }
+}
+
+/// Whether a stub is whole, so that the segment beside it was delivered and may go: its name alone proves nothing.
+fn stands_for(board: &Board, stub: &SegmentFile, segment: &Path) -> io::Result<bool> {
+    let right = |header: SegmentHeader| header.store == board.store && header.segment == stub.number;
+    if !SegmentHeader::of_file(&stub.path)?.is_some_and(right) {
+        return Ok(false);
+    }
+    let mut reader = SegmentReader::open(&stub.path, board.seed(), 0)?;
+    let mut groups = 0;
+    loop {
+        match reader.next(None)? {
+            Piece::Group { .. } => groups += 1,
+            Piece::End { .. } => break,
+            Piece::Damage { .. } | Piece::Tail { .. } => return Ok(false),
+        }
+    }
+    // A segment of which nothing had to be kept has a stub without groups.
+    Ok(groups > 0 || !has_punches(board, segment)?)
+}
+
+fn has_punches(board: &Board, segment: &Path) -> io::Result<bool> {
+    let mut reader = SegmentReader::open(segment, board.seed(), 0)?;
+    loop {
+        match reader.next(None)? {
+            Piece::Group { .. } => {
+                let kept = |record: Option<Record<'_>>| !matches!(record, Some(Record::Confirmed(_)));
+                if records(reader.body()).any(kept) {
+                    return Ok(true);
+                }
+            }
+            Piece::End { .. } => return Ok(false),
+            Piece::Damage { .. } | Piece::Tail { .. } => return Ok(true),
+        }
+    }
+}
+
+/// A segment says itself which one it is. One that was renamed goes back to its place, if nothing else belongs there; each
+/// step is one name, so that a crash in between leaves nothing that the next start does not finish. Tells whether any was.
+fn put_back(board: &Board, dir: &Path) -> io::Result<bool> {
+    let (mut any, mut stuck) = (false, BTreeSet::new());
+    loop {
+        let files = headed(dir, Some(&board.store))?;
+        let mut misplaced = files.into_iter().filter_map(|it| match it.fault {
+            Some(HeaderFault::Misplaced(place)) if !stuck.contains(&it.file.number) => Some((it, place)),
+            _ => None,
+        });
+        let Some((found, place)) = misplaced.next() else { return Ok(any) };
+        drop(misplaced);
+        let number = found.file.number;
+        let target = if found.file.retired { stub_path(dir, place) } else { segment_path(dir, place) };
+        let moved = if !target.exists() {
+            board.disk.rename(&found.file.path, &target)
+        } else {
+            let there = SegmentFile { number: place, path: target.clone(), retired: found.file.retired };
+            match look(there, Some(&board.store))?.fault {
+                Some(HeaderFault::Misplaced(_)) => board.disk.exchange(&found.file.path, &target),
+                _ => Err(io::ErrorKind::AlreadyExists.into()),
+            }
+        };
+        match moved {
+            Ok(()) => {
+                any = true;
+                board.disk.sync_dir(dir)?;
+                let now = target.file_name().unwrap_or_default().to_string_lossy();
+                board.find(
+                    FindingKind::Damage,
+                    format!("{} was {now} under a wrong name, and is that again", found.name()),
+                );
+            }
+            // It is set aside like any that belongs nowhere.
+            Err(error) => {
+                tracing::debug!(%error, file = found.name(), "cannot be put back in its place");
+                stuck.insert(number);
+            }
+        }
+    }
+}
+
+/// A segment with a damaged header is still ours when anything can be read behind it; one of another store, or of a place
+/// that is taken, is set aside.
+fn judge(board: &Board, odd: &Headed) -> io::Result<()> {
+    let (name, path) = (odd.name(), &odd.file.path);
+    let keep = || set_aside(&*board.disk, &board.state_dir, path);
+    if odd.header.is_some() {
+        let kept = keep()?;
+        board.find(FindingKind::Damage, format!("{name} is not of this place in this store; it is kept as {kept}"));
+    } else if fs::metadata(path)?.len() == 0 {
+        board.disk.remove(path)?;
+    } else if is_unused(odd)? {
+        // A crash in between. Nothing was in it.
+        let kept = keep()?;
+        board.find(FindingKind::TornTail, format!("{name} was begun and never used; it is kept as {kept}"));
+    } else if !is_readable(board, path)? {
+        let kept = keep()?;
+        board.find(FindingKind::Damage, format!("nothing in {name} can be read; it is kept as {kept}"));
+    } else {
+        board.find(FindingKind::Damage, format!("{name}: its header is damaged; what can be read behind it is used"));
+    }
+    Ok(())
+}
+
+/// Whether there is one record in a file whose header says nothing.
+fn is_readable(board: &Board, path: &Path) -> io::Result<bool> {
+    let mut reader = SegmentReader::open(path, board.seed(), 0)?;
+    Ok(match reader.next(None)? {
+        Piece::Group { .. } | Piece::Damage { .. } => true,
+        Piece::Tail { .. } => !salvage(board.seed(), reader.body()).records.is_empty(),
+        Piece::End { .. } => false,
+    })
+}
