@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use super::segment::StoreId;
 
-/// A file system may round its times to whole seconds, or to two.
-const OVERWRITTEN_S: i64 = 5;
+/// A file system may round its two times differently.
+const OVERWRITTEN_S: i64 = 1;
 
 /// Held as long as the store is open.
 #[derive(Debug)]
