@@ -56,6 +56,7 @@ mod export;
 mod group;
 mod history;
 mod index;
+mod index_copy;
 mod intake;
 mod journal;
 mod lock;

@@ -1,6 +1,7 @@
 //! Is anything missing in a store? Needs neither the index nor the lock, and writes nothing.
 
 mod account;
+mod end;
 pub(super) mod files;
 mod report;
 
@@ -9,6 +10,7 @@ use std::{collections::BTreeMap, io, path::Path};
 pub use self::report::{Fault, LedgerReport, Missing, Recorded, Verdict, VerifyReport};
 use self::{
     account::Seen,
+    end::End,
     files::{Headed, HeaderFault, absent, headed, is_unused, strangers},
 };
 use super::{
@@ -57,8 +59,9 @@ pub fn verify(state_dir: &Path) -> io::Result<VerifyReport> {
     };
     let mut walk = Walk::whole(&dir, seed(&store));
     let mut ledgers = BTreeMap::new();
-    let absent = absent(&files);
+    let absent = absent(files.iter().map(|it| it.file.number));
     judge_absent(&mut report, &files, &absent);
+    let mut end = End::new(state_dir, store, left.as_ref(), report.in_use);
     // Files may stand in any order; the last group is the one with the highest number.
     let mut last = 0;
     let mut damage: Option<(Position, usize)> = None;
@@ -67,21 +70,23 @@ pub fn verify(state_dir: &Path) -> io::Result<VerifyReport> {
         last = last.max(walk.group());
         let at = match step {
             Step::End { at } => {
-                judge_end(&mut report, left.as_ref().and_then(lock::Content::closed_at), last, at);
+                end.judge(&mut report, &mut ledgers, last, at);
                 break;
             }
+            // What was durable is no write that was under way.
+            Step::Tail { at } if end.is_behind(last) => {
+                end.damage = Some(report.faults.len());
+                fault(&mut report, at, damaged(seed(&store), walk.bytes()), REPAIR);
+                at
+            }
             Step::Tail { at } => {
-                if !closed {
-                    report.unfinished_bytes = walk.bytes().len();
-                    if report.in_use || !walk.is_cut_short() {
-                        break;
-                    }
-                    let punches = walk.records().filter(|record| matches!(record, Some(Record::Punch(_))));
-                    report.unfinished_punches = punches.count() as u64;
-                } else {
-                    // It was closed in order, so nothing was under way.
-                    fault(&mut report, at, damaged(seed(&store), walk.bytes()), REPAIR);
+                report.unfinished_bytes = walk.bytes().len();
+                if report.in_use || !walk.is_cut_short() {
+                    end.judge(&mut report, &mut ledgers, last, at);
+                    break;
                 }
+                let punches = walk.records().filter(|record| matches!(record, Some(Record::Punch(_))));
+                report.unfinished_punches = punches.count() as u64;
                 at
             }
             Step::Missing { at, first, last } => {
@@ -142,17 +147,6 @@ fn judge_absent(report: &mut VerifyReport, files: &[Headed], absent: &[u64]) {
             let what = format!("neither {number:08}.seg nor {number:08}.ids is there");
             report.faults.push(Fault { segment: *number, offset: 0, what, mend: REPAIR });
         }
-    }
-}
-
-/// A store that was closed says how far it went.
-fn judge_end(report: &mut VerifyReport, closed_at: Option<u64>, last: u64, at: Position) {
-    if let Some(closed_at) = closed_at.filter(|closed_at| *closed_at > last && !report.in_use) {
-        let groups = groups(last + 1, closed_at);
-        let what = format!(
-            "the journal ends here, and had {groups} when it was closed: its end was cut off, or its last files are gone"
-        );
-        fault(report, at, what, REPAIR);
     }
 }
 
