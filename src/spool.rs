@@ -60,6 +60,7 @@ mod index_copy;
 mod intake;
 mod journal;
 mod lock;
+mod look;
 mod losses;
 mod mend;
 mod note;
