@@ -112,7 +112,7 @@ pub use self::{
     history::{History, Sample, TerminalHistory, history},
     note::{Note, NoteKind},
     outbox::SpoolOutbox,
-    proof::{LedgerProof, Proof, prove},
+    proof::{Doubtful, LedgerProof, Proof, prove},
     recent::Filter,
     recovery::OpenError,
     repair::{RepairError, RepairLoss, RepairReport, Rewritten, repair},

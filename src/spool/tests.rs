@@ -6,6 +6,7 @@ mod faults;
 mod model;
 mod notes;
 mod repair;
+mod telling;
 
 use std::{future::Future, path::Path, sync::Arc, time::Duration};
 
