@@ -110,6 +110,7 @@ pub use self::{
     board::Committed,
     export::{Export, Exported, Mark, RawRecord, export},
     history::{History, Sample, TerminalHistory, history},
+    intake::instant,
     note::{Note, NoteKind},
     outbox::SpoolOutbox,
     proof::{Doubtful, LedgerProof, Proof, prove},
