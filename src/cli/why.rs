@@ -331,3 +331,43 @@ fn show_silence(silence: &Silence, now: &[String], out: &mut Out) -> io::Result<
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+
+    use super::*;
+    use crate::cli::tests::Page;
+
+    fn said(trail: &Trail) -> String {
+        let question =
+            Question { person: "777".into(), at: date(2026, 10, 20).at(1, 10, 0, 0), within_s: 1800, terminal: None };
+        let page = Page::default();
+        show(trail, &question, true, &mut Out::plain(page.clone())).unwrap();
+        page.text()
+    }
+
+    #[test]
+    fn nobody_is_told_that_he_never_punched_where_only_ids_are_left() {
+        let served = Around { terminal: "front-door".into(), then: Some(Standing::Online), ..Around::default() };
+        let around = Around { retired: 50, set_aside_all: 2, ..served.clone() };
+        let text = said(&Trail { terminals: vec![around], retired: 1000, ..Trail::default() });
+        for words in [
+            "whether person 777 punched within 30 min of 2026-10-20 01:10:00 cannot be told here",
+            "none of this person in what is kept; of 1,000 older punches only times and ids are left",
+            "front-door  50 punches in that time were delivered and are kept here no longer",
+            "ask the side that receives the punches",
+            "punchgate journal proof front-door 2026-10-20",
+            "2 of its records that make no punch are kept, 0 of them since then for a day",
+        ] {
+            assert!(text.contains(words), "{words:?} is not in\n{text}");
+        }
+        for words in ["there is no punch of person", "was ever stored", "nobody's punch", "told of nobody"] {
+            assert!(!text.contains(words), "{words:?} is in\n{text}");
+        }
+        let text = said(&Trail { terminals: vec![served], ..Trail::default() });
+        for words in ["there is no punch of person 777", "was ever stored here", "nobody's punch", "told of nobody"] {
+            assert!(text.contains(words), "{words:?} is not in\n{text}");
+        }
+    }
+}

@@ -5,7 +5,7 @@ mod end;
 pub(super) mod files;
 mod report;
 
-use std::{collections::BTreeMap, io, path::Path};
+use std::{collections::BTreeMap, fs::File, io, path::Path};
 
 pub use self::report::{Fault, LedgerReport, Missing, Recorded, Verdict, VerifyReport};
 use self::{
@@ -37,7 +37,8 @@ pub fn verify(state_dir: &Path) -> io::Result<VerifyReport> {
     let mut report = VerifyReport { in_use: lock::is_held(&dir), ..VerifyReport::default() };
     let left = lock::peek(&dir);
     report.notes.extend(strangers(&dir)?);
-    report.notes.extend(lock_note(left.as_ref(), store.as_ref()));
+    let denied = File::open(dir.join("lock")).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
+    report.notes.extend(lock_note(left.as_ref(), denied, store.as_ref()));
     let closed = left.as_ref().is_some_and(lock::Content::is_closed) && !report.in_use;
     for (number, file) in files.iter().enumerate() {
         if file.file.retired {
@@ -194,10 +195,15 @@ fn words(count: usize, what: &str) -> String {
 }
 
 /// What is odd about the lock file. Nothing of the journal is in it, so it is no damage; but one thing only it can tell.
-fn lock_note(left: Option<&lock::Content>, store: Option<&StoreId>) -> Option<String> {
+fn lock_note(left: Option<&lock::Content>, denied: bool, store: Option<&StoreId>) -> Option<String> {
     let behind = "whether something is missing behind its last group is known to the daemon's index alone";
     match (left, store) {
         (_, None) => None,
+        (None, Some(_)) if denied => Some(
+            "journal/lock may not be read by this user, so that it is not known how the store was left, nor whether something \
+             is missing behind its last group: look again as root or as the gateway's user"
+                .into(),
+        ),
         (None, Some(_)) => Some(format!(
             "journal/lock is not there or cannot be read: the next start writes it anew; until then {behind}"
         )),
@@ -279,4 +285,18 @@ fn check_retired(
     // Nothing is retired that was not delivered.
     seen.confirmed.insert(retired.first, retired.last);
     (seen.next, seen.head) = (retired.last + 1, Head(retired.head));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_that_may_not_be_read_is_not_called_gone() {
+        // As root one may read everything, so that no file can show it.
+        let said = |denied| lock_note(None, denied, Some(&[7; 16])).unwrap();
+        assert!(said(false).contains("is not there or cannot be read"), "{}", said(false));
+        assert!(said(true).contains("may not be read by this user"), "{}", said(true));
+        assert!(!said(true).contains("writes it anew"), "{}", said(true));
+    }
 }
