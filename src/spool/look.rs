@@ -38,9 +38,12 @@ pub(super) fn look(state_dir: &Path, mut each: impl FnMut(Position, &Record<'_>)
     // What is left of a segment tells nothing of its neighbours; a segment that is gone is missed by its groups.
     unseen.absent = absent(files.iter().map(|it| it.number)).into_iter().filter(|number| is_stub(*number)).collect();
     unseen.places = unseen.absent.len();
-    let mut walk = Walk::whole(&dir, seed(&store));
     let held = lock::is_held(&dir);
     let left = lock::peek(&dir);
+    let read_index = || index_copy::read(state_dir, left.as_ref(), &store);
+    // Before the journal is read: a daemon that starts now, or that cannot be seen from here, writes that first.
+    let mut told = if held || left.as_ref().is_some_and(lock::Content::is_closed) { None } else { read_index() };
+    let mut walk = Walk::whole(&dir, seed(&store));
     let closed_at = left.as_ref().and_then(lock::Content::closed_at).filter(|_| !held);
     let mut last = 0;
     // Where the damaged bytes end behind which groups may be missing, which are those of the bytes themselves.
@@ -74,10 +77,10 @@ pub(super) fn look(state_dir: &Path, mut each: impl FnMut(Position, &Record<'_>)
         walk.records().flatten().for_each(|record| each(at, &record));
     }
     let mut end = closed_at;
-    if !held
-        && (closed_at.is_none_or(|closed_at| closed_at > last) || unseen.places > 0)
-        && let Some(told) = index_copy::read(state_dir, left.as_ref(), &store)
-    {
+    if told.is_none() && (closed_at.is_some_and(|closed_at| closed_at > last) || !held && unseen.places > 0) {
+        told = read_index();
+    }
+    if let Some(told) = told {
         end = end.or(Some(told.group));
         unseen.indexed = told.ledgers.into_iter().map(|(number, kept)| (number, kept.stand())).collect();
     }

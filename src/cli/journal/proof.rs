@@ -100,11 +100,10 @@ fn remarks(proof: &Proof, out: &mut Out) -> io::Result<()> {
         )?;
     }
     if proof.absent > 0 {
-        let files = if proof.absent == 1 { "1 file".into() } else { format!("{} files", words::count(proof.absent)) };
+        let files = if proof.absent == 1 { "1 file is" } else { &format!("{} files are", words::count(proof.absent)) };
         writeln!(
             out,
-            "\nthe count may not be whole: {files} with the ids of punches delivered long ago (.ids) should be there and are \
-             gone"
+            "\nthe count may not be whole: {files} gone that had the ids of punches delivered long ago (.ids)"
         )?;
     }
     if proof.unreadable > 0 || proof.ledgers.iter().any(|ledger| ledger.missing > 0) {

@@ -27,7 +27,12 @@ pub(super) struct End<'e> {
 
 impl<'e> End<'e> {
     pub(super) fn new(state_dir: &'e Path, store: StoreId, left: Option<&'e Content>, in_use: bool) -> Self {
-        Self { state_dir, store, left, in_use, told: None, damage: None }
+        let mut end = Self { state_dir, store, left, in_use, told: None, damage: None };
+        // Before the journal is read: a daemon that starts now, or that cannot be seen from here, writes that first.
+        if left.is_some_and(|left| !left.is_closed()) {
+            end.told();
+        }
+        end
     }
 
     /// Asked when there is need: a copy of the index is made for it. A daemon that runs knows its end itself.
