@@ -84,7 +84,11 @@ pub struct Around {
     pub terminal: String,
     /// Anybody's punches in that time.
     pub punches: u64,
-    /// Anybody's last punch before it and first one after it.
+    /// Anybody's punches in that time that were delivered and of which only time and id are kept, so that nobody here can
+    /// tell whose they are.
+    #[serde(default)]
+    pub retired: u64,
+    /// Anybody's last punch before it and first one after it, kept or not.
     pub before: Option<DateTime>,
     pub after: Option<DateTime>,
     /// How it stood when that time began, and what changed in it; from this disk, so only as far back as that goes.
@@ -94,8 +98,22 @@ pub struct Around {
     pub then: Option<Standing>,
     /// Raw records kept from that time on for a day that make no punch.
     pub set_aside: u64,
+    /// All such records of this terminal: one that came late tells of an earlier time.
+    #[serde(default)]
+    pub set_aside_all: u64,
     /// Numbers that are missing in the journal, whether it says so itself or not.
     pub lost: Vec<(u64, u64)>,
+}
+
+impl Around {
+    /// Takes note of anybody's punch outside the time asked for.
+    pub fn neighbour(&mut self, question: &Question, local: DateTime) {
+        match () {
+            () if question.covers(local) => {}
+            () if local < question.at => self.before = self.before.max(Some(local)),
+            () => self.after = Some(self.after.map_or(local, |after| after.min(local))),
+        }
+    }
 }
 
 /// All that can be said.
@@ -110,6 +128,9 @@ pub struct Trail {
     pub gateway: Vec<(Timestamp, Standing)>,
     /// Places in the journal that could not be read.
     pub unreadable: usize,
+    /// Punches of all terminals and times of which only time and id are kept.
+    #[serde(default)]
+    pub retired: u64,
     /// What the running daemon adds, in words.
     pub now: Vec<String>,
 }

@@ -58,9 +58,11 @@ mod export;
 mod group;
 mod history;
 mod index;
+mod index_copy;
 mod intake;
 mod journal;
 mod lock;
+mod look;
 mod losses;
 mod mend;
 mod note;
@@ -111,9 +113,10 @@ pub use self::{
     board::Committed,
     export::{Export, Exported, Mark, RawRecord, export},
     history::{History, Sample, TerminalHistory, history},
+    intake::instant,
     note::{Note, NoteKind},
     outbox::SpoolOutbox,
-    proof::{LedgerProof, Proof, prove},
+    proof::{Doubtful, LedgerProof, Proof, prove},
     recent::Filter,
     recovery::OpenError,
     repair::{RepairError, RepairLoss, RepairReport, Rewritten, repair},

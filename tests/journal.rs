@@ -368,6 +368,68 @@ fn a_bad_line_is_named_and_nothing_is_half_imported() {
     assert_eq!((code, said.contains("it is no plain file")), (1, true), "{said}");
 }
 
+/// Imports an export of which one line was changed.
+fn changed(from: &Store, line: usize, change: impl FnOnce(&mut serde_json::Value)) -> (i32, String) {
+    let to = Store::with("gz-01", 0);
+    let text = fs::read_to_string(from.export("jsonl")).unwrap();
+    let mut lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    change(&mut lines[line]);
+    let file = to.folder.path().join("changed.jsonl");
+    fs::write(&file, lines.iter().map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+    let (code, said) = to.import(&file, &[]);
+    assert_eq!(to.ids().is_empty(), code != 0, "all of it or nothing: {said}");
+    (code, said)
+}
+
+#[test]
+fn a_changed_line_is_noticed_by_its_instant_its_clock_and_its_chain() {
+    type Change = fn(&mut serde_json::Value);
+    let changes: [(&str, Change, &str); 9] = [
+        ("the zone", |line| line["zone"] = "UTC".into(), "and its utc says"),
+        ("the instant", |line| line["utc"] = "1999-01-01T00:00:00Z".into(), "and its utc says"),
+        ("the skew", |line| line["clock"]["skew_ms"] = i64::MAX.into(), "no clock can be so far off"),
+        ("its error", |line| line["clock"]["err_ms"] = (-1).into(), "or below 0"),
+        ("how", |line| line["clock"]["how"] = "unknown".into(), "was measured somehow"),
+        ("the number", |line| line["seq"] = 7.into(), "the head of its chain does not come out"),
+        ("the head", |line| line["head"] = "0".repeat(64).into(), "the head of its chain does not come out"),
+        ("the terminal", |line| line["terminal"] = "canteen".into(), "by its chain it is number 4 of front-door"),
+        ("the ledger", |line| line["ledger"] = 5.into(), "by its chain it is number 4 of front-door"),
+    ];
+    let from = Store::with("sz-03", 40);
+    for (how, change, words) in changes {
+        let (code, said) = changed(&from, 3, change);
+        assert_eq!((code, said.contains(words)), (1, true), "{how}: {said}");
+        assert!(said.contains("line 4: ") && said.contains("1 of 80 lines are bad"), "{how}: {said}");
+    }
+    // These stand in nothing that could be computed again, as docs/proof.md says.
+    let unnoticed: [Change; 3] = [
+        |line| line["direction"]["value"] = "out".into(),
+        |line| line["work_code"] = "99".into(),
+        |line| line["clock"]["skew_ms"] = 7.into(),
+    ];
+    for change in unnoticed {
+        assert_eq!(changed(&from, 3, change).0, 0);
+    }
+    let to = Store::with("gz-01", 0);
+    let file = to.folder.path().join("changed.csv");
+    let good = fs::read_to_string(from.export("csv")).unwrap();
+    fs::write(&file, good.replacen(",2026-11-20T00:00:00Z,", ",2026-11-20T08:00:00Z,", 1)).unwrap();
+    let (code, said) = to.import(&file, &[]);
+    assert_eq!((code, said.contains("and its utc says")), (1, true), "{said}");
+}
+
+#[test]
+fn a_mark_that_an_editor_puts_before_the_first_line_does_no_harm() {
+    let from = Store::with("sz-03", 40);
+    for format in ["jsonl", "csv"] {
+        let to = Store::with("gz-01", 0);
+        let file = to.folder.path().join(format!("marked.{format}"));
+        fs::write(&file, [b"\xef\xbb\xbf", &fs::read(from.export(format)).unwrap()[..]].concat()).unwrap();
+        let (code, said) = to.import(&file, &[]);
+        assert_eq!((code, to.ids() == from.ids()), (0, true), "{format}: {said}");
+    }
+}
+
 #[test]
 fn a_day_is_proved_in_a_few_lines() {
     let store = Store::with("sz-03", 100);
@@ -384,9 +446,20 @@ fn a_day_is_proved_in_a_few_lines() {
     let (code, said) = store.journal(&["proof", "front-door", "2026-11-21"]);
     assert_eq!((code, said.contains("punches  0")), (0, true), "{said}");
     assert_eq!(store.journal(&["proof", "front-door", "someday"]).0, 2);
+    let (code, said) = store.journal(&["proof", "frontdoor", "2026-11-20"]);
+    assert_eq!((code, said.contains("punches")), (1, false), "{said}");
+    assert!(said.contains("has never heard of a terminal named frontdoor"), "{said}");
+    assert!(said.contains("it knows: canteen, front-door"), "{said}");
     store.edit(|bytes| *byte(bytes, b"047") ^= 1);
     let (code, said) = store.journal(&["proof", "front-door", "2026-11-20"]);
     assert_eq!((code, said.contains("1 missing"), said.contains("has holes")), (1, true, true), "{said}");
+
+    let store = Store::with("sz-03", 100);
+    store.edit(|bytes| bytes.truncate(48));
+    let (code, said) = store.journal(&["proof", "front-door", "2026-11-20"]);
+    assert_eq!((code, said.contains("punches  0")), (1, true), "{said}");
+    assert!(said.contains("the count may not be whole: numbers 1 to 100 of ledger"), "{said}");
+    assert!(said.contains("the journal once went further"), "{said}");
 }
 
 #[test]

@@ -104,12 +104,20 @@ fn show(trail: &Trail, question: &Question, live: bool, out: &mut Out) -> io::Re
         // Whoever misses one beside these shall not read that all is there.
         for around in &trail.terminals {
             show_lost(around, "it may be one more of this person", "one more of this person may be among them", out)?;
+            show_retired(around, question, "one more of this person may be among them", out)?;
         }
     } else {
         let at = question.at.to_string().replace('T', " ");
         let within = words::lasting(question.within_s.unsigned_abs());
         let person = harmless(&question.person);
-        let missing = format!("there is no punch of person {person} within {within} of {at} on this disk");
+        let retired = trail.terminals.iter().any(|around| around.retired > 0);
+        let missing = match retired {
+            false => format!("there is no punch of person {person} within {within} of {at} on this disk"),
+            true => format!(
+                "whether person {person} punched within {within} of {at} cannot be told here: punches of that time were \
+                 delivered, and this disk keeps only their ids"
+            ),
+        };
         writeln!(out, "{}", out.toned(Tone::Bad, &missing))?;
         for near in &trail.near {
             let local = near.local.to_string().replace('T', " ");
@@ -121,11 +129,18 @@ fn show(trail: &Trail, question: &Question, live: bool, out: &mut Out) -> io::Re
                 out,
                 "  nearest    none of this person in what can be read; some of the journal is missing, see below"
             )?;
+        } else if trail.near.is_empty() && trail.retired > 0 {
+            writeln!(
+                out,
+                "  nearest    none of this person in what is kept; of {} older punches only times and ids are left, and some \
+                 of them may be of this person",
+                words::count(trail.retired)
+            )?;
         } else if trail.near.is_empty() {
             writeln!(out, "  nearest    none: no punch of this person was ever stored here; 007 is not 7")?;
         }
         for around in &trail.terminals {
-            show_around(around, out)?;
+            show_around(around, question, out)?;
         }
         if let Some(terminal) = question.terminal.as_ref().filter(|_| trail.terminals.is_empty()) {
             writeln!(out, "  {}  no punch and no connection of this terminal was ever noted here", harmless(terminal))?;
@@ -181,9 +196,10 @@ fn clock(clock: Clock) -> String {
     format!("its clock was off by {}{within} ({})", words::skew(skew), word(&how))
 }
 
-fn show_around(around: &Around, out: &mut Out) -> io::Result<()> {
+fn show_around(around: &Around, question: &Question, out: &mut Out) -> io::Result<()> {
     let wall = |time: DateTime| time.to_string().replace('T', " ");
     let mut said = match around.punches {
+        0 if around.retired > 0 => "no punch in that time that is still kept here".to_owned(),
         0 => "nobody's punch in that time".to_owned(),
         1 => "1 punch of somebody in that time".to_owned(),
         count => format!("{} punches of others in that time", words::count(count)),
@@ -199,17 +215,25 @@ fn show_around(around: &Around, out: &mut Out) -> io::Result<()> {
     if !around.standing.is_empty() {
         writeln!(out, "  {name}  {}", standings(&around.standing))?;
     }
-    if around.set_aside > 0 {
+    if around.set_aside_all > 0 {
+        // One that came late may be of that time all the same: its own time is not known, or it would be a punch.
         writeln!(
             out,
-            "  {name}  {} records that make no punch were kept since: punchgate journal export --set-aside",
-            around.set_aside
+            "  {name}  {} of its records that make no punch are kept, {} of them since then for a day: it may be one of them: \
+             punchgate journal export --set-aside",
+            words::count(around.set_aside_all),
+            words::count(around.set_aside)
         )?;
     }
     show_lost(around, "it may be that one", "it may be one of them", out)?;
+    if show_retired(around, question, "this person's may be among them", out)? {
+        return Ok(());
+    }
     let served = around.then == Some(Standing::Online);
     let what = match (served, around.then.is_none()) {
-        _ if around.punches > 0 && served => "it was served then: ask it again, or look at its own screen",
+        _ if served && (around.punches > 0 || !around.lost.is_empty()) => {
+            "it was served then: ask it again, or look at its own screen"
+        }
         (true, _) => "it was served then and told of nobody",
         (false, true) => "how it stood then was not noted",
         (false, false) => "it was not served then: what it recorded comes when it is, if it keeps a log",
@@ -226,6 +250,27 @@ fn show_lost(around: &Around, one: &str, some: &str, out: &mut Out) -> io::Resul
         }
     }
     Ok(())
+}
+
+/// What retention took, and who still has it. Tells whether there is such.
+fn show_retired(around: &Around, question: &Question, some: &str, out: &mut Out) -> io::Result<bool> {
+    let (name, day) = (harmless(&around.terminal), question.at.date());
+    let punches = match around.retired {
+        0 => return Ok(false),
+        1 => "1 punch".into(),
+        many => format!("{} punches", words::count(many)),
+    };
+    writeln!(
+        out,
+        "  {name}  {punches} in that time were delivered and are kept here no longer, since retention is over: only times and \
+         ids are left, {some}"
+    )?;
+    writeln!(
+        out,
+        "  {name}  ask the side that receives the punches, which has them with their persons; that it has all of that day is \
+         told by: punchgate journal proof {name} {day}"
+    )?;
+    Ok(true)
 }
 
 fn standings(all: &[(Timestamp, Standing)]) -> String {
@@ -285,4 +330,44 @@ fn show_silence(silence: &Silence, now: &[String], out: &mut Out) -> io::Result<
         writeln!(out, "now: {}", harmless(line))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+
+    use super::*;
+    use crate::cli::tests::Page;
+
+    fn said(trail: &Trail) -> String {
+        let question =
+            Question { person: "777".into(), at: date(2026, 10, 20).at(1, 10, 0, 0), within_s: 1800, terminal: None };
+        let page = Page::default();
+        show(trail, &question, true, &mut Out::plain(page.clone())).unwrap();
+        page.text()
+    }
+
+    #[test]
+    fn nobody_is_told_that_he_never_punched_where_only_ids_are_left() {
+        let served = Around { terminal: "front-door".into(), then: Some(Standing::Online), ..Around::default() };
+        let around = Around { retired: 50, set_aside_all: 2, ..served.clone() };
+        let text = said(&Trail { terminals: vec![around], retired: 1000, ..Trail::default() });
+        for words in [
+            "whether person 777 punched within 30 min of 2026-10-20 01:10:00 cannot be told here",
+            "none of this person in what is kept; of 1,000 older punches only times and ids are left",
+            "front-door  50 punches in that time were delivered and are kept here no longer",
+            "ask the side that receives the punches",
+            "punchgate journal proof front-door 2026-10-20",
+            "2 of its records that make no punch are kept, 0 of them since then for a day",
+        ] {
+            assert!(text.contains(words), "{words:?} is not in\n{text}");
+        }
+        for words in ["there is no punch of person", "was ever stored", "nobody's punch", "told of nobody"] {
+            assert!(!text.contains(words), "{words:?} is in\n{text}");
+        }
+        let text = said(&Trail { terminals: vec![served], ..Trail::default() });
+        for words in ["there is no punch of person 777", "was ever stored here", "nobody's punch", "told of nobody"] {
+            assert!(text.contains(words), "{words:?} is not in\n{text}");
+        }
+    }
 }

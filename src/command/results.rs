@@ -249,13 +249,18 @@ pub struct Around {
     pub terminal: String,
     /// Anybody's punches in that time.
     pub punches: u64,
-    /// Anybody's last punch before it and first one after it.
+    /// Anybody's punches in that time that were delivered and of which the gateway keeps time and id alone
+    pub retired: u64,
+    /// Anybody's last punch before it and first one after it, kept or not.
     #[schemars(with = "Option<String>")]
     pub before: Option<DateTime>,
     #[schemars(with = "Option<String>")]
     pub after: Option<DateTime>,
     pub standing: Vec<Stood>,
+    /// Records that make no punch, kept from that time on for a day
     pub set_aside: u64,
+    /// All such records of this terminal
+    pub set_aside_all: u64,
     pub lost: Vec<(u64, u64)>,
 }
 

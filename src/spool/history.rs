@@ -11,8 +11,8 @@ use driver_api::Origin;
 use jiff::{Timestamp, civil::Date};
 
 use super::{
+    look::look,
     record::{Record, ZoneNames},
-    trace::walk,
 };
 use crate::inquiry::Standing;
 
@@ -89,7 +89,7 @@ pub fn history(state_dir: &Path, from: Timestamp, to: Timestamp) -> io::Result<H
     // Punches whose delivery is not known yet, by ledger and number.
     let mut waiting: HashMap<(u32, u64), i64> = HashMap::new();
     let period = from.as_millisecond()..to.as_millisecond();
-    let unreadable = walk(state_dir, |_, record| match record {
+    let unseen = look(state_dir, |_, record| match record {
         Record::Ledger(it) => {
             let ledger = it.ledger();
             (history.tenant, history.gateway) = (ledger.tenant, ledger.gateway);
@@ -160,6 +160,6 @@ pub fn history(state_dir: &Path, from: Timestamp, to: Timestamp) -> io::Result<H
         }
         _ => {}
     })?;
-    (history.undelivered, history.unreadable) = (waiting.len() as u64, unreadable);
+    (history.undelivered, history.unreadable) = (waiting.len() as u64, unseen.places);
     Ok(history)
 }

@@ -92,7 +92,7 @@ pub(super) fn entry(
 
 /// The instant of a wall time. One that happened twice is taken as the first, one that never happened as so much later as
 /// clocks were put forward; both are told.
-fn instant(local: DateTime, zone: &TimeZone) -> (Timestamp, Option<Flag>) {
+pub fn instant(local: DateTime, zone: &TimeZone) -> (Timestamp, Option<Flag>) {
     let ambiguous = zone.to_ambiguous_timestamp(local);
     let odd = match ambiguous.offset() {
         AmbiguousOffset::Unambiguous { .. } => None,

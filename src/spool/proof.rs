@@ -13,16 +13,18 @@ use std::{
 
 use data_encoding::HEXLOWER;
 use driver_api::PunchId;
-use jiff::civil::{Date, DateTime, Time};
+use jiff::{
+    Timestamp, ToSpan,
+    civil::{Date, DateTime, Time},
+    tz::Offset,
+};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::{
-    lock,
+    look::{Unseen, look},
     ranges::Ranges,
     record::{PunchRecord, Record, RetiredRecord, ZoneNames, wall_time},
-    segment::{Position, seed},
-    walk::{Step, Walk, store_id},
 };
 use crate::ledger::{Head, Ledger};
 
@@ -40,6 +42,34 @@ pub struct Proof {
     pub ledgers: Vec<LedgerProof>,
     /// Places in the journal that could not be read, of whatever terminal.
     pub unreadable: usize,
+    /// Whether the journal does not go as far as it once did.
+    pub end_lost: bool,
+    /// Files of which ids were left, and not even those are there any more.
+    pub absent: u64,
+    /// Numbers of the terminal that are missing outside of what `ledgers` tells, and may be of the day.
+    pub doubtful: Vec<Doubtful>,
+    /// The terminals of which this store knows anything.
+    pub known: BTreeSet<String>,
+}
+
+/// Numbers that are not there: the punches before and behind them leave it open whether they are of the day.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Doubtful {
+    pub ledger: i64,
+    pub first: u64,
+    pub last: u64,
+}
+
+impl Proof {
+    /// Whether all that there ever was of the day is counted.
+    pub fn is_whole(&self) -> bool {
+        let holes = self.ledgers.iter().any(|ledger| ledger.missing > 0);
+        self.unreadable == 0 && self.doubtful.is_empty() && !holes && self.knows_terminal()
+    }
+
+    pub fn knows_terminal(&self) -> bool {
+        self.known.contains(&self.terminal)
+    }
 }
 
 /// What of one ledger belongs to the day.
@@ -66,6 +96,12 @@ struct Part {
     found: Ranges,
     of_day: BTreeMap<u64, Option<Head>>,
     confirmed: Ranges,
+    /// Numbers that follow each other, each with its time by the wall.
+    runs: Vec<[(u64, i64); 2]>,
+    /// What is recorded as lost: the last number, and before which instant it was stored.
+    lost: Vec<(u64, i64)>,
+    /// The last number by the index.
+    indexed: u64,
 }
 
 struct Day {
@@ -76,33 +112,26 @@ struct Day {
 
 /// Reads the whole journal, while the daemon runs or not.
 pub fn prove(state_dir: &Path, terminal: &str, day: Date) -> io::Result<Proof> {
-    let dir = state_dir.join("journal");
     let mut parts: BTreeMap<u32, Part> = BTreeMap::new();
     let mut all = Day { day, ids: BTreeSet::new(), times: None };
-    let mut unreadable = 0;
-    let held = lock::is_held(&dir);
-    let closed = !held && lock::peek(&dir).is_some_and(|content| content.is_closed());
-    if let Some(store) = store_id(&dir)? {
-        let mut walk = Walk::new(&dir, seed(&store), Position::default());
-        let mut zones = ZoneNames::default();
-        loop {
-            match walk.next(None)? {
-                Step::End { .. } => break,
-                Step::Tail { .. } if !closed && (held || !walk.is_cut_short()) => break,
-                // Of a write that a crash cut short, the next start keeps what is whole.
-                Step::Tail { .. } => unreadable += usize::from(closed),
-                Step::Missing { .. } => {
-                    unreadable += 1;
-                    continue;
-                }
-                Step::Damage { .. } => unreadable += 1,
-                Step::Group { .. } => {}
-            }
-            for record in walk.records().flatten() {
-                take(&mut parts, &mut all, terminal, &record, &mut zones);
-            }
+    let (mut zones, mut known) = (ZoneNames::default(), BTreeSet::new());
+    let unseen = look(state_dir, |_, record| {
+        if let Record::Standing(it) = record
+            && !it.terminal.is_empty()
+            && !known.contains(it.terminal)
+        {
+            known.insert(it.terminal.to_owned());
         }
+        take(&mut parts, &mut all, terminal, record, &mut zones);
+    })?;
+    let Unseen { places: unreadable, end_lost, absent, indexed } = unseen;
+    for (number, (ledger, next)) in indexed {
+        let part = parts.entry(number).or_default();
+        part.ledger.get_or_insert(ledger);
+        part.indexed = next.saturating_sub(1);
     }
+    known.extend(parts.values().filter_map(|part| Some(part.ledger.as_ref()?.terminal.clone())));
+    let doubtful = parts.values().filter(|part| part.is_of(terminal)).flat_map(|part| part.doubtful(day)).collect();
     let ledgers = parts.into_values().filter_map(|part| part.proof(terminal)).collect();
     let mut sum = Sha256::new();
     for id in &all.ids {
@@ -119,6 +148,10 @@ pub fn prove(state_dir: &Path, terminal: &str, day: Date) -> io::Result<Proof> {
         sum,
         ledgers,
         unreadable,
+        end_lost,
+        absent: absent.len() as u64,
+        doubtful,
+        known,
     })
 }
 
@@ -130,8 +163,11 @@ fn take(parts: &mut BTreeMap<u32, Part>, all: &mut Day, terminal: &str, record: 
         Record::Punch(punch) => {
             let part = parts.entry(punch.ledger).or_default();
             part.found.insert(punch.seq, punch.seq);
-            if part.is_of(terminal) && all.takes(punch.local, PunchId(punch.id)) {
-                part.of_day.insert(punch.seq, head(punch, zones));
+            if part.is_of(terminal) {
+                part.run(punch.seq, punch.local);
+                if all.takes(punch.local, PunchId(punch.id)) {
+                    part.of_day.insert(punch.seq, head(punch, zones));
+                }
             }
         }
         Record::Retired(retired) if retired.first != 0 => {
@@ -141,6 +177,9 @@ fn take(parts: &mut BTreeMap<u32, Part>, all: &mut Day, terminal: &str, record: 
             if part.is_of(terminal) {
                 all.take_retired(part, retired);
             }
+        }
+        Record::Lost(it) if it.first <= it.last => {
+            parts.entry(it.ledger).or_default().lost.push((it.last, it.until));
         }
         _ => {}
     }
@@ -161,6 +200,7 @@ impl Day {
 
     fn take_retired(&mut self, part: &mut Part, retired: &RetiredRecord<'_>) {
         for (seq, (local, id)) in (retired.first..).zip(retired.ids()) {
+            part.run(seq, local);
             if self.takes(local, id) {
                 part.of_day.insert(seq, (seq == retired.last).then_some(Head(retired.head)));
             }
@@ -173,8 +213,39 @@ impl Part {
         self.ledger.as_ref().is_some_and(|ledger| ledger.terminal == terminal)
     }
 
+    fn run(&mut self, seq: u64, local: i64) {
+        match self.runs.last_mut() {
+            Some([_, last]) if last.0 + 1 == seq => *last = (seq, local),
+            _ => self.runs.push([(seq, local); 2]),
+        }
+    }
+
+    /// Missing numbers that are not among those of the day, and whose neighbours do not tell that they are of another one.
+    fn doubtful(&self, day: Date) -> Vec<Doubtful> {
+        let Some(ledger) = &self.ledger else { return Vec::new() };
+        let date = |local: i64| wall_time(local).ok().map(|local| local.date());
+        let end = self.found.iter().last().map_or(0, |(_, last)| last).max(self.indexed);
+        let end = self.lost.iter().fold(end, |end, (last, _)| end.max(*last));
+        let told = self.of_day.first_key_value().zip(self.of_day.last_key_value());
+        let told = told.map_or(0..0, |((first, _), (last, _))| *first..*last);
+        let mut doubtful = Vec::new();
+        for (first, last) in self.found.missing(1, end).into_iter().filter(|(first, _)| !told.contains(first)) {
+            let before = self.runs.iter().find(|[_, end]| end.0 + 1 == first).and_then(|[_, end]| date(end.1));
+            let behind = self.runs.iter().find(|[begin, _]| begin.0 == last + 1).and_then(|[begin, _]| date(begin.1));
+            // Behind the last one that is there, a loss that is recorded has an end in time all the same.
+            let recorded = self.lost.iter().find(|(end, _)| *end == last);
+            let behind = behind.or_else(|| until(recorded?.1));
+            let from = before.into_iter().chain(behind).min().filter(|_| before.is_some()).unwrap_or(Date::MIN);
+            let to = before.into_iter().chain(behind).max().filter(|_| behind.is_some()).unwrap_or(Date::MAX);
+            if (from..=to).contains(&day) {
+                doubtful.push(Doubtful { ledger: ledger.begun, first, last });
+            }
+        }
+        doubtful
+    }
+
     fn proof(self, terminal: &str) -> Option<LedgerProof> {
-        let Self { ledger, found, of_day, confirmed } = self;
+        let Self { ledger, found, of_day, confirmed, .. } = self;
         let Ledger { tenant, gateway, serial, begun, .. } = ledger.filter(|it| it.terminal == terminal)?;
         let ((&first, _), (&last, &head)) = (of_day.first_key_value()?, of_day.last_key_value()?);
         let holes = found.missing(first, last);
@@ -191,4 +262,10 @@ impl Part {
             undelivered: of_day.keys().filter(|seq| !confirmed.contains(**seq)).count() as u64,
         })
     }
+}
+
+/// The last day of which something can be that was stored before an instant: a terminal's clock may be a day ahead of it.
+fn until(stored: i64) -> Option<Date> {
+    let stored = Timestamp::from_millisecond(stored).ok()?;
+    Offset::UTC.to_datetime(stored).date().checked_add(1.day()).ok()
 }

@@ -7,6 +7,7 @@ mod model;
 mod notes;
 mod opening;
 mod repair;
+mod telling;
 
 use std::{future::Future, path::Path, sync::Arc, time::Duration};
 

@@ -9,11 +9,10 @@ use std::{
 use jiff::{Timestamp, ToSpan, civil::DateTime, tz::Offset};
 
 use super::{
-    lock,
+    look::{Unseen, look},
     ranges::Ranges,
-    record::{PunchRecord, Record, ZoneNames, wall_time},
-    segment::{Position, list, seed},
-    walk::{Step, Walk, store_id},
+    record::{PunchRecord, Record, RetiredRecord, ZoneNames, wall_time},
+    segment::Position,
 };
 use crate::{
     inquiry::{Around, Judgement, Near, Question, Silence, Standing, Trail, Way},
@@ -25,39 +24,6 @@ use crate::{
 const NEAR: usize = 4;
 /// A raw record is counted when it was kept so long after the time asked for, in milliseconds.
 const ASIDE: i64 = 86_400_000;
-
-/// Goes once through the journal; `each` sees every record of it.
-pub(super) fn walk(state_dir: &Path, mut each: impl FnMut(Position, &Record<'_>)) -> io::Result<usize> {
-    let dir = state_dir.join("journal");
-    let (mut unreadable, mut last) = (0, 0);
-    // Without the store's id nothing of any file can be read.
-    let Some(store) = store_id(&dir)? else { return Ok(list(&dir)?.len()) };
-    let mut walk = Walk::whole(&dir, seed(&store));
-    let held = lock::is_held(&dir);
-    let closed_at = lock::peek(&dir).and_then(|content| content.closed_at()).filter(|_| !held);
-    loop {
-        let step = walk.next(None)?;
-        last = last.max(walk.group());
-        let at = match step {
-            Step::End { .. } => {
-                return Ok(unreadable + usize::from(closed_at.is_some_and(|closed_at| closed_at > last)));
-            }
-            // It is being written, or the next start must look at it first.
-            Step::Tail { .. } if closed_at.is_none() && (held || !walk.is_cut_short()) => return Ok(unreadable),
-            Step::Tail { at } if closed_at.is_none() => at,
-            Step::Missing { .. } => {
-                unreadable += 1;
-                continue;
-            }
-            Step::Damage { at } | Step::Tail { at } => {
-                unreadable += 1;
-                at
-            }
-            Step::Group { at } => at,
-        };
-        walk.records().flatten().for_each(|record| each(at, &record));
-    }
-}
 
 #[derive(Default)]
 struct Known {
@@ -78,6 +44,10 @@ struct Tracer {
     /// Numbers that are there, and those that the journal says are lost.
     there: BTreeMap<u32, Ranges>,
     lost: BTreeMap<u32, Ranges>,
+    /// The last number of each ledger by the index, where something may be missing.
+    last: BTreeMap<u32, u64>,
+    /// Punches of which only ids are left.
+    retired: u64,
     confirmed: BTreeMap<u32, Ranges>,
     confirmed_at: BTreeMap<u32, Vec<(u64, u64, i64)>>,
     zones: ZoneNames,
@@ -86,8 +56,10 @@ struct Tracer {
 /// What this disk knows of a punch.
 pub fn trace(state_dir: &Path, question: &Question) -> io::Result<Trail> {
     let mut tracer = Tracer::default();
-    let unreadable = walk(state_dir, |at, record| tracer.take(question, at, record))?;
-    Ok(Trail { unreadable, ..tracer.trail(question) })
+    let unseen = look(state_dir, |at, record| tracer.take(question, at, record))?;
+    let places = unseen.places;
+    tracer.indexed(unseen);
+    Ok(Trail { unreadable: places, ..tracer.trail(question) })
 }
 
 impl Tracer {
@@ -101,7 +73,9 @@ impl Tracer {
             Record::SetAside(it) => {
                 if let Some(ledger) = self.ledgers.get(&it.ledger) {
                     let name = ledger.terminal.clone();
-                    self.terminal(&name).aside.push(it.stored);
+                    let known = self.terminal(&name);
+                    known.around.set_aside_all += 1;
+                    known.aside.push(it.stored);
                 }
             }
             Record::Confirmed(it) => self.confirmed.entry(it.ledger).or_default().insert(it.first, it.last),
@@ -112,9 +86,7 @@ impl Tracer {
             Record::Lost(it) if it.first <= it.last => {
                 self.lost.entry(it.ledger).or_default().insert(it.first, it.last);
             }
-            Record::Retired(it) if it.first != 0 => {
-                self.there.entry(it.ledger).or_default().insert(it.first, it.last);
-            }
+            Record::Retired(it) if it.first != 0 => self.retired(question, it),
             Record::Standing(it) => match (it.standing(), it.terminal) {
                 (Some(standing), "") => self.gateway.push((it.at, standing)),
                 (Some(standing), name) => self.terminal(name).standing.push((it.at, standing)),
@@ -132,6 +104,27 @@ impl Tracer {
         self.terminals.get_mut(name).expect("it was put there")
     }
 
+    /// Only times and ids are left: whose they are nobody can tell here.
+    fn retired(&mut self, question: &Question, retired: &RetiredRecord<'_>) {
+        self.there.entry(retired.ledger).or_default().insert(retired.first, retired.last);
+        self.retired += retired.ids().count() as u64;
+        let Some(name) = self.ledgers.get(&retired.ledger).map(|ledger| ledger.terminal.clone()) else { return };
+        let around = &mut self.terminal(&name).around;
+        for local in retired.ids().filter_map(|(local, _)| wall_time(local).ok()) {
+            around.retired += u64::from(question.covers(local));
+            around.neighbour(question, local);
+        }
+    }
+
+    /// What of its end the journal has lost is known to the index, and terminals of which nothing else is left.
+    fn indexed(&mut self, unseen: Unseen) {
+        for (number, (ledger, next)) in unseen.indexed {
+            self.terminal(&ledger.terminal);
+            self.ledgers.entry(number).or_insert(ledger);
+            self.last.insert(number, next - 1);
+        }
+    }
+
     fn punch(&mut self, question: &Question, at: Position, punch: &PunchRecord<'_>) {
         self.there.entry(punch.ledger).or_default().insert(punch.seq, punch.seq);
         let Some(ledger) = self.ledgers.get(&punch.ledger) else { return };
@@ -144,11 +137,8 @@ impl Tracer {
         if known.shift.is_none_or(|(before, _)| far < before) {
             known.shift = Some((far, shift));
         }
-        match () {
-            () if question.covers(local) => around.punches += 1,
-            () if local < question.at => around.before = around.before.max(Some(local)),
-            () => around.after = Some(around.after.map_or(local, |after| after.min(local))),
-        }
+        around.punches += u64::from(question.covers(local));
+        around.neighbour(question, local);
         if punch.person() != question.person {
             return;
         }
@@ -207,9 +197,9 @@ impl Tracer {
         for (number, ledger) in &self.ledgers {
             let mut lost = self.lost.remove(number).unwrap_or_default();
             let there = self.there.remove(number).unwrap_or_default();
-            if let Some((_, last)) = there.iter().last() {
-                there.missing(1, last).into_iter().for_each(|(first, last)| lost.insert(first, last));
-            }
+            let last = there.iter().last().map_or(0, |(_, last)| last);
+            let last = self.last.get(number).map_or(last, |indexed| last.max(*indexed));
+            there.missing(1, last).into_iter().for_each(|(first, last)| lost.insert(first, last));
             if let Some(known) = self.terminals.get_mut(&ledger.terminal) {
                 known.around.lost.extend(lost.iter());
             }
@@ -227,7 +217,7 @@ impl Tracer {
             }
         }
         let near = self.near.into_iter().map(|(_, near)| near).collect();
-        Trail { found, near, terminals, gateway, unreadable: 0, now: Vec::new() }
+        Trail { found, near, terminals, gateway, unreadable: 0, retired: self.retired, now: Vec::new() }
     }
 }
 
@@ -243,7 +233,7 @@ fn changes(all: &[(i64, Standing)], (from, to): (i64, i64)) -> Vec<(Timestamp, S
 /// In which hours since 1970 each terminal was punched at, from that hour on.
 pub fn punch_hours(state_dir: &Path, from: i64) -> io::Result<BTreeMap<String, BTreeSet<i64>>> {
     let (mut names, mut hours): (BTreeMap<u32, String>, BTreeMap<String, BTreeSet<i64>>) = Default::default();
-    walk(state_dir, |_, record| match record {
+    look(state_dir, |_, record| match record {
         Record::Ledger(it) => _ = names.entry(it.number).or_insert_with(|| it.terminal.to_owned()),
         Record::Punch(punch) => {
             let hour = punch.utc_ms().div_euclid(3_600_000);
@@ -266,7 +256,7 @@ pub fn silence(state_dir: &Path, terminal: &str, now: Timestamp) -> io::Result<S
     let mut recent: VecDeque<(DateTime, i64)> = VecDeque::new();
     let (mut first, mut last): (Option<DateTime>, Option<(DateTime, i64)>) = (None, None);
     let mut standing = None;
-    walk(state_dir, |_, record| match record {
+    look(state_dir, |_, record| match record {
         Record::Ledger(it) => _ = names.insert(it.number, it.terminal == terminal),
         Record::Standing(it) if it.terminal == terminal => {
             standing = it.standing().and_then(|standing| Some((Timestamp::from_millisecond(it.at).ok()?, standing)));

@@ -1,14 +1,16 @@
 //! Is anything missing in a store? Needs neither the index nor the lock, and writes nothing.
 
 mod account;
+mod end;
 pub(super) mod files;
 mod report;
 
-use std::{collections::BTreeMap, io, path::Path};
+use std::{collections::BTreeMap, fs::File, io, path::Path};
 
 pub use self::report::{Fault, LedgerReport, Missing, Recorded, Verdict, VerifyReport};
 use self::{
     account::Seen,
+    end::End,
     files::{Headed, HeaderFault, absent, headed, is_unused, strangers},
 };
 use super::{
@@ -35,7 +37,8 @@ pub fn verify(state_dir: &Path) -> io::Result<VerifyReport> {
     let mut report = VerifyReport { in_use: lock::is_held(&dir), ..VerifyReport::default() };
     let left = lock::peek(&dir);
     report.notes.extend(strangers(&dir)?);
-    report.notes.extend(lock_note(left.as_ref(), store.as_ref()));
+    let denied = File::open(dir.join("lock")).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
+    report.notes.extend(lock_note(left.as_ref(), denied, store.as_ref()));
     let closed = left.as_ref().is_some_and(lock::Content::is_closed) && !report.in_use;
     for (number, file) in files.iter().enumerate() {
         if file.file.retired {
@@ -57,8 +60,9 @@ pub fn verify(state_dir: &Path) -> io::Result<VerifyReport> {
     };
     let mut walk = Walk::whole(&dir, seed(&store));
     let mut ledgers = BTreeMap::new();
-    let absent = absent(&files);
+    let absent = absent(files.iter().map(|it| it.file.number));
     judge_absent(&mut report, &files, &absent);
+    let mut end = End::new(state_dir, store, left.as_ref(), report.in_use);
     // Files may stand in any order; the last group is the one with the highest number.
     let mut last = 0;
     let mut damage: Option<(Position, usize)> = None;
@@ -67,21 +71,23 @@ pub fn verify(state_dir: &Path) -> io::Result<VerifyReport> {
         last = last.max(walk.group());
         let at = match step {
             Step::End { at } => {
-                judge_end(&mut report, left.as_ref().and_then(lock::Content::closed_at), last, at);
+                end.judge(&mut report, &mut ledgers, last, at);
                 break;
             }
+            // What was durable is no write that was under way.
+            Step::Tail { at } if end.is_behind(last) => {
+                end.damage = Some(report.faults.len());
+                fault(&mut report, at, damaged(seed(&store), walk.bytes()), REPAIR);
+                at
+            }
             Step::Tail { at } => {
-                if !closed {
-                    report.unfinished_bytes = walk.bytes().len();
-                    if report.in_use || !walk.is_cut_short() {
-                        break;
-                    }
-                    let punches = walk.records().filter(|record| matches!(record, Some(Record::Punch(_))));
-                    report.unfinished_punches = punches.count() as u64;
-                } else {
-                    // It was closed in order, so nothing was under way.
-                    fault(&mut report, at, damaged(seed(&store), walk.bytes()), REPAIR);
+                report.unfinished_bytes = walk.bytes().len();
+                if report.in_use || !walk.is_cut_short() {
+                    end.judge(&mut report, &mut ledgers, last, at);
+                    break;
                 }
+                let punches = walk.records().filter(|record| matches!(record, Some(Record::Punch(_))));
+                report.unfinished_punches = punches.count() as u64;
                 at
             }
             Step::Missing { at, first, last } => {
@@ -145,17 +151,6 @@ fn judge_absent(report: &mut VerifyReport, files: &[Headed], absent: &[u64]) {
     }
 }
 
-/// A store that was closed says how far it went.
-fn judge_end(report: &mut VerifyReport, closed_at: Option<u64>, last: u64, at: Position) {
-    if let Some(closed_at) = closed_at.filter(|closed_at| *closed_at > last && !report.in_use) {
-        let groups = groups(last + 1, closed_at);
-        let what = format!(
-            "the journal ends here, and had {groups} when it was closed: its end was cut off, or its last files are gone"
-        );
-        fault(report, at, what, REPAIR);
-    }
-}
-
 pub(super) fn groups(first: u64, last: u64) -> String {
     if first == last { format!("group {first}") } else { format!("groups {first} to {last}") }
 }
@@ -200,10 +195,15 @@ fn words(count: usize, what: &str) -> String {
 }
 
 /// What is odd about the lock file. Nothing of the journal is in it, so it is no damage; but one thing only it can tell.
-fn lock_note(left: Option<&lock::Content>, store: Option<&StoreId>) -> Option<String> {
+fn lock_note(left: Option<&lock::Content>, denied: bool, store: Option<&StoreId>) -> Option<String> {
     let behind = "whether something is missing behind its last group is known to the daemon's index alone";
     match (left, store) {
         (_, None) => None,
+        (None, Some(_)) if denied => Some(
+            "journal/lock may not be read by this user, so that it is not known how the store was left, nor whether something \
+             is missing behind its last group: look again as root or as the gateway's user"
+                .into(),
+        ),
         (None, Some(_)) => Some(format!(
             "journal/lock is not there or cannot be read: the next start writes it anew; until then {behind}"
         )),
@@ -285,4 +285,18 @@ fn check_retired(
     // Nothing is retired that was not delivered.
     seen.confirmed.insert(retired.first, retired.last);
     (seen.next, seen.head) = (retired.last + 1, Head(retired.head));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_that_may_not_be_read_is_not_called_gone() {
+        // As root one may read everything, so that no file can show it.
+        let said = |denied| lock_note(None, denied, Some(&[7; 16])).unwrap();
+        assert!(said(false).contains("is not there or cannot be read"), "{}", said(false));
+        assert!(said(true).contains("may not be read by this user"), "{}", said(true));
+        assert!(!said(true).contains("writes it anew"), "{}", said(true));
+    }
 }

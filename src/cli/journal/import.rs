@@ -4,6 +4,7 @@
 //! is made of what the terminal recorded, and must be the one that stands in the file; twins are dropped and counted; what
 //! is new gets a number in this gateway's own ledger, which is another one than the exporter's.
 
+mod chain;
 mod read;
 
 use std::{
@@ -143,7 +144,7 @@ async fn store(spool: &Spool, file: &Path, format: ImportFormat, imported: &mut 
         let next = lines.next().transpose().map_err(|error| broke_off(imported, &error.to_string()))?;
         let Some(line) = next else { break };
         // What was bad was told, and is left out.
-        let Ok(Line { terminal, serial, punch }) = line else { continue };
+        let Ok(Line { terminal, serial, punch, .. }) = line else { continue };
         let same = whose.as_ref().is_some_and(|(name, number)| *name == terminal && *number == serial);
         if !same || held.len() >= BATCH {
             flush(spool, whose.as_ref(), &mut held, imported).await?;

@@ -6,8 +6,13 @@ use jiff::{ToSpan, civil::Date};
 
 use super::{state_dir, unreadable};
 use crate::{
-    cli::{FAILED, Failure, OK, args::ProofArgs, out::Out, words},
-    spool::{self, Proof},
+    cli::{
+        FAILED, Failure, OK,
+        args::ProofArgs,
+        out::{Out, harmless},
+        words,
+    },
+    spool::{self, Doubtful, Proof},
 };
 
 /// A date, `today` or `yesterday`.
@@ -25,12 +30,27 @@ pub(in crate::cli) fn proof_command(args: &ProofArgs, out: &mut Out) -> Result<u
     let proof = spool::prove(&state_dir, &args.terminal, args.day).map_err(|error| unreadable(&state_dir, &error))?;
     if args.json {
         out.json(&proof)?;
+    } else if !proof.knows_terminal() {
+        return Err(unheard_of(&proof));
     } else {
         show(&proof, out)?;
         remarks(&proof, out)?;
     }
-    let whole = proof.unreadable == 0 && proof.ledgers.iter().all(|ledger| ledger.missing == 0);
-    Ok(if whole { OK } else { FAILED })
+    Ok(if proof.is_whole() { OK } else { FAILED })
+}
+
+/// A name that was mistyped has no punches on any day; that is no proof of anything.
+fn unheard_of(proof: &Proof) -> Failure {
+    let known: Vec<String> = proof.known.iter().map(|name| harmless(name)).collect();
+    let readable = if proof.unreadable > 0 { ", as far as it can be read" } else { "" };
+    let mend = match known.is_empty() {
+        true => "name the right folder with --state-dir; nothing of any terminal is in this one".into(),
+        false => format!("it knows: {}; write the name as in the config", known.join(", ")),
+    };
+    Failure::failed(
+        format!("this store has never heard of a terminal named {}{readable}", harmless(&proof.terminal)),
+        mend,
+    )
 }
 
 /// The lines to be compared; `tests/peers/proof.py` writes the same.
@@ -64,6 +84,26 @@ fn remarks(proof: &Proof, out: &mut Out) -> io::Result<()> {
             out,
             "\n{} of them are not delivered yet: the other side will differ until they are",
             words::count(undelivered)
+        )?;
+    }
+    for Doubtful { ledger, first, last } in &proof.doubtful {
+        let numbers = if first == last { format!("number {first}") } else { format!("numbers {first} to {last}") };
+        writeln!(
+            out,
+            "\nthe count may not be whole: {numbers} of ledger {ledger} cannot be read or are lost, and may be of this day"
+        )?;
+    }
+    if proof.end_lost {
+        writeln!(
+            out,
+            "\nthe count may not be whole: the journal once went further, and its end is damaged or its last files are gone"
+        )?;
+    }
+    if proof.absent > 0 {
+        let files = if proof.absent == 1 { "1 file is" } else { &format!("{} files are", words::count(proof.absent)) };
+        writeln!(
+            out,
+            "\nthe count may not be whole: {files} gone that had the ids of punches delivered long ago (.ids)"
         )?;
     }
     if proof.unreadable > 0 || proof.ledgers.iter().any(|ledger| ledger.missing > 0) {

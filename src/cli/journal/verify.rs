@@ -65,7 +65,8 @@ pub(super) fn show(report: &VerifyReport, out: &mut Out) -> io::Result<()> {
         let end = if report.in_use {
             "the daemon is writing it now, or will look at it at its next start"
         } else {
-            "nobody was told that it is stored; the next start cuts it off and keeps its bytes in quarantine/"
+            "a crash cut it short, so that nobody was told that it is stored, or it was damaged since; the next start keeps \
+             what is whole up to the first hole in it, and all of its bytes in quarantine/"
         };
         let whole = match report.unfinished_punches {
             0 => String::new(),

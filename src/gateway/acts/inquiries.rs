@@ -62,10 +62,12 @@ impl Hands {
         let terminals = terminals.into_iter().take(ITEMS).map(|it| results::Around {
             terminal: it.terminal,
             punches: it.punches,
+            retired: it.retired,
             before: it.before,
             after: it.after,
             standing: stood(it.standing),
             set_aside: it.set_aside,
+            set_aside_all: it.set_aside_all,
             lost: it.lost.into_iter().take(ITEMS).collect(),
         });
         Ok(json!(results::Why {

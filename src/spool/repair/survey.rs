@@ -2,14 +2,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    env, fs, io,
+    fs, io,
     path::{Path, PathBuf},
 };
 
 use super::{
     super::{
         group::{records, salvage},
-        index::Index,
+        index_copy,
         lock::{self, Content},
         ranges::Ranges,
         record::{Record, ZoneNames},
@@ -99,7 +99,7 @@ impl Survey {
             survey.take(headed)?;
         }
         survey.choose();
-        survey.read_index(&state_dir.join("index"));
+        survey.read_index(state_dir);
         Ok(survey)
     }
 
@@ -155,32 +155,16 @@ impl Survey {
         }
     }
 
-    /// The index knows how far each ledger went. A copy of it is read: opening one writes to it.
-    fn read_index(&mut self, index: &Path) {
-        // After a power cut it may be anything.
-        if !index.is_dir() || !self.left.as_ref().is_some_and(Content::is_of_this_boot) {
-            return;
+    /// The index knows how far each ledger went.
+    fn read_index(&mut self, state_dir: &Path) {
+        let Some(told) = index_copy::read(state_dir, self.left.as_ref(), &self.store) else { return };
+        for (number, kept) in told.ledgers {
+            let (ledger, next) = kept.stand();
+            let known = self.ledgers.entry(number).or_default();
+            known.ledger.get_or_insert(ledger);
+            known.indexed = Some(next);
         }
-        let copy = env::temp_dir().join(format!("punchgate-repair-{:016x}", rand::random::<u64>()));
-        let read = || -> Option<()> {
-            copy_tree(index, &copy).ok()?;
-            let kept = Index::open(&copy).ok()?.load().ok()??;
-            if kept.applied.store != self.store {
-                return None;
-            }
-            for (number, kept) in kept.ledgers {
-                let (ledger, next) = kept.stand();
-                let known = self.ledgers.entry(number).or_default();
-                known.ledger.get_or_insert(ledger);
-                known.indexed = Some(next);
-            }
-            self.indexed = true;
-            Some(())
-        };
-        let mut read = read;
-        read();
-        // Only a copy, in a folder that is emptied by others too.
-        let _ = fs::remove_dir_all(&copy);
+        self.indexed = true;
     }
 }
 
@@ -244,14 +228,4 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, RepairError> {
         return Err(failed(io::Error::other(format!("{long} bytes are more than a segment ever has"))));
     }
     fs::read(path).map_err(failed)
-}
-
-fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let path = entry?.path();
-        let target = to.join(path.file_name().unwrap_or_default());
-        if path.is_dir() { copy_tree(&path, &target)? } else { fs::copy(&path, &target).map(drop)? }
-    }
-    Ok(())
 }

@@ -14,7 +14,7 @@ use crate::spool::{
 const PUNCHES: u32 = 700;
 
 /// A closed store of several segments, with two terminals.
-async fn store() -> House {
+pub(super) async fn store() -> House {
     let house = House::new();
     let spool = house.open();
     for n in (0..PUNCHES).step_by(10) {
@@ -30,7 +30,7 @@ fn journal(house: &House) -> PathBuf {
     house.state_dir().join("journal")
 }
 
-fn segments(house: &House) -> Vec<PathBuf> {
+pub(super) fn segments(house: &House) -> Vec<PathBuf> {
     list(&journal(house)).unwrap().into_iter().map(|file| file.path).collect()
 }
 
@@ -43,7 +43,7 @@ fn missing(report: &VerifyReport) -> u64 {
 }
 
 /// All that stands in a store, by what makes each the same for ever.
-fn held(house: &House) -> BTreeSet<(String, u64, String)> {
+pub(super) fn held(house: &House) -> BTreeSet<(String, u64, String)> {
     exported(&house.state_dir()).map(|(ledger, entry)| (ledger.terminal.clone(), entry.seq, entry.person)).collect()
 }
 
@@ -156,7 +156,7 @@ const BREAKS: &[(&str, Break)] = &[
     }),
 ];
 
-fn nth_group(path: &Path, nth: usize) -> u64 {
+pub(super) fn nth_group(path: &Path, nth: usize) -> u64 {
     let bytes = fs::read(path).unwrap();
     let mut places = bytes.windows(4).enumerate().filter(|(_, window)| *window == b"PGgp").map(|(at, _)| at as u64);
     places.nth(nth).unwrap()

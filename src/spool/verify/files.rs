@@ -112,8 +112,8 @@ pub(in crate::spool) fn strangers(dir: &Path) -> io::Result<Vec<String>> {
 }
 
 /// Numbers up to the last one for which there is neither a segment nor what is left of one.
-pub(in crate::spool) fn absent(files: &[Headed]) -> Vec<u64> {
-    let there: BTreeSet<u64> = files.iter().map(|it| it.file.number).collect();
+pub(in crate::spool) fn absent(numbers: impl Iterator<Item = u64>) -> Vec<u64> {
+    let there: BTreeSet<u64> = numbers.collect();
     let last = there.last().copied().unwrap_or(0);
     // A name may say anything; nobody reads a list of millions.
     (1..last).filter(|number| !there.contains(number)).take(1000).collect()

@@ -1,4 +1,5 @@
-//! The lines of an export, as punches again. Whatever was changed in them is noticed: the id must come out the same.
+//! The lines of an export, as punches again. What was changed in them is noticed as far as it can be: the id must come out the
+//! same, the head of the chain, and the instant; what stands in none of them is taken as it is (`docs/proof.md`).
 
 use std::{
     fs::File,
@@ -7,12 +8,14 @@ use std::{
 
 use driver_api::{Clock, ClockSource, Direction, Flag, Mark, Origin, Punch, PunchId, Raw, Verify};
 use jiff::{
+    Timestamp,
     civil::DateTime,
     tz::{Offset, TimeZone},
 };
 use serde::Deserialize;
 
-use crate::wire;
+use super::chain::{Chains, Link, comes_out, head};
+use crate::{spool, wire};
 
 /// The longest line, in bytes: a punch's texts are 8 KiB at most.
 const LINE: u64 = 64 << 10;
@@ -30,6 +33,7 @@ pub(super) struct Line {
     pub(super) terminal: String,
     pub(super) serial: String,
     pub(super) punch: Punch,
+    pub(super) link: Link,
 }
 
 /// A line that cannot be imported.
@@ -41,7 +45,7 @@ pub(super) struct BadLine {
     pub(super) mend: &'static str,
 }
 
-const EXPORTED: &str = "import what punchgate journal export has written, unchanged";
+pub(super) const EXPORTED: &str = "import what punchgate journal export has written, unchanged";
 const CHANGED: &str = "export it again: a spreadsheet that makes 7 of 007, or another date of a date, changes a punch";
 
 /// What both formats have.
@@ -52,7 +56,9 @@ struct Fields {
     person: String,
     local: String,
     zone: String,
+    utc: String,
     clock: Clock,
+    place: Place,
     direction: Direction,
     verify: Verify,
     /// Each as it may have been meant: CSV cannot tell a number from a text, nor nothing from an empty one.
@@ -63,30 +69,46 @@ struct Fields {
     flags: Result<Vec<Flag>, String>,
 }
 
+/// Where it stood in its ledger.
+struct Place {
+    ledger: i64,
+    seq: u64,
+    prev: String,
+    head: String,
+}
+
 #[derive(Deserialize)]
 struct JsonLine {
     terminal: String,
     serial: String,
+    ledger: i64,
+    seq: u64,
     id: String,
     person: String,
     local: String,
     zone: String,
+    utc: String,
     clock: Clock,
     direction: Mark<Direction>,
     verify: Mark<Verify>,
     work_code: Option<String>,
     native: Option<String>,
     flags: Vec<Flag>,
+    prev: String,
+    head: String,
 }
 
 #[derive(Deserialize)]
-pub(super) struct CsvRow {
+struct CsvRow {
     terminal: String,
     serial: String,
+    ledger: i64,
+    seq: u64,
     id: String,
     person: String,
     local: String,
     zone: String,
+    utc: String,
     skew_ms: Option<i64>,
     skew_err_ms: Option<i64>,
     clock_how: Option<ClockSource>,
@@ -97,10 +119,17 @@ pub(super) struct CsvRow {
     work_code: Option<String>,
     native: String,
     flags: String,
+    prev: String,
+    head: String,
 }
 
 /// A file, line by line. An outer error ends it: the file itself cannot be read.
-pub(super) enum Lines {
+pub(super) struct Lines {
+    source: Source,
+    chains: Chains,
+}
+
+enum Source {
     Jsonl(BufReader<File>, u64),
     Csv(Box<csv::DeserializeRecordsIntoIter<File, CsvRow>>),
     Ended,
@@ -111,18 +140,34 @@ impl Lines {
         if !from.metadata()?.is_file() {
             return Err(io::Error::other("it is no plain file"));
         }
-        Ok(match format {
-            ImportFormat::Jsonl => Self::Jsonl(BufReader::new(from), 0),
+        let source = match format {
+            ImportFormat::Jsonl => {
+                let mut from = BufReader::new(from);
+                // As some editors put one there; the reader of CSV takes it away itself.
+                if from.fill_buf()?.starts_with(MARK) {
+                    from.consume(MARK.len());
+                }
+                Source::Jsonl(from, 0)
+            }
             ImportFormat::Csv => {
                 let mut reader = csv::Reader::from_reader(from);
                 // Now, so that lines are counted from behind the head.
                 reader.headers().map_err(|error| io::Error::other(error.to_string()))?;
-                Self::Csv(Box::new(reader.into_deserialize()))
+                Source::Csv(Box::new(reader.into_deserialize()))
             }
-        })
+        };
+        Ok(Self { source, chains: Chains::default() })
     }
+}
 
-    fn next_json(from: &mut BufReader<File>, number: &mut u64) -> Option<io::Result<Result<Line, BadLine>>> {
+/// A byte order mark.
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// A line, and its number.
+type Numbered = (u64, Result<Line, Wrong>);
+
+impl Source {
+    fn next_json(from: &mut BufReader<File>, number: &mut u64) -> Option<io::Result<Numbered>> {
         let mut line = Vec::new();
         loop {
             line.clear();
@@ -138,21 +183,17 @@ impl Lines {
                     return Some(Err(error));
                 }
                 let why = format!("it is longer than {LINE} bytes");
-                return Some(Ok(Err(BadLine { number: *number, why, mend: EXPORTED })));
+                return Some(Ok((*number, Err((why, EXPORTED)))));
             }
             if !line.trim_ascii().is_empty() {
                 break;
             }
         }
         let parsed = serde_json::from_slice::<JsonLine>(&line).map_err(|error| (error.to_string(), EXPORTED));
-        Some(Ok(parsed.and_then(|line| punch(line.into())).map_err(|(why, mend)| BadLine {
-            number: *number,
-            why,
-            mend,
-        })))
+        Some(Ok((*number, parsed.and_then(|line| punch(line.into())))))
     }
 
-    fn next_csv(rows: &mut csv::DeserializeRecordsIntoIter<File, CsvRow>) -> Option<io::Result<Result<Line, BadLine>>> {
+    fn next_csv(rows: &mut csv::DeserializeRecordsIntoIter<File, CsvRow>) -> Option<io::Result<Numbered>> {
         let before = rows.reader().position().line();
         let row = match rows.next()? {
             Ok(row) => Ok(row),
@@ -169,8 +210,8 @@ impl Lines {
             }
         };
         Some(Ok(match row {
-            Ok(row) => punch(row.into()).map_err(|(why, mend)| BadLine { number: before, why, mend }),
-            Err((number, why)) => Err(BadLine { number, why, mend: EXPORTED }),
+            Ok(row) => (before, punch(row.into())),
+            Err((number, why)) => (number, Err((why, EXPORTED))),
         }))
     }
 }
@@ -194,21 +235,25 @@ impl Iterator for Lines {
     type Item = io::Result<Result<Line, BadLine>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let next = match self {
-            Self::Jsonl(from, number) => Self::next_json(from, number),
-            Self::Csv(rows) => Self::next_csv(rows),
-            Self::Ended => None,
+        let next = match &mut self.source {
+            Source::Jsonl(from, number) => Source::next_json(from, number),
+            Source::Csv(rows) => Source::next_csv(rows),
+            Source::Ended => None,
         };
         if matches!(next, None | Some(Err(_))) {
-            *self = Self::Ended;
+            self.source = Source::Ended;
         }
-        next
+        Some(next?.map(|(number, line)| {
+            let line = line.and_then(|line| self.chains.follow(&line).map(|()| line));
+            line.map_err(|(why, mend)| BadLine { number, why, mend })
+        }))
     }
 }
 
 impl From<JsonLine> for Fields {
     fn from(line: JsonLine) -> Self {
-        let JsonLine { terminal, serial, id, person, local, zone, clock, work_code, flags, .. } = line;
+        let JsonLine { terminal, serial, id, person, local, zone, utc, clock, work_code, flags, .. } = line;
+        let place = Place { ledger: line.ledger, seq: line.seq, prev: line.prev, head: line.head };
         let (direction, verify, flags) = (line.direction.value, line.verify.value, Ok(flags));
         let (direction_raw, verify_raw, native) = (vec![line.direction.raw], vec![line.verify.raw], vec![line.native]);
         Self {
@@ -218,7 +263,9 @@ impl From<JsonLine> for Fields {
             person,
             local,
             zone,
+            utc,
             clock,
+            place,
             direction,
             verify,
             direction_raw,
@@ -232,7 +279,8 @@ impl From<JsonLine> for Fields {
 
 impl From<CsvRow> for Fields {
     fn from(row: CsvRow) -> Self {
-        let CsvRow { terminal, serial, id, person, local, zone, direction, verify, work_code, .. } = row;
+        let CsvRow { terminal, serial, id, person, local, zone, utc, direction, verify, work_code, .. } = row;
+        let place = Place { ledger: row.ledger, seq: row.seq, prev: row.prev, head: row.head };
         let how = match (row.clock_how, row.skew_ms) {
             (Some(how), _) => how,
             // Files without that column: of an early version.
@@ -253,7 +301,9 @@ impl From<CsvRow> for Fields {
             person,
             local,
             zone,
+            utc,
             clock,
+            place,
             direction,
             verify,
             direction_raw,
@@ -275,10 +325,10 @@ fn meant(cell: &str) -> Vec<Option<Raw>> {
     }
 }
 
-type Wrong = (String, &'static str);
+pub(super) type Wrong = (String, &'static str);
 
 fn punch(fields: Fields) -> Result<Line, Wrong> {
-    let Fields { terminal, serial, id, person, local, zone, clock, direction, verify, work_code, flags, .. } = fields;
+    let Fields { terminal, serial, id, person, local, clock, direction, verify, work_code, flags, .. } = fields;
     if !wire::is_id(&terminal) {
         return Err((format!("terminal {terminal:?} is not 1 to 40 of a-z, 0-9 and -"), EXPORTED));
     }
@@ -286,8 +336,22 @@ fn punch(fields: Fields) -> Result<Line, Wrong> {
     let id = PunchId::parse(&id).ok_or_else(|| (format!("{id:?} is no punch id"), EXPORTED))?;
     let local: DateTime =
         local.parse().map_err(|_| (format!("{local:?} is no wall time such as 2026-11-20T08:58:31"), CHANGED))?;
-    let zone = self::zone(&zone)
-        .ok_or_else(|| (format!("{zone:?} is no time zone that this machine knows"), "install tzdata"))?;
+    let zone = self::zone(&fields.zone)
+        .ok_or_else(|| (format!("{:?} is no time zone that this machine knows", fields.zone), "install tzdata"))?;
+    let utc: Timestamp = fields.utc.parse().map_err(|_| (format!("{:?} is no instant", fields.utc), CHANGED))?;
+    let is = spool::instant(local, &zone).0;
+    if is != utc {
+        return Err((
+            format!(
+                "{local} in its zone {} is {is}, and its utc says {utc}: one of the three was changed",
+                fields.zone
+            ),
+            "export it again; if nothing was changed, the two machines have different time zone data: update tzdata on both",
+        ));
+    }
+    possible(clock)?;
+    let Place { ledger, seq, prev, head: behind } = fields.place;
+    let link = Link { ledger, seq, prev: head(&prev)?, head: head(&behind)? };
     let mut punch = Punch {
         person,
         local,
@@ -310,13 +374,34 @@ fn punch(fields: Fields) -> Result<Line, Wrong> {
                     (punch.direction.raw, punch.verify.raw) = (direction.clone(), verify.clone());
                     punch.native.clone_from(native);
                     if PunchId::of(&serial, &punch) == id {
-                        return Ok(Line { terminal, serial, punch });
+                        if !comes_out(&link, id, &punch) {
+                            let why = "the head of its chain does not come out: its seq, prev or head was changed";
+                            return Err((why.into(), EXPORTED));
+                        }
+                        return Ok(Line { terminal, serial, punch, link });
                     }
                 }
             }
         }
     }
     Err((format!("its id {id} is not that of a punch with these fields: one of them was changed"), CHANGED))
+}
+
+/// More milliseconds than lie between the ends of the calendar.
+const CALENDAR: i64 = 20_000 * 366 * 86_400_000;
+
+/// Whether a clock can ever have been measured so.
+fn possible(clock: Clock) -> Result<(), Wrong> {
+    let Clock { skew_ms, err_ms, how } = clock;
+    let why = match () {
+        () if skew_ms.is_some_and(|skew| !(-CALENDAR..=CALENDAR).contains(&skew)) => "no clock can be so far off",
+        () if err_ms.is_some_and(|err| !(0..=CALENDAR).contains(&err)) => "no error can be so large, or below 0",
+        () if skew_ms.is_none() && err_ms.is_some() => "there is an error of what was not measured",
+        () if skew_ms.is_some() && how == ClockSource::Unknown => "what was measured was measured somehow",
+        () => return Ok(()),
+    };
+    let told = |ms: Option<i64>| ms.map_or_else(|| "nothing".into(), |ms| format!("{ms} ms"));
+    Err((format!("its clock was off by {}, give or take {}: {why}", told(skew_ms), told(err_ms)), EXPORTED))
 }
 
 /// As exported: an IANA name or an offset.
