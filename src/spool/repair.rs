@@ -143,6 +143,7 @@ struct Work<'w> {
 impl Work<'_> {
     /// Every new file is whole on the disk before any old one goes; every old one has its second name before that.
     fn execute(&self, plan: &Plan) -> Result<Option<String>, RepairError> {
+        self.room(plan)?;
         for file in &plan.files {
             self.write(file)?;
         }
@@ -170,6 +171,19 @@ impl Work<'_> {
         }
         self.disk.sync_dir(self.dir).map_err(|error| self.failed(self.dir, error))?;
         Ok(moved.then(|| "index".into()))
+    }
+
+    /// Nothing is written over what is not set aside, whatever it is.
+    fn room(&self, plan: &Plan) -> Result<(), RepairError> {
+        let places = plan.files.iter().map(|file| place(self.dir, file));
+        let in_the_way = places.filter(|path| !plan.aside.contains(path)).find(|path| path.symlink_metadata().is_ok());
+        match in_the_way {
+            None => Ok(()),
+            Some(path) => {
+                let why = "it stands where the repair must write a file, and is none of the journal";
+                Err(self.failed(&path, io::Error::new(io::ErrorKind::AlreadyExists, why)))
+            }
+        }
     }
 
     fn write(&self, file: &NewFile) -> Result<(), RepairError> {

@@ -13,7 +13,7 @@ use super::{
         group::{Group, salvage},
         lock::Content,
         record::{Record, RepairedRecord},
-        segment::{SEGMENT_HEADER, SegmentHeader, seed},
+        segment::{SEGMENT_HEADER, SegmentHeader, seed, segment_path},
         verify::files::HeaderFault,
     },
     RepairError, RepairLoss,
@@ -157,7 +157,8 @@ impl Planner<'_> {
         // Of a header that was not written to its end, something may be there.
         let in_header = |(_, place): &(u64, Range<usize>)| place.end <= SEGMENT_HEADER;
         let unused = groups.is_empty() && home.sources.iter().all(|source| source.extract.rests.iter().all(in_header));
-        if is_last && unused && !closed {
+        let in_place = !home.sources.iter().any(|it| matches!(it.fault, Some(HeaderFault::Misplaced(_))));
+        if is_last && unused && !closed && in_place {
             // Begun and never used: the daemon knows what to do about it.
             return Ok(());
         }
@@ -291,7 +292,10 @@ impl Planner<'_> {
             }
         }
         if !pieces.is_empty() {
-            self.file(last + 1, false, first, pieces, why.join("; "));
+            // A folder may bear the name of the next file.
+            let free = |number: &u64| segment_path(&self.survey.dir, *number).symlink_metadata().is_err();
+            let number = (last + 1..).find(free).unwrap_or(last + 1);
+            self.file(number, false, first, pieces, why.join("; "));
         }
         self.plan.last_group = self.group;
         Ok(())

@@ -74,6 +74,7 @@ pub(super) struct Known {
 }
 
 pub(super) struct Survey {
+    pub(super) dir: PathBuf,
     pub(super) store: StoreId,
     pub(super) left: Option<Content>,
     pub(super) homes: BTreeMap<u64, Home>,
@@ -94,8 +95,9 @@ impl Survey {
         let store = store_id(&dir).map_err(failed)?.ok_or_else(|| RepairError::NoStore(dir.clone()))?;
         let left = lock::peek(&dir);
         let (homes, strays, ledgers) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
-        let mut survey = Self { store, left, homes, strays, ledgers, indexed: false };
-        for headed in all(&dir, &store).map_err(failed)? {
+        let found = all(&dir, &store).map_err(failed)?;
+        let mut survey = Self { dir, store, left, homes, strays, ledgers, indexed: false };
+        for headed in found {
             survey.take(headed)?;
         }
         survey.choose();

@@ -331,3 +331,41 @@ async fn what_was_lost_stays_told_when_its_neighbours_are_retired() {
         broken.open().close().await;
     }
 }
+
+#[tokio::test]
+async fn nothing_that_is_not_set_aside_is_written_over() {
+    let house = store().await;
+    let good = segments(&house);
+    let second = fs::read(&good[1]).unwrap();
+    // Somebody's copy, and damaged: it is none of the journal, which is whole.
+    let copy = journal(&house).join("2.seg");
+    fs::copy(&good[1], &copy).unwrap();
+    flip(&copy, 5_000);
+    let copied = fs::read(&copy).unwrap();
+    let report = checked(&house);
+    assert!(report.is_whole(), "{report:?}");
+    assert!(report.notes.iter().any(|note| note.starts_with("2.seg is no file of the journal")), "{report:?}");
+    assert!(!repair(&house.state_dir(), false).unwrap().needed);
+    // Nor is it touched while others are mended; a folder where the next file would be is not either.
+    flip(&good[0], 3_000);
+    let folder = segment_path(&journal(&house), good.len() as u64 + 1);
+    fs::create_dir(&folder).unwrap();
+    let report = repair(&house.state_dir(), false).unwrap();
+    assert!(report.done && checked(&house).verdict() == Verdict::Mended, "{report:?}");
+    assert_eq!((fs::read(&good[1]).unwrap(), fs::read(&copy).unwrap()), (second, copied));
+    assert!(folder.is_dir());
+    // A folder in the place of a damaged file stops the repair before it has changed anything.
+    let gone = fs::read(&good[2]).unwrap();
+    fs::remove_file(&good[2]).unwrap();
+    fs::create_dir(&good[2]).unwrap();
+    let before = names(&journal(&house));
+    assert!(matches!(repair(&house.state_dir(), false), Err(RepairError::Io { path, .. }) if path == good[2]));
+    assert_eq!(names(&journal(&house)), before);
+    fs::remove_dir(&good[2]).unwrap();
+    fs::write(&good[2], gone).unwrap();
+    assert_eq!(checked(&house).verdict(), Verdict::Mended);
+}
+
+fn names(folder: &Path) -> BTreeSet<PathBuf> {
+    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
