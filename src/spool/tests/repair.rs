@@ -316,6 +316,17 @@ async fn what_was_lost_stays_told_when_its_neighbours_are_retired() {
     assert!(report.retired_segments >= 5);
 
     // A stub can be damaged, or go, too.
+    // Wherever the bytes of a stub are hit, what is told of the rest is true.
+    let long = fs::metadata(journal(&house).join("00000004.ids")).unwrap().len();
+    for at in (20..long).step_by(211) {
+        let broken = House::new();
+        copy(&house.state_dir(), &broken.state_dir());
+        flip(&journal(&broken).join("00000004.ids"), at);
+        let done = repair(&broken.state_dir(), false).unwrap();
+        let report = checked(&broken);
+        assert_eq!(report.verdict(), Verdict::Mended, "byte {at}: {done:?} {report:?}");
+    }
+
     for spoil in
         [|path: &Path| flip(path, 300), |path: &Path| fs::remove_file(path).unwrap(), |path: &Path| flip(path, 3)]
     {

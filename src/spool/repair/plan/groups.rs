@@ -99,10 +99,8 @@ impl Planner<'_> {
                     }
                 }
                 Record::SetAside(it) => _ = names.entry(it.ledger).or_insert((1, self.origin(it.ledger))),
-                Record::Retired(it) if it.first == 0 => {
-                    _ = names.entry(it.ledger).or_insert((1, self.origin(it.ledger)))
-                }
-                Record::Retired(it) => _ = names.entry(it.ledger).or_insert((it.first, self.origin(it.ledger))),
+                // The head before its first punch is in none of its bytes; that of the ledger's beginning is always true.
+                Record::Retired(it) => _ = names.entry(it.ledger).or_insert((1, self.origin(it.ledger))),
                 Record::Lost(it) => _ = names.entry(it.ledger).or_insert((1, self.origin(it.ledger))),
                 _ => {}
             }
