@@ -20,6 +20,7 @@ use super::{
     mend::{mend_tail, report_damage},
     record::{Record, ZoneNames},
     reindex::{is_of, new_index, open_index},
+    repair,
     replay::{Replay, set_aside},
     seen::Seen,
     segment::{Piece, Position, SegmentHeader, SegmentReader, StoreId, list, segment_path},
@@ -75,6 +76,9 @@ pub(super) fn open(
         io::ErrorKind::WouldBlock => OpenError::InUse(dir.clone()),
         _ => failed(source),
     })?;
+    if repair::finish(&settings.state_dir, &*disk, &lock).map_err(failed)?.is_some() {
+        tracing::info!("a repair that was cut off was finished");
+    }
     if let Some(newer) = headed(&dir, None).map_err(failed)?.into_iter().find(Headed::is_newer) {
         return Err(OpenError::Newer(newer.file.path));
     }

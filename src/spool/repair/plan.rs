@@ -62,13 +62,16 @@ struct Planner<'s> {
     group: u64,
     /// The journal lost something behind its last whole group.
     lost_end: bool,
+    /// Numbers are missing that nobody has recorded as lost, whatever took them.
+    untold: bool,
 }
 
 /// `None` where nothing is damaged.
 pub(super) fn plan(survey: &mut Survey, now: Timestamp) -> Result<Option<Plan>, RepairError> {
     let homes = std::mem::take(&mut survey.homes);
     let strays = std::mem::take(&mut survey.strays);
-    let mut planner = Planner { survey, plan: Plan::default(), now, group: 0, lost_end: false };
+    let untold = survey.ledgers.values().any(|known| known.ledger.is_some() && !known.untold().is_empty());
+    let mut planner = Planner { survey, plan: Plan::default(), now, group: 0, lost_end: false, untold };
     planner.plan.aside = strays;
     let last = homes.last_key_value().map_or(0, |(number, _)| *number);
     let mut before = 0;
@@ -174,8 +177,12 @@ impl Planner<'_> {
             why.push("groups are missing at its end".into());
         }
         // The daemon cuts off by itself what a crash left at the end.
-        let torn_only =
-            is_last && !closed && self.only_torn(home) && self.plan.files.is_empty() && self.plan.aside.is_empty();
+        let torn_only = is_last
+            && !closed
+            && self.only_torn(home)
+            && !self.untold
+            && self.plan.files.is_empty()
+            && self.plan.aside.is_empty();
         if why.is_empty() || torn_only {
             self.group = groups.last().copied().unwrap_or(self.group).max(self.group);
             return Ok(());
@@ -280,7 +287,7 @@ impl Planner<'_> {
             pieces.push(Piece::New(self.marker(first, closed_at, Vec::new(), &BTreeMap::new())));
             self.group = closed_at;
         }
-        if self.plan.files.is_empty() && self.plan.aside.is_empty() && pieces.is_empty() {
+        if self.plan.files.is_empty() && self.plan.aside.is_empty() && pieces.is_empty() && !self.untold {
             return Ok(());
         }
         let lost = self.losses();

@@ -73,6 +73,20 @@ pub(super) struct Known {
     highest: u64,
 }
 
+impl Known {
+    /// Its last number, as far as the journal knows.
+    pub(super) fn have(&self) -> u64 {
+        let have = self.last.map_or(0, |(seq, _)| seq);
+        self.recorded.iter().map(|(_, last)| last).fold(have, u64::max)
+    }
+
+    /// Numbers up to there that are missing, and that the journal does not say so of.
+    pub(super) fn untold(&self) -> Vec<(u64, u64)> {
+        let missing = self.found.missing(1, self.have()).into_iter();
+        missing.flat_map(|(first, last)| self.recorded.missing(first, last)).collect()
+    }
+}
+
 pub(super) struct Survey {
     pub(super) dir: PathBuf,
     pub(super) store: StoreId,

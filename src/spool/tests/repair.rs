@@ -8,6 +8,7 @@ use super::{
 };
 use crate::spool::{
     FindingKind, OpenError, RepairError, RepairReport, Verdict, VerifyReport, repair,
+    repair::repair_on,
     segment::{list, segment_path},
 };
 
@@ -315,7 +316,6 @@ async fn what_was_lost_stays_told_when_its_neighbours_are_retired() {
     assert_eq!((report.verdict(), missing(&report)), (Verdict::Mended, told), "{report:?}");
     assert!(report.retired_segments >= 5);
 
-    // A stub can be damaged, or go, too.
     // Wherever the bytes of a stub are hit, what is told of the rest is true.
     let long = fs::metadata(journal(&house).join("00000004.ids")).unwrap().len();
     for at in (20..long).step_by(211) {
@@ -327,6 +327,7 @@ async fn what_was_lost_stays_told_when_its_neighbours_are_retired() {
         assert_eq!(report.verdict(), Verdict::Mended, "byte {at}: {done:?} {report:?}");
     }
 
+    // A stub can be damaged, or go, too.
     for spoil in
         [|path: &Path| flip(path, 300), |path: &Path| fs::remove_file(path).unwrap(), |path: &Path| flip(path, 3)]
     {
@@ -379,4 +380,124 @@ async fn nothing_that_is_not_set_aside_is_written_over() {
 
 fn names(folder: &Path) -> BTreeSet<PathBuf> {
     fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
+/// All that a repair decides.
+type Outcome = (BTreeSet<(String, u64, String)>, Vec<(String, u64, u64, bool)>, Verdict);
+
+fn outcome(house: &House) -> Outcome {
+    let report = checked(house);
+    assert!(report.faults.is_empty(), "{report:?}");
+    let holes = |it: &crate::spool::LedgerReport| {
+        let terminal = it.terminal.clone();
+        let hole =
+            move |hole: &crate::spool::Missing| (terminal.clone(), hole.first, hole.last, hole.recorded.is_some());
+        it.missing.iter().map(hole).collect::<Vec<_>>()
+    };
+    (held(house), report.ledgers.iter().flat_map(holes).collect(), report.verdict())
+}
+
+#[tokio::test]
+async fn a_repair_cut_off_at_any_moment_ends_as_any_other() {
+    let whole = store().await;
+    let some = [
+        "a bit of a punch",
+        "three bits in three files",
+        "two segments swapped",
+        "a deleted segment",
+        "the last segment deleted",
+        "the last segment cut short",
+    ];
+    for (how, spoil) in BREAKS.iter().filter(|(how, _)| some.contains(how)) {
+        let broken = House::new();
+        copy(&whole.state_dir(), &broken.state_dir());
+        spoil(&broken, &segments(&broken));
+        let straight = House::new();
+        copy(&broken.state_dir(), &straight.state_dir());
+        let expected = repair(&straight.state_dir(), false).unwrap();
+        let told = outcome(&straight);
+        let mut begun = 0;
+        for deeds in 0.. {
+            let (house, disk) = (House::new(), FaultyDisk::default());
+            copy(&broken.state_dir(), &house.state_dir());
+            disk.cut_after(deeds);
+            let cut = repair_on(&disk, &house.state_dir(), false);
+            disk.lose(|| deeds % 2 == 0);
+            if cut.is_ok() {
+                break;
+            }
+            if journal(&house).join("repair-under-way").exists() {
+                // The next start ends it too, and so does a look beforehand tell what will be.
+                begun += 1;
+                let started = House::new();
+                copy(&house.state_dir(), &started.state_dir());
+                assert!(checked(&started).notes.iter().any(|note| note.starts_with("a repair was cut off")), "{how}");
+                started.open().close().await;
+                assert_eq!(outcome(&started), told, "{how}, cut after {deeds}, then a start");
+                let dry = repair(&house.state_dir(), true).unwrap();
+                assert_eq!((dry.done, &dry.losses), (false, &expected.losses), "{how}, cut after {deeds}");
+            }
+            let report = repair(&house.state_dir(), false).unwrap();
+            if begun > 0 && !report.needed {
+                // All was done but for the last sync of a folder.
+                assert_eq!(outcome(&house), told, "{how}, cut after {deeds}");
+                continue;
+            }
+            assert!(report.needed && report.done, "{how}, cut after {deeds}: {report:?}");
+            assert_eq!(
+                (&report.rewritten, &report.losses, &report.ended),
+                (&expected.rewritten, &expected.losses, &expected.ended),
+                "{how}, cut after {deeds}"
+            );
+            assert_eq!(outcome(&house), told, "{how}, cut after {deeds}");
+            for name in &report.set_aside {
+                assert!(report.set_aside_in.as_ref().unwrap().join(name).exists(), "{how}, cut after {deeds}: {name}");
+            }
+            assert!(!repair(&house.state_dir(), false).unwrap().needed, "{how}, cut after {deeds}");
+            assert!(!names(&journal(&house)).iter().any(|it| it.extension().is_some_and(|it| it == "tmp")), "{how}");
+        }
+        assert!(begun >= 4, "{how}: {begun}");
+    }
+}
+
+#[tokio::test]
+async fn a_repair_that_does_not_fit_the_journal_any_more_is_set_aside() {
+    let house = store().await;
+    flip(&segments(&house)[1], 5_000);
+    for deeds in 0.. {
+        let disk = FaultyDisk::default();
+        disk.cut_after(deeds);
+        repair_on(&disk, &house.state_dir(), false).unwrap_err();
+        if journal(&house).join("repair-under-way").exists() {
+            break;
+        }
+    }
+    // Somebody puts a file back that is neither what it was nor what it is to be.
+    flip(&segments(&house)[1], 7_000);
+    let report = repair(&house.state_dir(), false).unwrap();
+    assert!(report.done && report.losses.len() == 2, "{report:?}");
+    assert_eq!(checked(&house).verdict(), Verdict::Mended);
+    assert!(house.quarantined().iter().any(|name| name.starts_with("repair-under-way-")), "{:?}", house.quarantined());
+    // Nor does half an order keep anybody from his store.
+    fs::write(journal(&house).join("repair-under-way"), "{\"store\":").unwrap();
+    house.open().close().await;
+    assert_eq!(checked(&house).verdict(), Verdict::Mended);
+}
+
+#[tokio::test]
+async fn numbers_that_are_missing_without_a_word_are_recorded() {
+    let house = store().await;
+    wipe(&segments(&house)[1], 3_000..6_000);
+    let lost = repair(&house.state_dir(), false).unwrap().losses;
+    // The file that tells of them goes, and the lock file knows no more of it than a backup would.
+    fs::remove_file(segments(&house).pop().unwrap()).unwrap();
+    let lock = journal(&house).join("lock");
+    let mut content: serde_json::Value = serde_json::from_str(fs::read_to_string(&lock).unwrap().trim()).unwrap();
+    content["last_group"] = (content["last_group"].as_u64().unwrap() - 1).into();
+    fs::write(&lock, format!("{:<255}\n", content.to_string())).unwrap();
+    assert_eq!(checked(&house).verdict(), Verdict::Damaged);
+    let report = repair(&house.state_dir(), false).unwrap();
+    assert!(report.done && report.ended.is_empty() && !lost.is_empty(), "{report:?}");
+    assert_eq!((report.losses, checked(&house).verdict()), (lost, Verdict::Mended));
+    assert!(!repair(&house.state_dir(), false).unwrap().needed);
 }

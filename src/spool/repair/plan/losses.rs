@@ -17,21 +17,18 @@ impl Planner<'_> {
         let vouched = self.survey.indexed && self.survey.left.as_ref().is_some_and(Content::is_closed);
         for (&number, known) in &self.survey.ledgers {
             let Some(ledger) = &known.ledger else { continue };
-            let have = known.last.map_or(0, |(seq, _)| seq);
-            let have = known.recorded.iter().map(|(_, last)| last).fold(have, u64::max);
-            for (first, last) in known.found.missing(1, have) {
-                for (first, last) in known.recorded.missing(first, last) {
-                    let until = known.stored.get(&(last + 1)).copied().unwrap_or(now);
-                    let why = "its record was damaged or missing when the journal was repaired";
-                    lost.push(LostRecord { ledger: number, first, last, until, at: now, closes: false, why });
-                    self.plan.losses.push(RepairLoss {
-                        terminal: ledger.terminal.clone(),
-                        ledger: ledger.begun,
-                        first,
-                        last,
-                    });
-                }
+            for (first, last) in known.untold() {
+                let until = known.stored.get(&(last + 1)).copied().unwrap_or(now);
+                let why = "its record was damaged or missing when the journal was repaired";
+                lost.push(LostRecord { ledger: number, first, last, until, at: now, closes: false, why });
+                self.plan.losses.push(RepairLoss {
+                    terminal: ledger.terminal.clone(),
+                    ledger: ledger.begun,
+                    first,
+                    last,
+                });
             }
+            let have = known.have();
             let behind = known.indexed.map_or(0, |next| next.saturating_sub(1));
             if known.closed || !(behind > have || (self.lost_end && !vouched)) {
                 continue;
