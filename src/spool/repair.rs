@@ -133,11 +133,21 @@ fn name(path: &Path) -> String {
 }
 
 fn report(plan: &Plan, aside: PathBuf, has_index: bool) -> RepairReport {
-    let file = |file: &NewFile| Rewritten { file: name(&place(Path::new(""), file)), why: file.why.clone() };
+    let file = |file: &NewFile| name(&place(Path::new(""), file));
+    // There may be very many of what nobody has seen: those that follow each other are told as one.
+    let runs = plan.files.chunk_by(|one, next| one.is_absent && next.is_absent && one.number + 1 == next.number);
+    let rewritten = runs.map(|run| match run {
+        [first, .., last] => {
+            let why = "none of them is there: the ids in them are lost".into();
+            Rewritten { file: format!("{} to {}", file(first), file(last)), why }
+        }
+        [one] => Rewritten { file: file(one), why: one.why.clone() },
+        [] => unreachable!("a run has one at least"),
+    });
     RepairReport {
         needed: true,
         done: false,
-        rewritten: plan.files.iter().map(file).collect(),
+        rewritten: rewritten.collect(),
         set_aside_in: Some(aside),
         set_aside: plan.aside.iter().map(|path| name(path)).chain(has_index.then(|| "index".into())).collect(),
         salvaged_punches: plan.punches,

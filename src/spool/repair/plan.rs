@@ -36,6 +36,8 @@ pub(super) struct NewFile {
     pub(super) pieces: Vec<Piece>,
     /// Why the old one cannot stay.
     pub(super) why: String,
+    /// There is none: only the names of its neighbours tell of it.
+    pub(super) is_absent: bool,
 }
 
 #[derive(Default)]
@@ -80,7 +82,7 @@ pub(super) fn plan(survey: &mut Survey, now: Timestamp) -> Result<Option<Plan>, 
         let behind = homes.range(number + 1..).find_map(|(_, home)| first_group(home));
         let next = homes.get(&(number + 1)).and_then(sure_first_group);
         let here = if home.retired { None } else { first_group(home).or(behind) };
-        planner.fill_hole(before, number, here);
+        planner.fill_hole(before, number, here, home.retired);
         planner.home(number, home, (next, behind), number == last)?;
         before = number;
     }
@@ -108,7 +110,7 @@ fn sure_first_group(home: &Home) -> Option<u64> {
 
 impl Planner<'_> {
     /// Files between two that are there: one in their place tells which groups they had.
-    fn fill_hole(&mut self, before: u64, number: u64, next: Option<u64>) {
+    fn fill_hole(&mut self, before: u64, number: u64, next: Option<u64>, retired: bool) {
         if before + 1 >= number {
             return;
         }
@@ -122,6 +124,8 @@ impl Planner<'_> {
                 self.group = last;
             }
             Some(_) => {}
+            // Nothing can be read from here on: what stood there is told behind it all.
+            None if !retired => {}
             // Between stubs: only a name tells that something was there.
             None => {
                 for gone in before + 1..number {
@@ -132,6 +136,7 @@ impl Planner<'_> {
                     let pieces = vec![Piece::New(group.seal(self.group.max(1)).to_vec())];
                     let why = format!("{gone:08}.ids is not there: the ids in it are lost");
                     self.file(gone, true, self.group.max(1), pieces, why);
+                    self.plan.files.last_mut().expect("it was put there").is_absent = true;
                 }
             }
         }
@@ -139,7 +144,7 @@ impl Planner<'_> {
 
     fn file(&mut self, number: u64, retired: bool, first_group: u64, pieces: Vec<Piece>, why: String) {
         let header = SegmentHeader { store: self.survey.store, segment: number, first_group };
-        self.plan.files.push(NewFile { number, retired, header, pieces, why });
+        self.plan.files.push(NewFile { number, retired, header, pieces, why, is_absent: false });
     }
 
     /// One place of the journal: left alone where its one file is as it should be. `behind` is the first group of the

@@ -99,6 +99,9 @@ pub(super) struct Survey {
     pub(super) indexed: bool,
 }
 
+/// So many files may be missing in a row without anybody asking whether they can all have been there.
+const MANY: u64 = 1000;
+
 /// More than a file of ours ever holds.
 const FILE_LIMIT: u64 = 1 << 30;
 
@@ -114,6 +117,7 @@ impl Survey {
         for headed in found {
             survey.take(headed)?;
         }
+        survey.settle();
         survey.choose();
         survey.read_index(&state_dir.join("index"));
         Ok(survey)
@@ -154,6 +158,54 @@ impl Survey {
         }
         home.sources.push(Source { path, header, fault, extract });
         Ok(())
+    }
+
+    /// A name may say anything. Where no header says where a file belongs, its groups do; and a file of which nothing can be
+    /// read, behind all others, belongs nowhere.
+    fn settle(&mut self) {
+        for number in self.homes.keys().copied().collect::<Vec<_>>() {
+            let Some(mut home) = self.homes.remove(&number) else { continue };
+            let groups = home.groups();
+            let before = match groups.first() {
+                Some(first) => {
+                    self.homes.iter().rev().find(|(_, it)| it.groups().last().is_some_and(|last| last < first))
+                }
+                None => self.homes.last_key_value(),
+            };
+            let (before, group) =
+                before.map_or((0, 0), |(number, it)| (*number, it.groups().last().copied().unwrap_or(0)));
+            let behind = groups.last().and_then(|last| {
+                self.homes.iter().find(|(_, it)| it.groups().first().is_some_and(|first| first > last)).map(|it| *it.0)
+            });
+            let headed = home.sources.iter().any(|source| source.header.is_some());
+            let in_place = before < number && behind.is_none_or(|behind| number < behind);
+            // Each file that is not there had one group at least.
+            let gone = number.saturating_sub(before + 1);
+            let too_far =
+                home.retired && gone > MANY && gone > groups.last().map_or(0, |last| last.saturating_sub(group));
+            let free = before + 1;
+            let fits = free < behind.unwrap_or(u64::MAX) && !self.homes.contains_key(&free);
+            if !headed && groups.is_empty() && number > free && !self.holds_records(&home) {
+                self.strays.extend(home.sources.into_iter().map(|source| source.path));
+            } else if fits && free != number && !groups.is_empty() && (too_far || (!headed && !in_place)) {
+                for source in &mut home.sources {
+                    source.fault.get_or_insert(HeaderFault::Misplaced(number));
+                }
+                self.homes.insert(free, home);
+            } else {
+                self.homes.insert(number, home);
+            }
+        }
+    }
+
+    /// Whether anything can be had of damaged bytes in it.
+    fn holds_records(&self, home: &Home) -> bool {
+        let of = |source: &Source| -> bool {
+            let Ok(bytes) = read(&source.path) else { return true };
+            let rests = source.extract.rests.iter();
+            rests.cloned().any(|(_, place)| !salvage(seed(&self.store), &bytes[place]).records.is_empty())
+        };
+        home.sources.iter().any(of)
     }
 
     /// Where a segment and its stub are both there, the stub holds, as long as it is whole.

@@ -501,3 +501,44 @@ async fn numbers_that_are_missing_without_a_word_are_recorded() {
     assert_eq!((report.losses, checked(&house).verdict()), (lost, Verdict::Mended));
     assert!(!repair(&house.state_dir(), false).unwrap().needed);
 }
+
+#[tokio::test]
+async fn a_file_is_believed_by_what_is_in_it_and_not_by_a_number_that_is_far_off() {
+    use crate::outbox::Outbox;
+    let house = store().await;
+    let spool = house.open();
+    let mut outbox = spool.outbox("mqtt");
+    for segment in drain(&mut outbox, undelivered(&spool)).await {
+        outbox.confirm(&segment.ledger, segment.first(), segment.last());
+    }
+    until_retired(&house, &spool, &mut outbox, 4).await;
+    drop(outbox);
+    spool.close().await;
+    let whole = outcome(&house);
+    let broken = || {
+        let broken = House::new();
+        copy(&house.state_dir(), &broken.state_dir());
+        broken
+    };
+    for name in ["99999999.ids", "18446744073709551615.ids", "99999999.seg", "18446744073709551615.seg"] {
+        let odd = broken();
+        fs::write(journal(&odd).join(name), b"junk".repeat(30)).unwrap();
+        let report = repair(&odd.state_dir(), false).unwrap();
+        assert_eq!((&report.rewritten[..], &report.set_aside[..1]), (&[][..], &[name.to_owned()][..]), "{report:?}");
+        assert_eq!(outcome(&odd), whole, "{name}");
+    }
+    // A slip of the pen, and a header that does not tell of it.
+    let odd = broken();
+    fs::rename(journal(&odd).join("00000003.ids"), journal(&odd).join("00300003.ids")).unwrap();
+    flip(&journal(&odd).join("00300003.ids"), 3);
+    let report = repair(&odd.state_dir(), false).unwrap();
+    assert_eq!(report.rewritten.iter().map(|it| &it.file[..]).collect::<Vec<_>>(), ["00000003.ids"]);
+    assert_eq!(outcome(&odd), whole);
+    // Many that are really gone are told as one.
+    let odd = broken();
+    fs::remove_file(journal(&odd).join("00000001.ids")).unwrap();
+    fs::remove_file(journal(&odd).join("00000002.ids")).unwrap();
+    let report = repair(&odd.state_dir(), false).unwrap();
+    assert_eq!(report.rewritten[0].file, "00000001.ids to 00000002.ids");
+    assert_eq!(checked(&odd).verdict(), Verdict::Mended);
+}
