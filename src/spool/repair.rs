@@ -2,6 +2,7 @@
 //!
 //! Only the files that are not as they should be are written anew; all others stay as they are. In place of lost groups
 //! stands a group that tells how many they were, so that a hole in the numbers of groups is never taken for new damage.
+//! What was changed after it was written, which the chain tells (chain.rs), is as good as lost: nobody gets it as a punch.
 //! What is missing of each ledger is recorded behind everything else, for ever; nothing is renumbered, and the chain goes
 //! on behind the hole with the head that the next punch brings along. Nothing is deleted: what is replaced is set aside
 //! first, under a second name, and the new file takes its place in one step.
@@ -11,6 +12,7 @@
 //! (order.rs), and the next repair, or the next start, does the rest of that: nobody ever judges a journal that is half
 //! repaired.
 
+mod chain;
 mod extract;
 mod order;
 mod plan;

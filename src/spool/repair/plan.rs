@@ -17,6 +17,7 @@ use super::{
         verify::files::HeaderFault,
     },
     RepairError, RepairLoss,
+    chain::Edit,
     extract::Whole,
     survey::{Home, Source, Survey, read},
 };
@@ -55,6 +56,9 @@ pub(super) struct Plan {
     pub(super) ended: Vec<String>,
     pub(super) last_group: u64,
 }
+
+/// Changed punches of one file that are told one by one.
+const TOLD: usize = 20;
 
 struct Planner<'s> {
     survey: &'s mut Survey,
@@ -162,6 +166,7 @@ impl Planner<'_> {
         for source in &home.sources {
             why.extend(fault_of(source, home, number));
         }
+        why.extend(self.changed_in(number));
         // Of a header that was not written to its end, something may be there.
         let in_header = |(_, place): &(u64, Range<usize>)| place.end <= SEGMENT_HEADER;
         let unused = groups.is_empty() && home.sources.iter().all(|source| source.extract.rests.iter().all(in_header));
@@ -185,6 +190,7 @@ impl Planner<'_> {
         let torn_only = is_last
             && !closed
             && self.only_torn(home)
+            && self.edits_in(number).next().is_none()
             && !self.untold
             && self.plan.files.is_empty()
             && self.plan.aside.is_empty();
@@ -192,7 +198,7 @@ impl Planner<'_> {
             self.group = groups.last().copied().unwrap_or(self.group).max(self.group);
             return Ok(());
         }
-        let (pieces, last) = self.rebuild(home, behind, is_last)?;
+        let (pieces, last) = self.rebuild(number, home, behind, is_last)?;
         self.lost_end |= is_last && (last == self.group || closed) && !home.retired && self.has_tail(home);
         self.plan.aside.extend(home.sources.iter().map(|source| source.path.clone()));
         if !pieces.is_empty() {
@@ -201,6 +207,31 @@ impl Planner<'_> {
         }
         self.group = self.group.max(last);
         Ok(())
+    }
+
+    fn edits_in(&self, number: u64) -> impl Iterator<Item = Edit> {
+        self.survey.edits.range((number, 0, 0)..=(number, u64::MAX, usize::MAX)).map(|(_, edit)| *edit)
+    }
+
+    /// What is not as it was written, in words.
+    fn changed_in(&self, number: u64) -> Vec<String> {
+        let mut told = Vec::new();
+        let mut heads = 0;
+        for edit in self.edits_in(number) {
+            match edit {
+                Edit::Gone { ledger, seq } => {
+                    let known = self.survey.ledgers.get(&ledger).and_then(|known| known.ledger.as_ref());
+                    let terminal = known.map_or("a terminal", |ledger| &ledger.terminal);
+                    told.push(format!("punch {seq} of {terminal} was changed after it was written"));
+                }
+                Edit::Head(_) => heads += 1,
+            }
+        }
+        let more = told.len().saturating_sub(TOLD);
+        told.truncate(TOLD);
+        told.extend((more > 0).then(|| format!("and so were {more} more punches")));
+        told.extend((heads > 0).then(|| format!("{heads} heads in it are not those of their chains")));
+        told
     }
 
     /// Whether all that is odd in a file is what stands behind its last group.
@@ -220,7 +251,13 @@ impl Planner<'_> {
     }
 
     /// The pieces of a new file, and the number of its last group.
-    fn rebuild(&mut self, home: &Home, behind: Option<u64>, is_last: bool) -> Result<(Vec<Piece>, u64), RepairError> {
+    fn rebuild(
+        &mut self,
+        number: u64,
+        home: &Home,
+        behind: Option<u64>,
+        is_last: bool,
+    ) -> Result<(Vec<Piece>, u64), RepairError> {
         let mut groups: BTreeMap<u64, (&Source, &Whole)> = BTreeMap::new();
         for source in &home.sources {
             for group in &source.extract.groups {
@@ -237,11 +274,17 @@ impl Planner<'_> {
         }
         let mut pieces = Vec::new();
         let mut last = self.group;
+        let here = number;
         for (&number, (source, group)) in &groups {
             if group.from > last + 1 && !home.retired {
                 pieces.extend(self.fill(last + 1, group.from - 1, &mut salvaged, home));
             }
-            pieces.push(Piece::Copy(source.path.clone(), group.place.clone()));
+            pieces.push(if self.survey.edits.range((here, number, 0)..=(here, number, usize::MAX)).next().is_some() {
+                let bytes = read(&source.path)?;
+                Piece::New(self.edited(here, number, &bytes[group.place.clone()]))
+            } else {
+                Piece::Copy(source.path.clone(), group.place.clone())
+            });
             last = last.max(number);
         }
         let number = home.sources.iter().find_map(|it| it.header).map(|it| it.first_group);

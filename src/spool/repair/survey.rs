@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     super::{
-        group::{records, salvage},
+        group::{GROUP_HEADER, records, salvage},
         index::Index,
         lock::{self, Content},
         ranges::Ranges,
@@ -18,6 +18,7 @@ use super::{
         walk::store_id,
     },
     RepairError,
+    chain::{Changed, Edit, Judge, Place},
     extract::{Extract, Whole, extract},
 };
 use crate::ledger::{Head, Ledger};
@@ -70,6 +71,8 @@ pub(super) struct Known {
     /// When each punch behind a hole was stored, by its number; and the head after the last punch.
     pub(super) stored: BTreeMap<u64, i64>,
     pub(super) last: Option<(u64, Head)>,
+    /// Numbers whose records were changed after they were written.
+    pub(super) changed: Ranges,
     highest: u64,
 }
 
@@ -77,6 +80,8 @@ impl Known {
     /// Its last number, as far as the journal knows.
     pub(super) fn have(&self) -> u64 {
         let have = self.last.map_or(0, |(seq, _)| seq);
+        // Behind its last punch a ledger has another number only where it has ended.
+        let have = have.max(if self.closed { self.changed.last() } else { 0 });
         self.recorded.iter().map(|(_, last)| last).fold(have, u64::max)
     }
 
@@ -97,6 +102,8 @@ pub(super) struct Survey {
     pub(super) ledgers: BTreeMap<u32, Known>,
     /// Whether the index could be read.
     pub(super) indexed: bool,
+    /// What is done about records that are not what was written.
+    pub(super) edits: BTreeMap<Place, Edit>,
 }
 
 /// So many files may be missing in a row without anybody asking whether they can all have been there.
@@ -113,13 +120,14 @@ impl Survey {
         let left = lock::peek(&dir);
         let (homes, strays, ledgers) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
         let found = all(&dir, &store).map_err(failed)?;
-        let mut survey = Self { dir, store, left, homes, strays, ledgers, indexed: false };
+        let mut survey = Self { dir, store, left, homes, strays, ledgers, indexed: false, edits: BTreeMap::new() };
         for headed in found {
             survey.take(headed)?;
         }
         survey.settle();
         survey.choose();
         survey.read_index(&state_dir.join("index"));
+        survey.judge()?;
         Ok(survey)
     }
 
@@ -141,7 +149,7 @@ impl Survey {
         let home = self.homes.entry(number).or_default();
         home.retired = file.retired;
         for Whole { place, .. } in &extract.groups {
-            for record in records(&bytes[place.start + super::super::group::GROUP_HEADER..place.end]).flatten() {
+            for record in records(&bytes[place.start + GROUP_HEADER..place.end]).flatten() {
                 if let Record::Punch(punch) = &record {
                     home.first.entry(punch.ledger).or_insert((punch.seq, punch.prev));
                 }
@@ -221,6 +229,58 @@ impl Survey {
             home.sources = kept;
             self.strays.extend(gone.into_iter().map(|source| source.path));
         }
+    }
+
+    /// What the chains say of the records.
+    fn judge(&mut self) -> Result<(), RepairError> {
+        let mut judge = Judge::default();
+        loop {
+            self.each_group(|file, group, body| judge.look(file, group, body))?;
+            if !judge.decide() {
+                break;
+            }
+        }
+        self.each_group(|file, group, body| judge.mend(file, group, body))?;
+        let Changed { edits, numbers, last } = judge.verdict();
+        self.edits = edits;
+        for (number, changed) in numbers {
+            let Some(known) = self.ledgers.get_mut(&number) else { continue };
+            let found = known.found.iter().flat_map(|(first, last)| changed.missing(first, last));
+            known.found = found.collect();
+            known.last = last.get(&number).copied().filter(|(seq, _)| *seq > 0);
+            if changed.last() > known.last.map_or(0, |(seq, _)| seq) {
+                // The head behind it is lost with it, so that nothing can be chained to it any more.
+                known.indexed = known.indexed.max(Some(changed.last() + 1));
+            }
+            known.changed = changed;
+        }
+        Ok(())
+    }
+
+    /// The whole groups of the journal in their order.
+    fn each_group(&self, mut each: impl FnMut(u64, u64, &[u8])) -> Result<(), RepairError> {
+        for (&file, home) in &self.homes {
+            let mut groups = BTreeMap::new();
+            for (at, source) in home.sources.iter().enumerate() {
+                source.extract.groups.iter().for_each(|group| _ = groups.entry(group.number).or_insert((at, group)));
+            }
+            let mut held: Option<(usize, Vec<u8>)> = None;
+            for (number, (at, Whole { place, .. })) in groups {
+                if held.as_ref().is_none_or(|(held, _)| *held != at) {
+                    let bytes = match read(&home.sources[at].path) {
+                        // A daemon at work may have retired it.
+                        Err(RepairError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Vec::new(),
+                        bytes => bytes?,
+                    };
+                    held = Some((at, bytes));
+                }
+                let body = place.start + GROUP_HEADER..place.end;
+                if let Some(body) = held.as_ref().and_then(|(_, bytes)| bytes.get(body)) {
+                    each(file, number, body);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The index knows how far each ledger went. A copy of it is read: opening one writes to it.
