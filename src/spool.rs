@@ -14,6 +14,7 @@
 //! journal/00000001.seg   groups of records; the newest one is being written          segment.rs, group.rs, record.rs
 //! journal/00000001.ids   what is left of a segment that was delivered long ago       retention.rs
 //! journal/lock           held while open; which store this is; was it closed?        lock.rs
+//! journal/repair-under-way   what a repair has begun, until all of it is done        repair/order.rs
 //! index/                 sled: ids seen, ledgers, confirmed ranges, cursors          index.rs
 //! quarantine/            bytes cut off or unreadable, indexes set aside: never deleted by us
 //! ```
@@ -32,6 +33,7 @@
 //! | kill -9 | journal whole or with a torn last group; index whole, some seconds old | the journal's end is read from where the index stops; a torn group is cut off |
 //! | power cut | the same journal; an index that may be anything (sled does not sync) | told by the boot id in the lock file: the index is set aside unread and built from the journal |
 //! | in a roll | a segment without groups | it is used, or set aside when not even its header is whole |
+//! | in a repair | nothing but unfinished files, or all of it written down | they are removed, or it is finished |
 //! | in a retirement | a stub without its name, or both stub and segment | the first is removed, or the second where the stub is whole |
 //! | after a disk error | a segment with bytes behind its last durable group | as a torn group |
 //! | on a full disk | as above, and no room for an index or for what is torn | opened without an index, refusing punches, until there is room |
@@ -57,6 +59,7 @@ mod draft;
 mod export;
 mod group;
 mod history;
+mod identity;
 mod index;
 mod index_copy;
 mod intake;

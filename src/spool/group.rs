@@ -67,6 +67,12 @@ impl Group {
         self.records += 1;
     }
 
+    /// Adds a record as it stands in another group.
+    pub(super) fn keep(&mut self, framed: &[u8]) {
+        self.bytes.extend_from_slice(framed);
+        self.records += 1;
+    }
+
     /// Adds all records of another group.
     pub(super) fn append(&mut self, other: &Self) {
         self.bytes.extend_from_slice(&other.bytes[GROUP_HEADER..]);
@@ -122,13 +128,17 @@ pub(super) fn whole(seed: u32, group: &[u8]) -> bool {
 
 /// The records of a whole group's body. `None` stands for one that only a newer version can read.
 pub(super) fn records(body: &[u8]) -> impl Iterator<Item = Option<Record<'_>>> {
+    framed(body).map(|framed| postcard::from_bytes(&framed[FRAME..]).ok())
+}
+
+/// The same, each as its bytes stand there.
+pub(super) fn framed(body: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = body;
     std::iter::from_fn(move || {
-        let (frame, behind) = rest.split_at_checked(FRAME)?;
-        let long = usize::from(u16::from_le_bytes([frame[0], frame[1]]));
-        let (payload, behind) = behind.split_at_checked(long)?;
+        let long = usize::from(u16::from_le_bytes(rest.first_chunk().copied()?));
+        let (framed, behind) = rest.split_at_checked(FRAME + long)?;
         rest = behind;
-        Some(postcard::from_bytes(payload).ok())
+        Some(framed)
     })
 }
 

@@ -57,7 +57,25 @@ pub(super) struct Content {
     restored: bool,
 }
 
+impl LeftAs {
+    fn of(content: Option<&Content>) -> Self {
+        match content.and_then(|content| Some((content, content.store()?))) {
+            None => Self::Unknown,
+            Some((content, store)) if content.is_closed() => Self::Closed(store, content.last_group.unwrap_or(0)),
+            Some((content, store)) if content.is_of_this_boot() => Self::Died(store),
+            Some((_, store)) => Self::Cut(store),
+        }
+    }
+}
+
 impl Content {
+    /// `None` where it cannot be made out.
+    fn of(file: &File) -> io::Result<Option<Self>> {
+        let mut bytes = [0; 512];
+        let long = file.read_at(&mut bytes, 0)?;
+        Ok(serde_json::from_slice(bytes[..long].trim_ascii()).ok())
+    }
+
     /// Always of one length and in one sector: torn or not, it is one of the two, or is not read at all.
     fn line(&self) -> io::Result<String> {
         let mut text = serde_json::to_string(self)?;
@@ -109,22 +127,19 @@ impl Lock {
         let path = journal.join("lock");
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
         rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-        let mut bytes = [0; 512];
-        let long = file.read_at(&mut bytes, 0)?;
-        let content: Option<Content> = serde_json::from_slice(bytes[..long].trim_ascii()).ok();
+        let content = Content::of(&file)?;
         let meta = file.metadata()?;
         let made = meta.created().ok();
         let born = made.and_then(|made| Some(made.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_nanos()));
         let said = content.as_ref().and_then(|content| content.born);
         let marked = content.as_ref().is_some_and(|content| content.restored);
         let copied = marked || said.zip(born).is_some_and(|(said, born)| said != born) || is_overwritten(&meta);
-        let left = match content.as_ref().and_then(|content| Some((content, content.store()?))) {
-            None => LeftAs::Unknown,
-            Some((content, store)) if content.is_closed() => LeftAs::Closed(store, content.last_group.unwrap_or(0)),
-            Some((content, store)) if content.is_of_this_boot() => LeftAs::Died(store),
-            Some((_, store)) => LeftAs::Cut(store),
-        };
-        Ok((Self { file, born, copied }, left))
+        Ok((Self { file, born, copied }, LeftAs::of(content.as_ref())))
+    }
+
+    /// How the store is left by what the lock file says now.
+    pub(super) fn left(&self) -> io::Result<LeftAs> {
+        Ok(LeftAs::of(Content::of(&self.file)?.as_ref()))
     }
 
     /// Whether this is a copy, whose original may have given numbers that this one does not know of.

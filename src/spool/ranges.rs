@@ -39,6 +39,11 @@ impl Ranges {
         self.0.iter().map(|(first, last)| last - first + 1).sum()
     }
 
+    /// The greatest number in it, or 0.
+    pub(super) fn last(&self) -> u64 {
+        self.0.last_key_value().map_or(0, |(_, last)| *last)
+    }
+
     /// The last number of the range that starts at 1, or 0.
     pub(super) fn through(&self) -> u64 {
         self.0.first_key_value().filter(|(first, _)| **first <= 1).map_or(0, |(_, last)| *last)

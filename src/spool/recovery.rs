@@ -21,6 +21,7 @@ use super::{
     places,
     record::{Record, ZoneNames},
     reindex::{is_of, new_index, open_index},
+    repair,
     replay::Replay,
     seen::Seen,
     segment::{Position, list},
@@ -72,10 +73,14 @@ pub(super) fn open(
         return Err(OpenError::RestoreUnfinished(unfinished));
     }
     create_dir(&*disk, &settings.state_dir).and_then(|()| create_dir(&*disk, &dir)).map_err(failed)?;
-    let (mut lock, left) = Lock::take(&dir).map_err(|source| match source.kind() {
+    let (mut lock, mut left) = Lock::take(&dir).map_err(|source| match source.kind() {
         io::ErrorKind::WouldBlock => OpenError::InUse(dir.clone()),
         _ => failed(source),
     })?;
+    if repair::finish(&settings.state_dir, &*disk, &lock).map_err(failed)?.is_some() {
+        tracing::info!("a repair that was cut off was finished");
+        left = lock.left().map_err(failed)?;
+    }
     if let Some(newer) = headed(&dir, None).map_err(failed)?.into_iter().find(Headed::is_newer) {
         return Err(OpenError::Newer(newer.file.path));
     }

@@ -2,12 +2,19 @@
 //!
 //! Only the files that are not as they should be are written anew; all others stay as they are. In place of lost groups
 //! stands a group that tells how many they were, so that a hole in the numbers of groups is never taken for new damage.
+//! What was changed after it was written, which the chain tells (chain.rs), is as good as lost: nobody gets it as a punch.
 //! What is missing of each ledger is recorded behind everything else, for ever; nothing is renumbered, and the chain goes
 //! on behind the hole with the head that the next punch brings along. Nothing is deleted: what is replaced is set aside
-//! first, under a second name, and the new file takes its place in one step. So a repair may be cut off at any moment and
-//! begun again.
+//! first, under a second name, and the new file takes its place in one step.
+//!
+//! A repair may be cut off at any moment. Until all new files are whole on the disk, and the old ones have their second
+//! names, nothing of the journal has changed, and it is begun again from the start. Then what is to be done is written down
+//! (order.rs), and the next repair, or the next start, does the rest of that: nobody ever judges a journal that is half
+//! repaired.
 
+mod chain;
 mod extract;
+mod order;
 mod plan;
 mod survey;
 
@@ -17,9 +24,11 @@ use std::{
 };
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+pub(super) use self::order::{UNDER_WAY, finish};
 use self::{
+    order::{New, Order, Sum, unfinished},
     plan::{NewFile, Piece, Plan, plan},
     survey::{Survey, read},
 };
@@ -30,7 +39,7 @@ use super::{
 };
 
 /// What a repair did, or would do.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RepairReport {
     /// Whether anything was, or would be, done.
     pub needed: bool,
@@ -53,14 +62,14 @@ pub struct RepairReport {
 }
 
 /// A file that was written anew.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rewritten {
     pub file: String,
     pub why: String,
 }
 
 /// Numbers that are lost, and that the journal records as such from now on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RepairLoss {
     pub terminal: String,
     pub ledger: i64,
@@ -84,6 +93,10 @@ pub enum RepairError {
 
 /// Repairs the store in `state_dir`, or only says what it would do.
 pub fn repair(state_dir: &Path, dry_run: bool) -> Result<RepairReport, RepairError> {
+    repair_on(&RealDisk, state_dir, dry_run)
+}
+
+pub(super) fn repair_on(disk: &dyn Disk, state_dir: &Path, dry_run: bool) -> Result<RepairReport, RepairError> {
     let dir = state_dir.join("journal");
     let failed = |source| RepairError::Io { path: dir.clone(), source };
     fs::read_dir(&dir).map_err(failed)?;
@@ -94,6 +107,13 @@ pub fn repair(state_dir: &Path, dry_run: bool) -> Result<RepairReport, RepairErr
             _ => failed(source),
         })?),
     };
+    let begun = match &lock {
+        Some((lock, _)) => finish(state_dir, disk, lock).map_err(failed)?,
+        None => Order::read(&dir).unwrap_or_default().map(|order| order.report),
+    };
+    if let Some(report) = begun {
+        return Ok(report);
+    }
     let now = Timestamp::now();
     let mut survey = Survey::of(state_dir)?;
     let Some(plan) = plan(&mut survey, now)? else { return Ok(RepairReport::default()) };
@@ -101,26 +121,37 @@ pub fn repair(state_dir: &Path, dry_run: bool) -> Result<RepairReport, RepairErr
     let folders = (1..).map(|n| if n == 1 { format!("repair-{stamp}") } else { format!("repair-{stamp}-{n}") });
     let mut folders = folders.map(|name| state_dir.join("quarantine").join(name));
     let aside = folders.find(|folder| !folder.exists()).ok_or_else(|| failed(io::ErrorKind::AlreadyExists.into()))?;
-    let mut report = report(&plan, aside.clone());
-    if let Some((lock, _)) = lock {
-        let work = Work { state_dir, dir: &dir, aside: &aside, disk: &RealDisk };
-        let index = work.execute(&plan)?;
-        report.set_aside.extend(index);
-        lock.closed(&survey.store, plan.last_group).map_err(failed)?;
-        report.done = true;
-    }
-    Ok(report)
+    let report = report(&plan, aside.clone(), state_dir.join("index").exists());
+    let Some((lock, _)) = lock else { return Ok(report) };
+    let work = Work { state_dir, dir: &dir, aside: &aside, disk };
+    let order = Order { store: survey.store, report, ..work.prepare(&plan)? };
+    order.write(&dir, disk).map_err(failed)?;
+    // What stands there now is what is done.
+    Ok(finish(state_dir, disk, &lock).map_err(failed)?.unwrap_or_default())
 }
 
-fn report(plan: &Plan, aside: PathBuf) -> RepairReport {
-    let name = |path: &PathBuf| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let file = |file: &NewFile| Rewritten { file: name(&place(Path::new(""), file)), why: file.why.clone() };
+fn name(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+fn report(plan: &Plan, aside: PathBuf, has_index: bool) -> RepairReport {
+    let file = |file: &NewFile| name(&place(Path::new(""), file));
+    // There may be very many of what nobody has seen: those that follow each other are told as one.
+    let runs = plan.files.chunk_by(|one, next| one.is_absent && next.is_absent && one.number + 1 == next.number);
+    let rewritten = runs.map(|run| match run {
+        [first, .., last] => {
+            let why = "none of them is there: the ids in them are lost".into();
+            Rewritten { file: format!("{} to {}", file(first), file(last)), why }
+        }
+        [one] => Rewritten { file: file(one), why: one.why.clone() },
+        [] => unreachable!("a run has one at least"),
+    });
     RepairReport {
         needed: true,
         done: false,
-        rewritten: plan.files.iter().map(file).collect(),
+        rewritten: rewritten.collect(),
         set_aside_in: Some(aside),
-        set_aside: plan.aside.iter().map(name).collect(),
+        set_aside: plan.aside.iter().map(|path| name(path)).chain(has_index.then(|| "index".into())).collect(),
         salvaged_punches: plan.punches,
         salvaged_others: plan.others,
         left_out: plan.left_out,
@@ -141,38 +172,57 @@ struct Work<'w> {
 }
 
 impl Work<'_> {
-    /// Every new file is whole on the disk before any old one goes; every old one has its second name before that.
-    fn execute(&self, plan: &Plan) -> Result<Option<String>, RepairError> {
-        for file in &plan.files {
-            self.write(file)?;
-        }
-        create_dir(self.disk, &self.state_dir.join("quarantine")).map_err(|error| self.failed(self.aside, error))?;
-        create_dir(self.disk, self.aside).map_err(|error| self.failed(self.aside, error))?;
-        for path in &plan.aside {
-            self.set_aside(path).map_err(|error| self.failed(path, error))?;
-        }
-        self.disk.sync_dir(self.aside).map_err(|error| self.failed(self.aside, error))?;
-        // It says what the journal was before; the next start builds it anew.
-        let index = self.state_dir.join("index");
-        let moved = index.exists();
-        if moved {
-            self.disk.rename(&index, &self.aside.join("index")).map_err(|error| self.failed(&index, error))?;
-            self.disk.sync_dir(self.aside).map_err(|error| self.failed(self.aside, error))?;
-            self.disk.sync_dir(self.state_dir).map_err(|error| self.failed(self.state_dir, error))?;
-        }
+    /// Every new file is whole on the disk, beside its place, and every old one has its second name. Nothing has changed yet.
+    fn prepare(&self, plan: &Plan) -> Result<Order, RepairError> {
+        self.room(plan)?;
+        let mut new = Vec::new();
         for file in &plan.files {
             let path = place(self.dir, file);
-            self.disk.rename(&unfinished(&path), &path).map_err(|error| self.failed(&path, error))?;
-        }
-        let new: Vec<PathBuf> = plan.files.iter().map(|file| place(self.dir, file)).collect();
-        for path in plan.aside.iter().filter(|path| !new.contains(path)) {
-            self.disk.remove(path).map_err(|error| self.failed(path, error))?;
+            match self.write(file) {
+                Ok(sum) => {
+                    let old = Sum::of_file(&path).map_err(|error| self.failed(&path, error))?;
+                    new.push(New { name: name(&path), sum, old });
+                }
+                Err(error) => {
+                    // A disk that is full has more use for the room than for a part of it all.
+                    for name in new.iter().map(|new| &new.name).chain([&name(&path)]) {
+                        let _ = self.disk.remove(&unfinished(&self.dir.join(name)));
+                    }
+                    return Err(error);
+                }
+            }
         }
         self.disk.sync_dir(self.dir).map_err(|error| self.failed(self.dir, error))?;
-        Ok(moved.then(|| "index".into()))
+        create_dir(self.disk, &self.state_dir.join("quarantine")).map_err(|error| self.failed(self.aside, error))?;
+        create_dir(self.disk, self.aside).map_err(|error| self.failed(self.aside, error))?;
+        let mut gone = Vec::new();
+        for path in &plan.aside {
+            self.set_aside(path).map_err(|error| self.failed(path, error))?;
+            let name = name(path);
+            if !new.iter().any(|new| new.name == name)
+                && let Some(sum) = Sum::of_file(path).map_err(|error| self.failed(path, error))?
+            {
+                gone.push((name, sum));
+            }
+        }
+        self.disk.sync_dir(self.aside).map_err(|error| self.failed(self.aside, error))?;
+        Ok(Order { store: [0; 16], last_group: plan.last_group, new, gone, report: RepairReport::default() })
     }
 
-    fn write(&self, file: &NewFile) -> Result<(), RepairError> {
+    /// Nothing is written over what is not set aside, whatever it is.
+    fn room(&self, plan: &Plan) -> Result<(), RepairError> {
+        let places = plan.files.iter().map(|file| place(self.dir, file));
+        let in_the_way = places.filter(|path| !plan.aside.contains(path)).find(|path| path.symlink_metadata().is_ok());
+        match in_the_way {
+            None => Ok(()),
+            Some(path) => {
+                let why = "it stands where the repair must write a file, and is none of the journal";
+                Err(self.failed(&path, io::Error::new(io::ErrorKind::AlreadyExists, why)))
+            }
+        }
+    }
+
+    fn write(&self, file: &NewFile) -> Result<Sum, RepairError> {
         let path = unfinished(&place(self.dir, file));
         let failed = |error| self.failed(&path, error);
         let mut bytes = file.header.bytes().to_vec();
@@ -191,11 +241,8 @@ impl Work<'_> {
             }
         }
         let out = self.disk.create(&path).map_err(failed)?;
-        out.write_at(&bytes, 0).and_then(|()| out.sync()).map_err(|error| {
-            // A disk that is full has more use for the room than for half a file.
-            let _ = self.disk.remove(&path);
-            failed(error)
-        })
+        out.write_at(&bytes, 0).and_then(|()| out.sync()).map_err(failed)?;
+        Ok(Sum::of(&bytes))
     }
 
     /// A second name for the same bytes; a copy where the file system has no such thing.
@@ -213,10 +260,4 @@ impl Work<'_> {
     fn failed(&self, path: &Path, source: io::Error) -> RepairError {
         RepairError::Io { path: path.into(), source }
     }
-}
-
-fn unfinished(path: &Path) -> PathBuf {
-    // As the daemon's own unfinished files are called, which a start removes.
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    path.with_file_name(format!("{name}.tmp"))
 }

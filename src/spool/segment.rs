@@ -89,7 +89,8 @@ pub(super) fn stub_path(dir: &Path, number: u64) -> PathBuf {
 }
 
 /// The files of a journal in order. Where a segment and its stub are both there, the stub is: its name was made durable
-/// when it was complete, and the segment is about to go.
+/// when it was complete, and the segment is about to go. Only what bears the very name that is given to a number is one of
+/// them: `6.seg` may be anybody's copy.
 pub(super) fn list(dir: &Path) -> io::Result<Vec<SegmentFile>> {
     let mut files: Vec<SegmentFile> = Vec::new();
     for entry in fs::read_dir(dir)? {
@@ -100,12 +101,13 @@ pub(super) fn list(dir: &Path) -> io::Result<Vec<SegmentFile>> {
             continue;
         }
         let number = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
-        let retired = match path.extension().and_then(|extension| extension.to_str()) {
-            Some("seg") => false,
-            Some("ids") => true,
-            _ => continue,
+        let Some(number) = number else { continue };
+        let retired = match () {
+            () if path == segment_path(dir, number) => false,
+            () if path == stub_path(dir, number) => true,
+            () => continue,
         };
-        files.extend(number.map(|number| SegmentFile { number, path, retired }));
+        files.push(SegmentFile { number, path, retired });
     }
     files.sort_by_key(|file| (file.number, !file.retired));
     files.dedup_by_key(|file| file.number);
@@ -284,6 +286,23 @@ mod tests {
         let mut group = Group::new(SEED);
         group.push(&Record::Note(NoteRecord { kind: 1, key: "k", body: &[7; 300], stored: 0 }));
         group.seal(number).to_vec()
+    }
+
+    #[test]
+    fn a_file_of_the_journal_bears_the_name_that_is_given_to_its_number() {
+        let dir = tempfile::tempdir().unwrap();
+        let ours = ["00000006.seg", "00000007.ids", "100000008.seg"];
+        for name in ["6.seg", "+6.seg", "+0000006.seg", "000000006.seg", "00000006.SEG", "7.ids", "00000007.tmp"] {
+            fs::write(dir.path().join(name), name).unwrap();
+        }
+        ours.iter().for_each(|name| fs::write(dir.path().join(name), name).unwrap());
+        let found = list(dir.path()).unwrap();
+        let names: Vec<_> = found.iter().map(|it| it.path.file_name().unwrap().to_str().unwrap()).collect();
+        assert_eq!(names, ours);
+        assert_eq!(
+            found.iter().map(|it| (it.number, it.retired)).collect::<Vec<_>>(),
+            [(6, false), (7, true), (100_000_008, false)]
+        );
     }
 
     /// Whoever reads beside the daemon sees a group half written, and by the time he looks on there are more.

@@ -116,6 +116,7 @@ pub fn verify(state_dir: &Path) -> io::Result<VerifyReport> {
     }
     for seen in ledgers.values_mut() {
         seen.tell_odd(&mut report);
+        seen.tell_changed(&mut report);
     }
     report.faults.sort_by_key(|fault| (fault.segment, fault.offset));
     report.ledgers = ledgers.into_values().map(Seen::report).collect();

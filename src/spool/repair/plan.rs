@@ -13,10 +13,11 @@ use super::{
         group::{Group, salvage},
         lock::Content,
         record::{Record, RepairedRecord},
-        segment::{SEGMENT_HEADER, SegmentHeader, seed},
+        segment::{SEGMENT_HEADER, SegmentHeader, seed, segment_path},
         verify::files::HeaderFault,
     },
     RepairError, RepairLoss,
+    chain::Edit,
     extract::Whole,
     survey::{Home, Source, Survey, read},
 };
@@ -36,6 +37,8 @@ pub(super) struct NewFile {
     pub(super) pieces: Vec<Piece>,
     /// Why the old one cannot stay.
     pub(super) why: String,
+    /// There is none: only the names of its neighbours tell of it.
+    pub(super) is_absent: bool,
 }
 
 #[derive(Default)]
@@ -54,6 +57,9 @@ pub(super) struct Plan {
     pub(super) last_group: u64,
 }
 
+/// Changed punches of one file that are told one by one.
+const TOLD: usize = 20;
+
 struct Planner<'s> {
     survey: &'s mut Survey,
     plan: Plan,
@@ -62,13 +68,16 @@ struct Planner<'s> {
     group: u64,
     /// The journal lost something behind its last whole group.
     lost_end: bool,
+    /// Numbers are missing that nobody has recorded as lost, whatever took them.
+    untold: bool,
 }
 
 /// `None` where nothing is damaged.
 pub(super) fn plan(survey: &mut Survey, now: Timestamp) -> Result<Option<Plan>, RepairError> {
     let homes = std::mem::take(&mut survey.homes);
     let strays = std::mem::take(&mut survey.strays);
-    let mut planner = Planner { survey, plan: Plan::default(), now, group: 0, lost_end: false };
+    let untold = survey.ledgers.values().any(|known| known.ledger.is_some() && !known.untold().is_empty());
+    let mut planner = Planner { survey, plan: Plan::default(), now, group: 0, lost_end: false, untold };
     planner.plan.aside = strays;
     let last = homes.last_key_value().map_or(0, |(number, _)| *number);
     let mut before = 0;
@@ -77,7 +86,7 @@ pub(super) fn plan(survey: &mut Survey, now: Timestamp) -> Result<Option<Plan>, 
         let behind = homes.range(number + 1..).find_map(|(_, home)| first_group(home));
         let next = homes.get(&(number + 1)).and_then(sure_first_group);
         let here = if home.retired { None } else { first_group(home).or(behind) };
-        planner.fill_hole(before, number, here);
+        planner.fill_hole(before, number, here, home.retired);
         planner.home(number, home, (next, behind), number == last)?;
         before = number;
     }
@@ -105,7 +114,7 @@ fn sure_first_group(home: &Home) -> Option<u64> {
 
 impl Planner<'_> {
     /// Files between two that are there: one in their place tells which groups they had.
-    fn fill_hole(&mut self, before: u64, number: u64, next: Option<u64>) {
+    fn fill_hole(&mut self, before: u64, number: u64, next: Option<u64>, retired: bool) {
         if before + 1 >= number {
             return;
         }
@@ -119,6 +128,8 @@ impl Planner<'_> {
                 self.group = last;
             }
             Some(_) => {}
+            // Nothing can be read from here on: what stood there is told behind it all.
+            None if !retired => {}
             // Between stubs: only a name tells that something was there.
             None => {
                 for gone in before + 1..number {
@@ -129,6 +140,7 @@ impl Planner<'_> {
                     let pieces = vec![Piece::New(group.seal(self.group.max(1)).to_vec())];
                     let why = format!("{gone:08}.ids is not there: the ids in it are lost");
                     self.file(gone, true, self.group.max(1), pieces, why);
+                    self.plan.files.last_mut().expect("it was put there").is_absent = true;
                 }
             }
         }
@@ -136,7 +148,7 @@ impl Planner<'_> {
 
     fn file(&mut self, number: u64, retired: bool, first_group: u64, pieces: Vec<Piece>, why: String) {
         let header = SegmentHeader { store: self.survey.store, segment: number, first_group };
-        self.plan.files.push(NewFile { number, retired, header, pieces, why });
+        self.plan.files.push(NewFile { number, retired, header, pieces, why, is_absent: false });
     }
 
     /// One place of the journal: left alone where its one file is as it should be. `behind` is the first group of the
@@ -154,10 +166,12 @@ impl Planner<'_> {
         for source in &home.sources {
             why.extend(fault_of(source, home, number));
         }
+        why.extend(self.changed_in(number));
         // Of a header that was not written to its end, something may be there.
         let in_header = |(_, place): &(u64, Range<usize>)| place.end <= SEGMENT_HEADER;
         let unused = groups.is_empty() && home.sources.iter().all(|source| source.extract.rests.iter().all(in_header));
-        if is_last && unused && !closed {
+        let in_place = !home.sources.iter().any(|it| matches!(it.fault, Some(HeaderFault::Misplaced(_))));
+        if is_last && unused && !closed && in_place {
             // Begun and never used: the daemon knows what to do about it.
             return Ok(());
         }
@@ -173,13 +187,18 @@ impl Planner<'_> {
             why.push("groups are missing at its end".into());
         }
         // The daemon cuts off by itself what a crash left at the end.
-        let torn_only =
-            is_last && !closed && self.only_torn(home) && self.plan.files.is_empty() && self.plan.aside.is_empty();
+        let torn_only = is_last
+            && !closed
+            && self.only_torn(home)
+            && self.edits_in(number).next().is_none()
+            && !self.untold
+            && self.plan.files.is_empty()
+            && self.plan.aside.is_empty();
         if why.is_empty() || torn_only {
             self.group = groups.last().copied().unwrap_or(self.group).max(self.group);
             return Ok(());
         }
-        let (pieces, last) = self.rebuild(home, behind, is_last)?;
+        let (pieces, last) = self.rebuild(number, home, behind, is_last)?;
         self.lost_end |= is_last && (last == self.group || closed) && !home.retired && self.has_tail(home);
         self.plan.aside.extend(home.sources.iter().map(|source| source.path.clone()));
         if !pieces.is_empty() {
@@ -188,6 +207,31 @@ impl Planner<'_> {
         }
         self.group = self.group.max(last);
         Ok(())
+    }
+
+    fn edits_in(&self, number: u64) -> impl Iterator<Item = Edit> {
+        self.survey.edits.range((number, 0, 0)..=(number, u64::MAX, usize::MAX)).map(|(_, edit)| *edit)
+    }
+
+    /// What is not as it was written, in words.
+    fn changed_in(&self, number: u64) -> Vec<String> {
+        let mut told = Vec::new();
+        let mut heads = 0;
+        for edit in self.edits_in(number) {
+            match edit {
+                Edit::Gone { ledger, seq } => {
+                    let known = self.survey.ledgers.get(&ledger).and_then(|known| known.ledger.as_ref());
+                    let terminal = known.map_or("a terminal", |ledger| &ledger.terminal);
+                    told.push(format!("punch {seq} of {terminal} was changed after it was written"));
+                }
+                Edit::Head(_) => heads += 1,
+            }
+        }
+        let more = told.len().saturating_sub(TOLD);
+        told.truncate(TOLD);
+        told.extend((more > 0).then(|| format!("and so were {more} more punches")));
+        told.extend((heads > 0).then(|| format!("{heads} heads in it are not those of their chains")));
+        told
     }
 
     /// Whether all that is odd in a file is what stands behind its last group.
@@ -207,7 +251,13 @@ impl Planner<'_> {
     }
 
     /// The pieces of a new file, and the number of its last group.
-    fn rebuild(&mut self, home: &Home, behind: Option<u64>, is_last: bool) -> Result<(Vec<Piece>, u64), RepairError> {
+    fn rebuild(
+        &mut self,
+        number: u64,
+        home: &Home,
+        behind: Option<u64>,
+        is_last: bool,
+    ) -> Result<(Vec<Piece>, u64), RepairError> {
         let mut groups: BTreeMap<u64, (&Source, &Whole)> = BTreeMap::new();
         for source in &home.sources {
             for group in &source.extract.groups {
@@ -224,11 +274,17 @@ impl Planner<'_> {
         }
         let mut pieces = Vec::new();
         let mut last = self.group;
+        let here = number;
         for (&number, (source, group)) in &groups {
             if group.from > last + 1 && !home.retired {
                 pieces.extend(self.fill(last + 1, group.from - 1, &mut salvaged, home));
             }
-            pieces.push(Piece::Copy(source.path.clone(), group.place.clone()));
+            pieces.push(if self.survey.edits.range((here, number, 0)..=(here, number, usize::MAX)).next().is_some() {
+                let bytes = read(&source.path)?;
+                Piece::New(self.edited(here, number, &bytes[group.place.clone()]))
+            } else {
+                Piece::Copy(source.path.clone(), group.place.clone())
+            });
             last = last.max(number);
         }
         let number = home.sources.iter().find_map(|it| it.header).map(|it| it.first_group);
@@ -279,7 +335,7 @@ impl Planner<'_> {
             pieces.push(Piece::New(self.marker(first, closed_at, Vec::new(), &BTreeMap::new())));
             self.group = closed_at;
         }
-        if self.plan.files.is_empty() && self.plan.aside.is_empty() && pieces.is_empty() {
+        if self.plan.files.is_empty() && self.plan.aside.is_empty() && pieces.is_empty() && !self.untold {
             return Ok(());
         }
         let lost = self.losses();
@@ -291,7 +347,10 @@ impl Planner<'_> {
             }
         }
         if !pieces.is_empty() {
-            self.file(last + 1, false, first, pieces, why.join("; "));
+            // A folder may bear the name of the next file.
+            let free = |number: &u64| segment_path(&self.survey.dir, *number).symlink_metadata().is_err();
+            let number = (last + 1..).find(free).unwrap_or(last + 1);
+            self.file(number, false, first, pieces, why.join("; "));
         }
         self.plan.last_group = self.group;
         Ok(())

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     super::{
-        group::{records, salvage},
+        group::{GROUP_HEADER, records, salvage},
         index_copy,
         lock::{self, Content},
         ranges::Ranges,
@@ -18,6 +18,7 @@ use super::{
         walk::store_id,
     },
     RepairError,
+    chain::{Changed, Edit, Judge, Place},
     extract::{Extract, Whole, extract},
 };
 use crate::ledger::{Head, Ledger};
@@ -70,10 +71,29 @@ pub(super) struct Known {
     /// When each punch behind a hole was stored, by its number; and the head after the last punch.
     pub(super) stored: BTreeMap<u64, i64>,
     pub(super) last: Option<(u64, Head)>,
+    /// Numbers whose records were changed after they were written.
+    pub(super) changed: Ranges,
     highest: u64,
 }
 
+impl Known {
+    /// Its last number, as far as the journal knows.
+    pub(super) fn have(&self) -> u64 {
+        let have = self.last.map_or(0, |(seq, _)| seq);
+        // Behind its last punch a ledger has another number only where it has ended.
+        let have = have.max(if self.closed { self.changed.last() } else { 0 });
+        self.recorded.iter().map(|(_, last)| last).fold(have, u64::max)
+    }
+
+    /// Numbers up to there that are missing, and that the journal does not say so of.
+    pub(super) fn untold(&self) -> Vec<(u64, u64)> {
+        let missing = self.found.missing(1, self.have()).into_iter();
+        missing.flat_map(|(first, last)| self.recorded.missing(first, last)).collect()
+    }
+}
+
 pub(super) struct Survey {
+    pub(super) dir: PathBuf,
     pub(super) store: StoreId,
     pub(super) left: Option<Content>,
     pub(super) homes: BTreeMap<u64, Home>,
@@ -82,7 +102,12 @@ pub(super) struct Survey {
     pub(super) ledgers: BTreeMap<u32, Known>,
     /// Whether the index could be read.
     pub(super) indexed: bool,
+    /// What is done about records that are not what was written.
+    pub(super) edits: BTreeMap<Place, Edit>,
 }
+
+/// So many files may be missing in a row without anybody asking whether they can all have been there.
+const MANY: u64 = 1000;
 
 /// More than a file of ours ever holds.
 const FILE_LIMIT: u64 = 1 << 30;
@@ -94,12 +119,15 @@ impl Survey {
         let store = store_id(&dir).map_err(failed)?.ok_or_else(|| RepairError::NoStore(dir.clone()))?;
         let left = lock::peek(&dir);
         let (homes, strays, ledgers) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
-        let mut survey = Self { store, left, homes, strays, ledgers, indexed: false };
-        for headed in all(&dir, &store).map_err(failed)? {
+        let found = all(&dir, &store).map_err(failed)?;
+        let mut survey = Self { dir, store, left, homes, strays, ledgers, indexed: false, edits: BTreeMap::new() };
+        for headed in found {
             survey.take(headed)?;
         }
+        survey.settle();
         survey.choose();
         survey.read_index(state_dir);
+        survey.judge()?;
         Ok(survey)
     }
 
@@ -121,7 +149,7 @@ impl Survey {
         let home = self.homes.entry(number).or_default();
         home.retired = file.retired;
         for Whole { place, .. } in &extract.groups {
-            for record in records(&bytes[place.start + super::super::group::GROUP_HEADER..place.end]).flatten() {
+            for record in records(&bytes[place.start + GROUP_HEADER..place.end]).flatten() {
                 if let Record::Punch(punch) = &record {
                     home.first.entry(punch.ledger).or_insert((punch.seq, punch.prev));
                 }
@@ -140,6 +168,54 @@ impl Survey {
         Ok(())
     }
 
+    /// A name may say anything. Where no header says where a file belongs, its groups do; and a file of which nothing can be
+    /// read, behind all others, belongs nowhere.
+    fn settle(&mut self) {
+        for number in self.homes.keys().copied().collect::<Vec<_>>() {
+            let Some(mut home) = self.homes.remove(&number) else { continue };
+            let groups = home.groups();
+            let before = match groups.first() {
+                Some(first) => {
+                    self.homes.iter().rev().find(|(_, it)| it.groups().last().is_some_and(|last| last < first))
+                }
+                None => self.homes.last_key_value(),
+            };
+            let (before, group) =
+                before.map_or((0, 0), |(number, it)| (*number, it.groups().last().copied().unwrap_or(0)));
+            let behind = groups.last().and_then(|last| {
+                self.homes.iter().find(|(_, it)| it.groups().first().is_some_and(|first| first > last)).map(|it| *it.0)
+            });
+            let headed = home.sources.iter().any(|source| source.header.is_some());
+            let in_place = before < number && behind.is_none_or(|behind| number < behind);
+            // Each file that is not there had one group at least.
+            let gone = number.saturating_sub(before + 1);
+            let too_far =
+                home.retired && gone > MANY && gone > groups.last().map_or(0, |last| last.saturating_sub(group));
+            let free = before + 1;
+            let fits = free < behind.unwrap_or(u64::MAX) && !self.homes.contains_key(&free);
+            if !headed && groups.is_empty() && number > free && !self.holds_records(&home) {
+                self.strays.extend(home.sources.into_iter().map(|source| source.path));
+            } else if fits && free != number && !groups.is_empty() && (too_far || (!headed && !in_place)) {
+                for source in &mut home.sources {
+                    source.fault.get_or_insert(HeaderFault::Misplaced(number));
+                }
+                self.homes.insert(free, home);
+            } else {
+                self.homes.insert(number, home);
+            }
+        }
+    }
+
+    /// Whether anything can be had of damaged bytes in it.
+    fn holds_records(&self, home: &Home) -> bool {
+        let of = |source: &Source| -> bool {
+            let Ok(bytes) = read(&source.path) else { return true };
+            let rests = source.extract.rests.iter();
+            rests.cloned().any(|(_, place)| !salvage(seed(&self.store), &bytes[place]).records.is_empty())
+        };
+        home.sources.iter().any(of)
+    }
+
     /// Where a segment and its stub are both there, the stub holds, as long as it is whole.
     fn choose(&mut self) {
         for home in self.homes.values_mut() {
@@ -153,6 +229,58 @@ impl Survey {
             home.sources = kept;
             self.strays.extend(gone.into_iter().map(|source| source.path));
         }
+    }
+
+    /// What the chains say of the records.
+    fn judge(&mut self) -> Result<(), RepairError> {
+        let mut judge = Judge::default();
+        loop {
+            self.each_group(|file, group, body| judge.look(file, group, body))?;
+            if !judge.decide() {
+                break;
+            }
+        }
+        self.each_group(|file, group, body| judge.mend(file, group, body))?;
+        let Changed { edits, numbers, last } = judge.verdict();
+        self.edits = edits;
+        for (number, changed) in numbers {
+            let Some(known) = self.ledgers.get_mut(&number) else { continue };
+            let found = known.found.iter().flat_map(|(first, last)| changed.missing(first, last));
+            known.found = found.collect();
+            known.last = last.get(&number).copied().filter(|(seq, _)| *seq > 0);
+            if changed.last() > known.last.map_or(0, |(seq, _)| seq) {
+                // The head behind it is lost with it, so that nothing can be chained to it any more.
+                known.indexed = known.indexed.max(Some(changed.last() + 1));
+            }
+            known.changed = changed;
+        }
+        Ok(())
+    }
+
+    /// The whole groups of the journal in their order.
+    fn each_group(&self, mut each: impl FnMut(u64, u64, &[u8])) -> Result<(), RepairError> {
+        for (&file, home) in &self.homes {
+            let mut groups = BTreeMap::new();
+            for (at, source) in home.sources.iter().enumerate() {
+                source.extract.groups.iter().for_each(|group| _ = groups.entry(group.number).or_insert((at, group)));
+            }
+            let mut held: Option<(usize, Vec<u8>)> = None;
+            for (number, (at, Whole { place, .. })) in groups {
+                if held.as_ref().is_none_or(|(held, _)| *held != at) {
+                    let bytes = match read(&home.sources[at].path) {
+                        // A daemon at work may have retired it.
+                        Err(RepairError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Vec::new(),
+                        bytes => bytes?,
+                    };
+                    held = Some((at, bytes));
+                }
+                let body = place.start + GROUP_HEADER..place.end;
+                if let Some(body) = held.as_ref().and_then(|(_, bytes)| bytes.get(body)) {
+                    each(file, number, body);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The index knows how far each ledger went.

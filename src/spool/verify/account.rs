@@ -6,13 +6,14 @@ use jiff::Timestamp;
 
 use super::{
     super::{
+        identity::has_its_id,
         ranges::Ranges,
         record::{LostRecord, PunchRecord, SettledRecord, ZoneNames},
         segment::Position,
     },
     LedgerReport, Missing, REPAIR, Recorded, UPGRADE, VerifyReport, fault,
 };
-use crate::ledger::{Head, Ledger};
+use crate::ledger::{Entry, Head, Ledger};
 
 /// One ledger, as its records come by.
 pub(super) struct Seen {
@@ -24,6 +25,8 @@ pub(super) struct Seen {
     /// Where the punch behind each hole stands, by its number.
     pub(super) behind: BTreeMap<u64, Position>,
     recorded: Vec<(u64, u64, Recorded)>,
+    /// The last punch, and where it stands: while no other is chained to it, only its id vouches for it.
+    newest: Option<(Position, Entry)>,
     /// A run of punches that do not follow: where it begins, its numbers, and whether they are there twice.
     odd: Option<(Position, u64, u64, bool)>,
 }
@@ -32,7 +35,7 @@ impl Seen {
     pub(super) fn new(ledger: Ledger) -> Self {
         let head = ledger.origin();
         let (found, confirmed, behind) = (Ranges::default(), Ranges::default(), BTreeMap::new());
-        Self { ledger, found, confirmed, next: 1, head, behind, recorded: Vec::new(), odd: None }
+        Self { ledger, found, confirmed, next: 1, head, behind, recorded: Vec::new(), newest: None, odd: None }
     }
 
     pub(super) fn punch(&mut self, report: &mut VerifyReport, at: Position, punch: &PunchRecord<'_>) {
@@ -59,10 +62,21 @@ impl Seen {
             fault(report, at, what, REPAIR);
         }
         if seq > self.next {
+            self.tell_changed(report);
             self.behind.insert(seq, at);
         }
         self.found.insert(seq, seq);
         (self.next, self.head) = (seq + 1, entry.head());
+        self.newest = Some((at, entry));
+    }
+
+    /// Nothing is chained to the newest punch, and its id is not that of what it says.
+    pub(super) fn tell_changed(&mut self, report: &mut VerifyReport) {
+        let Some((at, entry)) = self.newest.take().filter(|(_, entry)| !has_its_id(&self.ledger, entry)) else {
+            return;
+        };
+        let what = format!("punch {} of {} was changed: its id is of another", entry.seq, self.ledger.terminal);
+        fault(report, at, what, REPAIR);
     }
 
     pub(super) fn tell_odd(&mut self, report: &mut VerifyReport) {

@@ -8,7 +8,10 @@ use std::{
     path::Path,
 };
 
-use super::super::segment::{SEGMENT_HEADER, SegmentFile, SegmentHeader, StoreId, list};
+use super::super::{
+    repair::UNDER_WAY,
+    segment::{SEGMENT_HEADER, SegmentFile, SegmentHeader, StoreId, list},
+};
 
 /// What is wrong with the first bytes of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,6 +103,10 @@ pub(in crate::spool) fn strangers(dir: &Path) -> io::Result<Vec<String>> {
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        if name == UNDER_WAY {
+            found.push("a repair was cut off: punchgate journal repair, or the next start, finishes it".into());
+            continue;
+        }
         let known = name == "lock" || name.ends_with(".tmp") || ours.contains(&path);
         // Beside what is left of it, a segment waits for its end.
         let hidden = path.extension().is_some_and(|it| it == "seg") && ours.contains(&path.with_extension("ids"));

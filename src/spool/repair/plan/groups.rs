@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use super::{
     super::{
         super::{
-            group::{Group, salvage},
-            record::{LedgerRecord, LostRecord, Record, RepairedRecord},
+            group::{GROUP_HEADER, Group, framed, records, salvage},
+            record::{LedgerRecord, LostRecord, Record, RepairedRecord, RetiredRecord},
             segment::seed,
         },
+        chain::Edit,
         survey::{Home, learn},
     },
     Piece, Planner,
@@ -99,10 +100,8 @@ impl Planner<'_> {
                     }
                 }
                 Record::SetAside(it) => _ = names.entry(it.ledger).or_insert((1, self.origin(it.ledger))),
-                Record::Retired(it) if it.first == 0 => {
-                    _ = names.entry(it.ledger).or_insert((1, self.origin(it.ledger)))
-                }
-                Record::Retired(it) => _ = names.entry(it.ledger).or_insert((it.first, self.origin(it.ledger))),
+                // The head before its first punch is in none of its bytes; that of the ledger's beginning is always true.
+                Record::Retired(it) => _ = names.entry(it.ledger).or_insert((1, self.origin(it.ledger))),
                 Record::Lost(it) => _ = names.entry(it.ledger).or_insert((1, self.origin(it.ledger))),
                 _ => {}
             }
@@ -132,6 +131,25 @@ impl Planner<'_> {
             group.push(&Record::Lost(record.clone()));
         }
         group.seal(self.group).to_vec()
+    }
+
+    /// A group of file `number` without what was changed in it, and with the heads that are right.
+    pub(super) fn edited(&self, number: u64, group: u64, bytes: &[u8]) -> Vec<u8> {
+        let mut new = Group::new(seed(&self.survey.store));
+        for (at, one) in framed(&bytes[GROUP_HEADER..]).enumerate() {
+            let record = records(one).next().flatten();
+            match (self.survey.edits.get(&(number, group, at)), record) {
+                (Some(Edit::Gone { .. }), _) => {}
+                (Some(&Edit::Head(head)), Some(Record::Ledger(it))) => {
+                    new.push(&Record::Ledger(LedgerRecord { head, ..it }))
+                }
+                (Some(&Edit::Head(head)), Some(Record::Retired(it))) => {
+                    new.push(&Record::Retired(RetiredRecord { head, ..it }))
+                }
+                _ => new.keep(one),
+            }
+        }
+        new.seal(group).to_vec()
     }
 
     fn origin(&self, ledger: u32) -> [u8; 32] {

@@ -2,11 +2,24 @@
 
 use super::{
     super::{
-        super::{lock::Content, record::LostRecord},
+        super::{lock::Content, ranges::Ranges, record::LostRecord},
         RepairLoss,
     },
     Planner,
 };
+
+const MISSING: &str = "its record was damaged or missing when the journal was repaired";
+const CHANGED: &str = "its record was changed after it was written: found when the journal was repaired";
+const END: &str = "the journal lost its end before it was repaired";
+
+/// A hole in parts: what was changed, and what was not.
+fn apart((first, last): (u64, u64), changed: &Ranges) -> Vec<(u64, u64)> {
+    let missing = changed.missing(first, last);
+    let rest: Ranges = missing.iter().copied().collect();
+    let mut parts = [missing, rest.missing(first, last)].concat();
+    parts.sort_unstable();
+    parts
+}
 
 impl Planner<'_> {
     /// What is missing and is not recorded as lost yet, and the ledgers whose last number nobody knows.
@@ -17,26 +30,23 @@ impl Planner<'_> {
         let vouched = self.survey.indexed && self.survey.left.as_ref().is_some_and(Content::is_closed);
         for (&number, known) in &self.survey.ledgers {
             let Some(ledger) = &known.ledger else { continue };
-            let have = known.last.map_or(0, |(seq, _)| seq);
-            let have = known.recorded.iter().map(|(_, last)| last).fold(have, u64::max);
-            for (first, last) in known.found.missing(1, have) {
-                for (first, last) in known.recorded.missing(first, last) {
-                    let until = known.stored.get(&(last + 1)).copied().unwrap_or(now);
-                    let why = "its record was damaged or missing when the journal was repaired";
-                    lost.push(LostRecord { ledger: number, first, last, until, at: now, closes: false, why });
-                    self.plan.losses.push(RepairLoss {
-                        terminal: ledger.terminal.clone(),
-                        ledger: ledger.begun,
-                        first,
-                        last,
-                    });
-                }
+            for (first, last) in known.untold().into_iter().flat_map(|hole| apart(hole, &known.changed)) {
+                let until = known.stored.get(&(last + 1)).copied().unwrap_or(now);
+                let why = if known.changed.covers(first, last) { CHANGED } else { MISSING };
+                lost.push(LostRecord { ledger: number, first, last, until, at: now, closes: false, why });
+                self.plan.losses.push(RepairLoss {
+                    terminal: ledger.terminal.clone(),
+                    ledger: ledger.begun,
+                    first,
+                    last,
+                });
             }
+            let have = known.have();
             let behind = known.indexed.map_or(0, |next| next.saturating_sub(1));
             if known.closed || !(behind > have || (self.lost_end && !vouched)) {
                 continue;
             }
-            let why = "the journal lost its end before it was repaired";
+            let why = if known.changed.covers(have + 1, behind) { CHANGED } else { END };
             let (first, last) = (have + 1, behind.max(have));
             lost.push(LostRecord { ledger: number, first, last, until: now, at: now, closes: true, why });
             if first <= last {
