@@ -155,39 +155,28 @@ impl Terminal {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use driver_api::{Link, Problems, Section, fake::FakeGateway};
-    use jiff::{civil::date, tz::TimeZone};
+    use jiff::civil::date;
 
     use super::*;
-    use crate::{cursor::Cursor, settings};
+    use crate::{
+        bench::{self, NOW},
+        cursor::Cursor,
+    };
 
-    /// A terminal of which this is remembered.
     async fn terminal(cursor: Cursor) -> Terminal {
-        let gateway = FakeGateway::default();
-        let (link, _parts) = Link::new(Arc::new(gateway), &["t".into()]);
-        let section = |text: &str| Section::new("", text.parse().unwrap(), std::path::Path::new("."));
-        let mut problems = Problems::default();
-        let listener = settings::settings(section(""), &mut problems);
-        let block =
-            driver_api::TerminalBlock { name: "t".into(), zone: TimeZone::UTC, section: section("serial = \"K\"") };
-        let own = settings::terminals(vec![block], &mut problems).pop().unwrap();
-        let store = link.terminal("t").unwrap().store("K");
-        store.save_cursor(cursor.bytes()).await.unwrap();
-        Terminal::load(own, store, &listener).await
+        bench::terminal(cursor).await.0
     }
 
     /// Minutes go by, in which the terminal shows its signs of life.
     fn pass(terminal: &Terminal, instant: &mut Instant, minutes: u32) {
         for _ in 0..minutes {
-            terminal.seen(*instant);
-            *instant += Duration::from_secs(60);
+            for _ in 0..2 {
+                terminal.seen(*instant);
+                *instant += Duration::from_secs(30);
+            }
             terminal.tick(*instant, NOW);
         }
     }
-
-    const NOW: Timestamp = Timestamp::constant(1_795_000_000, 0); // 2026-11-18 11:06:40
 
     #[tokio::test]
     async fn after_an_absence_it_is_asked_for_the_time_since_the_last_comparison() {
@@ -196,6 +185,7 @@ mod tests {
         let came = Instant::now();
         terminal.seen(came);
         let later = came + Duration::from_secs(REST);
+        terminal.seen(later);
         terminal.tick(later, NOW);
         let commands = terminal.poll(true, NOW);
         let wanted = "VERIFY SUM ATTLOG StartTime=2026-11-09 08:00:00\tEndTime=2026-11-18 11:06:40\n";

@@ -154,11 +154,13 @@ impl Server {
             upload.refuse().await;
             return Ok(Reply::no(StatusCode::FORBIDDEN, "not accepted"));
         }
+        let _requesting = terminal.request();
         let Some(endpoint) = target::endpoint(asked.path) else {
             upload.refuse().await;
             return Ok(Reply::no(StatusCode::NOT_FOUND, "no such address"));
         };
         if !self.link.clock_trusted() {
+            terminal.inner().presence.heard(Instant::now());
             upload.refuse().await;
             return Ok(Reply::no(StatusCode::SERVICE_UNAVAILABLE, "our clock is not set"));
         }
@@ -204,6 +206,7 @@ impl Server {
                 Reply::no(StatusCode::SERVICE_UNAVAILABLE, "not stored")
             }
         };
+        terminal.inner().presence.answered(Instant::now());
         terminal.save().await;
         asked.place.waited_for();
         Ok(reply)

@@ -3,7 +3,7 @@
 use std::{
     net::IpAddr,
     sync::{Mutex, MutexGuard},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use driver_api::{NotStored, Report, Store, Trouble};
@@ -21,6 +21,7 @@ use crate::{
     errands::Errands,
     handshake::{self, Offer},
     name, options,
+    presence::{Presence, Sign},
     punches::Reading,
     settings::{Dialect, Settings, TerminalSettings},
     skew::{Finding, Skew},
@@ -29,15 +30,10 @@ use crate::{
     whereabouts::{Admission, News, Whereabouts},
 };
 
-/// Signs of life are reported no more often.
-const SEEN_EVERY: Duration = Duration::from_secs(1);
-
 pub(crate) struct Terminal {
     pub settings: TerminalSettings,
     pub store: Store,
     pub(crate) inner: Mutex<Inner>,
-    /// Without a request for so long it was away.
-    away_after: Duration,
 }
 
 /// What changes.
@@ -48,8 +44,7 @@ pub(crate) struct Inner {
     pub skew: Skew,
     /// The latest punch in its wall time, as far as it lies in the past.
     pub latest: Option<DateTime>,
-    pub seen: Option<Instant>,
-    told: Option<Instant>,
+    pub presence: Presence,
     whereabouts: Whereabouts,
     /// The zone's offset that it was last told.
     pub offset: Option<Offset>,
@@ -68,14 +63,14 @@ impl Terminal {
     pub(crate) async fn load(settings: TerminalSettings, store: Store, listener: &Settings) -> Self {
         let cursor = store.load_cursor().await.map(|bytes| Cursor::read(&bytes)).unwrap_or_default();
         let latest = store.holdings().await.latest;
+        let known = latest.is_some() || cursor != Cursor::default();
         let inner = Inner {
             saved: cursor.clone(),
             errands: Errands::new(&settings.serial),
             cursor,
             skew: Skew::default(),
             latest,
-            seen: None,
-            told: None,
+            presence: Presence::new(listener, known, Instant::now()),
             whereabouts: Whereabouts::default(),
             offset: None,
             clock_off: None,
@@ -83,8 +78,7 @@ impl Terminal {
             set_aside: false,
             dropped: 0,
         };
-        let away_after = (listener.poll * 3).max(Duration::from_secs(90));
-        Self { settings, store, inner: Mutex::new(inner), away_after }
+        Self { settings, store, inner: Mutex::new(inner) }
     }
 
     pub(crate) fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -115,28 +109,40 @@ impl Terminal {
         }
     }
 
-    /// A sign of life.
+    /// It speaks, and is served.
     pub(crate) fn seen(&self, now: Instant) {
         let mut inner = self.inner();
-        let back = inner.seen.is_none_or(|seen| now.duration_since(seen) >= self.away_after);
-        inner.seen = Some(now);
-        if back {
-            inner.told = Some(now);
-            self.store.terminal().online();
-            // Not all send by themselves what was punched meanwhile.
-            let latest = inner.latest;
-            let first = latest.is_none() && inner.cursor.compared_to.is_none();
-            inner.errands.comparing.was_away(latest, first, now);
-            info!("terminal came");
-        } else if inner.told.is_none_or(|told| now.duration_since(told) >= SEEN_EVERY) {
-            inner.told = Some(now);
-            self.store.terminal().seen();
+        match inner.presence.served(now) {
+            Some(Sign::Came) => {
+                self.store.terminal().online();
+                // Not all send by themselves what was punched meanwhile.
+                let latest = inner.latest;
+                let first = latest.is_none() && inner.cursor.compared_to.is_none();
+                inner.errands.comparing.was_away(latest, first, now);
+                info!("terminal came");
+            }
+            Some(Sign::Seen) => self.store.terminal().seen(),
+            None => {}
         }
+    }
+
+    /// Tells when it has not spoken for too long.
+    pub(crate) fn miss(&self, now: Instant) {
+        if let Some(why) = self.inner().presence.look(now) {
+            info!(terminal = self.settings.name, "terminal is away");
+            self.store.terminal().offline(why);
+        }
+    }
+
+    /// A request of it begins; it ends when the guard goes.
+    pub(crate) fn request(&self) -> Requesting<'_> {
+        self.inner().presence.request_begins();
+        Requesting { terminal: self }
     }
 
     /// Whether it has spoken lately.
     pub(crate) fn connected(&self, now: Instant) -> bool {
-        self.inner().seen.is_some_and(|seen| now.duration_since(seen) < self.away_after)
+        self.inner().presence.is_there(now)
     }
 
     pub(crate) fn dialect(&self) -> Dialect {
@@ -316,6 +322,17 @@ impl Terminal {
         let news = self.inner().whereabouts.upload_begins(peer, now);
         self.tell(news, peer);
         Uploading { terminal: self, peer }
+    }
+}
+
+/// A request under way.
+pub(crate) struct Requesting<'a> {
+    terminal: &'a Terminal,
+}
+
+impl Drop for Requesting<'_> {
+    fn drop(&mut self) {
+        self.terminal.inner().presence.request_ends();
     }
 }
 
