@@ -213,7 +213,7 @@ impl Receiving<'_> {
             }
         }
         let mut last = feed.finish();
-        if self.surplus.seen() && !last.ends_with(b"\n") && kind != Table::Dropped {
+        if self.surplus.cuts_a_line() && !last.ends_with(b"\n") && kind != Table::Dropped {
             // More came than was announced: the last line was cut anywhere, and half a line is no record.
             let cut = last.split_off(memchr::memrchr(b'\n', &last).map_or(0, |end| end + 1));
             if !cut.trim_ascii().is_empty() {
