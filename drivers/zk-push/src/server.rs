@@ -31,7 +31,7 @@ use crate::{
     tap,
     target::{self, BadSerial, Endpoint, Query},
     terminal::Terminal,
-    uploads::{Receiving, Refused, SHORT},
+    uploads::{KEPT, Receiving, Refused, SHORT},
     when,
     whereabouts::Admission,
     wire::Surplus,
@@ -192,6 +192,16 @@ impl Server {
                 let bytes = upload.total();
                 let why =
                     format!("it sends {bytes} bytes or more at once, and body_limit_mib = {mib}: set that higher");
+                terminal.report(driver_api::Report::FailedRead { why: why.clone() });
+                terminal.too_long(Some(why));
+                Reply::no(StatusCode::PAYLOAD_TOO_LARGE, "too long")
+            }
+            Err(Refused::NotKept) => {
+                let table = asked.query.get("table").unwrap_or_default();
+                warn!(bytes = upload.total(), ?table, "a body that nobody can read was too long to be kept");
+                let (bytes, kib) = (upload.total(), KEPT >> 10);
+                let why =
+                    format!("it sends {bytes} bytes that nobody here can read, and no more than {kib} KiB are kept");
                 terminal.report(driver_api::Report::FailedRead { why: why.clone() });
                 terminal.too_long(Some(why));
                 Reply::no(StatusCode::PAYLOAD_TOO_LARGE, "too long")

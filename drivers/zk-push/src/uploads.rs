@@ -9,7 +9,7 @@ use crate::{
     body::{Ended, Upload},
     crowd::Place,
     errands::Packet,
-    feed::Feed,
+    feed::{Feed, LONGEST_LINE},
     lines::lines,
     operlog::{self, Line, Meaning},
     options, punches,
@@ -29,10 +29,15 @@ pub(crate) const SHORT: usize = 256 << 10;
 pub(crate) const WORK: usize = 1024;
 const PAGE: usize = 4096;
 
+/// Of what nobody here can read no more than this is kept of one line, or of one body. It is kept whole, or not acknowledged.
+pub(crate) const KEPT: usize = 1 << 20;
+
 /// Why an upload is not acknowledged.
 #[derive(Debug)]
 pub(crate) enum Refused {
     Body(Ended),
+    /// Nobody here can read it, and it is longer than [`KEPT`].
+    NotKept,
     NotStored(NotStored),
 }
 
@@ -182,8 +187,8 @@ impl Receiving<'_> {
         // Some may compress; nobody says how. What cannot be read is kept for somebody who can.
         let packed = self.query.get("datafmt").is_some_and(|form| form == "3");
         let rows = if packed && kind == Table::Events {
-            let body = upload.first(SHORT).await?;
-            self.store(Taken::raw(&body, "the rows are packed in a form that nobody describes")).await?;
+            let body = whole(upload).await?;
+            self.store(Taken::packed(&body, "the rows are packed in a form that nobody describes")).await?;
             1
         } else {
             self.rows(kind, name, upload).await?.lines
@@ -196,7 +201,7 @@ impl Receiving<'_> {
 
     /// A table that we have not heard of: kept, so that somebody can look at it, and acknowledged, so that it ends.
     async fn unknown(&self, table: &str, upload: &mut Upload) -> Result<String, Refused> {
-        let body = upload.first(SHORT).await?;
+        let body = whole(upload).await?;
         let table: String = table.chars().filter(|c| !c.is_control()).take(32).collect();
         warn!(?table, bytes = upload.total(), "an unknown table came");
         self.store(Taken::raw(&body, &format!("the table {table:?} is unknown"))).await?;
@@ -205,9 +210,15 @@ impl Receiving<'_> {
 
     /// All lines of a body, piece by piece. When this returns, all of them are on disk.
     async fn rows(&self, kind: Table, name: &str, upload: &mut Upload) -> Result<Rows, Refused> {
-        let (mut feed, mut runs, mut rows) = (Feed::default(), Runs::default(), Rows::default());
+        let records = matches!(kind, Table::Attendance | Table::Events);
+        let mut feed = Feed::new(if records { KEPT } else { LONGEST_LINE });
+        let (mut runs, mut rows) = (Runs::default(), Rows::default());
         while let Some(bytes) = upload.next(feed.held()).await? {
             feed.push(&bytes);
+            if records && feed.cut() {
+                upload.too_long().await;
+                return Err(Refused::NotKept);
+            }
             if let Some(piece) = feed.piece() {
                 rows += self.piece(kind, name, &piece, &mut runs).await?;
             }
@@ -297,7 +308,7 @@ impl Receiving<'_> {
         let newest = taken.newest();
         let few = taken.lines <= skew::LIVE && asked.is_empty();
         let aside = taken.batch.set_aside.last().map(|aside| aside.reason.clone());
-        let asides = taken.batch.set_aside.len() as u64;
+        let asides = taken.aside as u64;
         let unset = taken.batch.punches.iter().any(|punch| punch.flags.contains(&Flag::ClockUnset));
         self.place.waits();
         let stored = terminal.store.put(taken.batch).await?;
@@ -336,4 +347,10 @@ impl Receiving<'_> {
             self.terminal.report(Report::BiometricsDropped { total });
         }
     }
+}
+
+/// A body that is to be kept as it is.
+async fn whole(upload: &mut Upload) -> Result<Vec<u8>, Refused> {
+    let body = upload.first(KEPT).await?;
+    if upload.total() > KEPT as u64 { Err(Refused::NotKept) } else { Ok(body) }
 }

@@ -221,7 +221,8 @@ async fn what_a_terminal_tells_of_itself_is_reported() {
         .post("/iclock/cdata?SN=K&table=options", "~DeviceName=X Y,UserCount=17,TransactionCount=5,BioDataFun=")
         .await;
     server.get("/iclock/getrequest?SN=K&INFO=Ver 6.8.0(build640), 2, 0, 33, 192.0.2.1").await;
-    server.post("/iclock/cdata?SN=K&table=OPERLOG", "OPLOG 23\t0\t2026-11-22 08:00:00\t0\n").await;
+    let now = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).strftime("%Y-%m-%d %H:%M:%S").to_string();
+    server.post("/iclock/cdata?SN=K&table=OPERLOG", format!("OPLOG 23\t0\t{now}\t0\n")).await;
     let reports = server.gateway.reports("t0");
     let counts = |records, users| Report::Counts { records: Some(records), capacity: None, users: Some(users) };
     assert!(reports.contains(&counts(5, 17)) && reports.contains(&counts(33, 2)), "{reports:?}");
@@ -269,5 +270,58 @@ async fn a_punch_of_this_moment_is_live_and_tells_how_the_clock_stands() {
         .await;
     server.post(ATTLOG, record("3", &at(0))).await;
     assert!(server.gateway.reports("t0").contains(&Report::Relief(Trouble::ClockOff)));
+    server.stop().await;
+}
+
+/// How often something was told of the only terminal.
+fn told(server: &Server, wanted: impl Fn(&Report) -> bool) -> usize {
+    server.gateway.reports("t0").iter().filter(|report| wanted(report)).count()
+}
+
+fn trouble(wanted: Trouble) -> impl Fn(&Report) -> bool {
+    move |report| matches!(report, Report::Trouble { trouble, .. } if *trouble == wanted)
+}
+
+/// A wall time in UTC, so many seconds from now.
+fn wall(ahead: i64) -> String {
+    let at = jiff::Timestamp::now() + jiff::Span::new().seconds(ahead);
+    at.to_zoned(jiff::tz::TimeZone::UTC).strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_can_read_is_kept_whole_or_not_acknowledged() {
+    let server = server().await;
+    let lines: String = (0..400).map(|n| format!("row {n}: something that is new to us\n")).collect();
+    let mut binary: Vec<u8> = b"\x1f\x8b\x08\0\0\0\0\0".to_vec();
+    binary.extend((0..3000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8));
+    // The parts of this one are equal to each other.
+    let same = vec![0; 3 * 4096];
+    let packed = "/iclock/cdata?SN=K&table=tabledata&tablename=transaction&datafmt=3&count=299";
+    for (target, body, answer) in [
+        ("/iclock/cdata?SN=K&table=NEWTHING", lines.clone().into_bytes(), "OK"),
+        (packed, binary, "transaction=299"),
+        (packed, same, "transaction=299"),
+        (ATTLOG, vec![b'x'; 100_000], "OK: 1"),
+    ] {
+        let before = server.gateway.set_aside("t0").len();
+        for _ in 0..2 {
+            assert_eq!(server.post(target, &body).await, (200, answer.into()));
+        }
+        let kept = server.gateway.set_aside("t0").split_off(before);
+        if target != ATTLOG {
+            let bytes: Vec<u8> = kept.iter().flat_map(|aside| aside.raw.clone()).collect();
+            assert!(bytes == body, "{target}: {} of {} bytes are kept", bytes.len(), body.len());
+        }
+        assert!(kept.iter().all(|aside| aside.raw.len() <= driver_api::SetAside::LIMIT));
+    }
+    let parts: Vec<_> = server.gateway.set_aside("t0").into_iter().map(|aside| aside.reason).take(4).collect();
+    assert!(parts[0].ends_with(" (part 1 of 4)") && parts[3].ends_with(" (part 4 of 4)"), "{parts:?}");
+
+    let before = server.gateway.set_aside("t0").len();
+    for target in ["/iclock/cdata?SN=K&table=NEWTHING", packed, ATTLOG] {
+        assert_eq!(server.post(target, vec![b'.'; (1 << 20) + 1]).await.0, 413, "{target}");
+    }
+    assert_eq!(server.gateway.set_aside("t0").len(), before);
+    assert!(told(&server, trouble(Trouble::LogUnreadable)) > 0);
     server.stop().await;
 }
