@@ -15,6 +15,8 @@ pub(crate) struct Cursor {
     /// occur, and firmwares want it back letter by letter.
     pub stamps: BTreeMap<String, String>,
     pub dialect: Option<Dialect>,
+    /// It said so itself, in a handshake.
+    pub dialect_told: bool,
     /// `pushver` and `language` of the last handshake.
     pub version: Option<String>,
     pub language: Option<String>,

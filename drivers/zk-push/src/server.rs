@@ -234,11 +234,13 @@ impl Server {
         let Asked { place, surplus, .. } = *asked;
         let receiving = Receiving { terminal, query, place, surplus, now, work: &self.work };
         let post = asked.method == Method::POST;
+        let at_home = admission == Admission::Served;
         Ok(match endpoint {
             Endpoint::Cdata if post => {
                 let _uploading = terminal.upload(asked.peer, Instant::now());
-                if query.get("table").is_some_and(|table| table.eq_ignore_ascii_case("rtlog")) {
-                    terminal.speaks(Dialect::Security);
+                let events = query.get("table").is_some_and(|table| table.eq_ignore_ascii_case("rtlog"));
+                if events && at_home && !upload.is_empty() {
+                    terminal.shows(Dialect::Security);
                 }
                 let answer = receiving.cdata(upload).await?;
                 terminal.too_long(None);
@@ -250,16 +252,20 @@ impl Server {
             }
             Endpoint::Fdata => Reply::ok(receiving.cdata(upload).await?),
             Endpoint::QueryData => Reply::ok(receiving.querydata(upload).await?),
-            Endpoint::Cdata => Reply::ok(self.start(terminal, query, now)),
+            Endpoint::Cdata => Reply::ok(self.start(terminal, query, admission, now)),
             Endpoint::Registry => {
                 let body = upload.first(SHORT).await?;
-                terminal.speaks(Dialect::Security);
+                if at_home {
+                    terminal.shows(Dialect::Security);
+                }
                 terminal.about(&options::about(&body, terminal.encoding()));
                 Reply::ok(format!("RegistryCode={}\n", handshake::registry_code(&terminal.settings.serial)))
             }
             Endpoint::Push => {
                 upload.first(0).await?;
-                terminal.speaks(Dialect::Security);
+                if at_home {
+                    terminal.shows(Dialect::Security);
+                }
                 Reply::ok(terminal.offer(&self.settings, now, |offer| handshake::security(offer, false)))
             }
             Endpoint::GetRequest => {
@@ -267,12 +273,12 @@ impl Server {
                 if let Some(info) = query.get("INFO") {
                     terminal.about(&options::info(&info));
                 }
-                let commands = terminal.poll(admission == Admission::Served, now);
+                let commands = terminal.poll(at_home, now);
                 Reply::ok(if commands.is_empty() { "OK".to_owned() } else { commands })
             }
             Endpoint::DeviceCmd => {
                 let body = upload.first(SHORT).await?;
-                if admission == Admission::Served {
+                if at_home {
                     results(terminal, &body, query, now);
                 }
                 Reply::ok("OK")
@@ -296,7 +302,7 @@ impl Server {
     }
 
     /// `GET cdata`: a start, a question for the time, or one of the odd ones.
-    fn start(&self, terminal: &Terminal, query: Query<'_>, now: Timestamp) -> String {
+    fn start(&self, terminal: &Terminal, query: Query<'_>, admission: Admission, now: Timestamp) -> String {
         if query.get("type").is_some_and(|kind| kind.eq_ignore_ascii_case("time")) {
             let offset = terminal.zone().to_offset(now);
             let wall = terminal.wall(now).strftime("%Y-%m-%dT%H:%M:%S").to_string();
@@ -305,7 +311,7 @@ impl Server {
         if query.get("options").is_none() && (query.get("table").is_some() || query.get("type").is_some()) {
             return "OK".to_owned();
         }
-        terminal.handshake(query, &self.settings, now)
+        terminal.handshake(query, admission, &self.settings, now)
     }
 }
 

@@ -150,8 +150,15 @@ impl Terminal {
     }
 
     /// It showed by what it asks for which dialect it speaks. That sticks: given the other dialect's answers it would
-    /// connect, look healthy and send nothing.
-    pub(crate) fn speaks(&self, dialect: Dialect) {
+    /// connect, look healthy and send nothing. Where it said itself what it is, that counts: one stray request would turn it
+    /// else.
+    pub(crate) fn shows(&self, dialect: Dialect) {
+        if !self.inner().cursor.dialect_told {
+            self.speaks(dialect);
+        }
+    }
+
+    fn speaks(&self, dialect: Dialect) {
         let mut inner = self.inner();
         if self.settings.dialect.is_none() && inner.cursor.dialect != Some(dialect) {
             info!(?dialect, "terminal showed its dialect");
@@ -159,11 +166,21 @@ impl Terminal {
         }
     }
 
-    /// The answer to a start.
-    pub(crate) fn handshake(&self, query: Query<'_>, listener: &Settings, now: Timestamp) -> String {
-        if query.get("DeviceType").is_some_and(|kind| kind.eq_ignore_ascii_case("acc")) {
-            self.speaks(Dialect::Security);
+    /// The answer to a start. Whoever speaks from an address that is not its own is answered in the dialect that it asks for,
+    /// and changes nothing.
+    pub(crate) fn handshake(
+        &self,
+        query: Query<'_>,
+        admission: Admission,
+        listener: &Settings,
+        now: Timestamp,
+    ) -> String {
+        let told = query.get("DeviceType").and_then(|kind| Dialect::told(&kind));
+        if let Some(told) = told.filter(|_| admission == Admission::Served) {
+            self.speaks(told);
+            self.inner().cursor.dialect_told = true;
         }
+        let dialect = self.settings.dialect.or(told).unwrap_or_else(|| self.dialect());
         let mut inner = self.inner();
         let short = |key| {
             query.get(key).map(|text| text.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(32).collect())
@@ -171,11 +188,11 @@ impl Terminal {
         inner.cursor.version = short("pushver");
         inner.cursor.language = short("language").or(inner.cursor.language.take());
         drop(inner);
-        let text = self.offer(listener, now, |offer| match self.dialect() {
+        let text = self.offer(listener, now, |offer| match dialect {
             Dialect::Attendance => handshake::attendance(offer),
             Dialect::Security => handshake::security(offer, true),
         });
-        info!(dialect = ?self.dialect(), "terminal started");
+        info!(?dialect, "terminal started");
         text
     }
 

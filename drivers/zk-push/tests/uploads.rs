@@ -325,3 +325,21 @@ async fn what_nobody_can_read_is_kept_whole_or_not_acknowledged() {
     assert!(told(&server, trouble(Trouble::LogUnreadable)) > 0);
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_terminal_says_to_be_stands_against_what_somebody_posts() {
+    let server = server().await;
+    let start = async |kind: &str| server.get(&format!("/iclock/cdata?SN=K&options=all{kind}")).await.1;
+    let attendance = "GET OPTION FROM: K\n";
+    assert!(start("&DeviceType=acc").await.starts_with("registry=ok\n"));
+    assert!(start("").await.starts_with("registry=ok\n"), "it sticks");
+    assert!(start("&DeviceType=att").await.starts_with(attendance), "it was switched to time attendance");
+    let row = "time=2026-02-23 14:13:48\tpin=2\tevent=3\tindex=140\n";
+    for body in ["", row] {
+        assert_eq!(server.post("/iclock/cdata?SN=K&table=rtlog", body).await.0, 200);
+        server.post("/iclock/registry?SN=K", "DeviceType=acc").await;
+        assert!(start("").await.starts_with(attendance), "{body:?}");
+    }
+    assert!(start("&DeviceType=acc").await.starts_with("registry=ok\n"), "and it may be switched back");
+    server.stop().await;
+}
