@@ -143,7 +143,7 @@ impl Taken {
         // Few records that have just happened are live; all others were kept for us.
         let few = self.batch.punches.len() <= skew::LIVE;
         for punch in &mut self.batch.punches {
-            if punch.local.year() <= 2000 {
+            if is_unset(punch.local) {
                 punch.flags.push(Flag::ClockUnset);
             }
             if punch.local > tomorrow {
@@ -161,6 +161,11 @@ impl Taken {
         }
         self
     }
+}
+
+/// Whether a date is that of a clock which was never set.
+pub(crate) fn is_unset(local: DateTime) -> bool {
+    local.year() <= 2000
 }
 
 /// How far a wall time lies ahead of our time, in milliseconds. In the hour that happens twice, when summer time ends, the

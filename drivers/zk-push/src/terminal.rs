@@ -50,6 +50,8 @@ pub(crate) struct Inner {
     pub offset: Option<Offset>,
     /// Whether its clock was told to be off; `None` before anything was told.
     clock_off: Option<bool>,
+    /// Whether it was told never to have been set.
+    clock_unset: Option<bool>,
     /// An upload was refused because of its length; `None` before anything is known.
     too_long: Option<bool>,
     /// Records were set aside since the last comparison of its log.
@@ -74,6 +76,7 @@ impl Terminal {
             whereabouts: Whereabouts::default(),
             offset: None,
             clock_off: None,
+            clock_unset: None,
             too_long: None,
             set_aside: false,
             dropped: 0,
@@ -276,7 +279,6 @@ impl Terminal {
                 self.report(Report::Clock(clock));
                 if inner.clock_off.replace(false) != Some(false) {
                     terminal.relief(Trouble::ClockOff);
-                    terminal.relief(Trouble::ClockUnset);
                 }
             }
             Finding::Off(clock) => {
@@ -286,7 +288,17 @@ impl Terminal {
                     terminal.trouble(Trouble::ClockOff, cause);
                 }
             }
-            Finding::Nothing => {}
+            Finding::Nothing => return,
+        }
+        if inner.clock_unset.replace(false) != Some(false) {
+            terminal.relief(Trouble::ClockUnset);
+        }
+    }
+
+    /// A live punch came with the date of a factory.
+    pub(crate) fn clock_unset(&self) {
+        if self.inner().clock_unset.replace(true) != Some(true) {
+            self.store.terminal().trouble(Trouble::ClockUnset, "a live punch came with a date of 2000 or before");
         }
     }
 

@@ -1,6 +1,6 @@
 //! What terminals post: each table read in its own way, made durable, and only then acknowledged.
 
-use driver_api::{Flag, NotStored, Origin, Report, Trouble};
+use driver_api::{NotStored, Origin, Report, Trouble};
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tracing::{debug, info, warn};
@@ -309,7 +309,6 @@ impl Receiving<'_> {
         let few = taken.lines <= skew::LIVE && asked.is_empty();
         let aside = taken.batch.set_aside.last().map(|aside| aside.reason.clone());
         let asides = taken.aside as u64;
-        let unset = taken.batch.punches.iter().any(|punch| punch.flags.contains(&Flag::ClockUnset));
         self.place.waits();
         let stored = terminal.store.put(taken.batch).await?;
         self.place.waited_for();
@@ -323,14 +322,18 @@ impl Receiving<'_> {
             inner.set_aside |= stored.set_aside > 0;
             inner.latest = inner.latest.max(newest.filter(|newest| *newest <= wall));
         }
-        if unset {
-            terminal.store.terminal().trouble(Trouble::ClockUnset, "punches came with a date of 2000 or before");
-        }
         if let Some(reason) = aside.filter(|_| stored.set_aside > 0) {
             terminal.store.terminal().trouble(Trouble::RecordsSetAside, reason);
         }
-        if few && let Some(ahead) = newest.and_then(|newest| punches::ahead(newest, terminal.zone(), self.now)) {
-            terminal.clock(ahead);
+        // What it kept for us, or sends again, tells how its clock stood then.
+        if let Some(newest) = newest.filter(|_| few) {
+            if punches::is_unset(newest) {
+                if stored.new > 0 {
+                    terminal.clock_unset();
+                }
+            } else if let Some(ahead) = punches::ahead(newest, terminal.zone(), self.now) {
+                terminal.clock(ahead);
+            }
         }
         Ok(())
     }

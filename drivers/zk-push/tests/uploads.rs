@@ -343,3 +343,24 @@ async fn what_a_terminal_says_to_be_stands_against_what_somebody_posts() {
     assert!(start("&DeviceType=acc").await.starts_with("registry=ok\n"), "and it may be switched back");
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_is_unset_while_live_punches_say_so() {
+    let server = server().await;
+    let (unset, relief) =
+        (trouble(Trouble::ClockUnset), |report: &Report| *report == Report::Relief(Trouble::ClockUnset));
+    server.post(ATTLOG, record("1", &wall(0))).await;
+    let history: String = (1..=3).map(|n| record("1", &format!("2000-01-01 00:00:0{n}"))).collect();
+    server.post(ATTLOG, history.clone() + &record("1", "2026-11-22 08:00:00")).await;
+    server.post(ATTLOG, history.clone() + &history.replace(":0", ":1")).await;
+    assert_eq!(told(&server, &unset), 0, "an old battery, in what it kept for us");
+    server.post(ATTLOG, record("1", "2000-01-01 00:00:20")).await;
+    assert_eq!(told(&server, &unset), 1);
+    assert_eq!(server.post(ATTLOG, record("1", "2000-01-01 00:00:20")).await, ok(1));
+    let before = told(&server, relief);
+    server.post(ATTLOG, record("2", &wall(1))).await;
+    assert_eq!((told(&server, &unset), told(&server, relief)), (1, before + 1));
+    server.post(ATTLOG, record("1", "2000-01-01 00:00:20")).await;
+    assert_eq!(told(&server, &unset), 1, "sent again");
+    server.stop().await;
+}
