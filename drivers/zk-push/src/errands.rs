@@ -229,6 +229,7 @@ impl Terminal {
             }
         }
         self.miss(instant);
+        self.look_at_obstacles(instant);
         self.compare_when_due(dialect, instant, now);
     }
 }

@@ -53,6 +53,7 @@ mod tap;
 mod target;
 mod terminal;
 mod tls;
+mod unreadable;
 mod uploads;
 mod when;
 mod whereabouts;

@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use driver_api::{NotStored, Report, Store, Trouble};
+use driver_api::{Holdings, NotStored, Report, Store, Trouble};
 use encoding_rs::Encoding;
 use jiff::{
     Timestamp,
@@ -26,6 +26,7 @@ use crate::{
     settings::{Dialect, Settings, TerminalSettings},
     skew::{Finding, Skew},
     target::Query,
+    unreadable::{self, Obstacle, Unreadable},
     when,
     whereabouts::{Admission, News, Whereabouts},
 };
@@ -52,8 +53,9 @@ pub(crate) struct Inner {
     clock_off: Option<bool>,
     /// Whether it was told never to have been set.
     clock_unset: Option<bool>,
-    /// An upload was refused because of its length; `None` before anything is known.
-    too_long: Option<bool>,
+    pub unreadable: Unreadable,
+    /// Records of it in our ledger, those set aside among them.
+    pub held: u64,
     /// Records were set aside since the last comparison of its log.
     pub set_aside: bool,
     /// Templates, photos and the like that came and were thrown away, since this run began.
@@ -64,7 +66,7 @@ impl Terminal {
     /// A terminal with what is remembered of it.
     pub(crate) async fn load(settings: TerminalSettings, store: Store, listener: &Settings) -> Self {
         let cursor = store.load_cursor().await.map(|bytes| Cursor::read(&bytes)).unwrap_or_default();
-        let latest = store.holdings().await.latest;
+        let Holdings { latest, punches, set_aside } = store.holdings().await;
         let known = latest.is_some() || cursor != Cursor::default();
         let inner = Inner {
             saved: cursor.clone(),
@@ -77,7 +79,8 @@ impl Terminal {
             offset: None,
             clock_off: None,
             clock_unset: None,
-            too_long: None,
+            unreadable: Unreadable::new(listener),
+            held: punches + set_aside,
             set_aside: false,
             dropped: 0,
         };
@@ -304,12 +307,29 @@ impl Terminal {
 
     /// Whether what it uploads is over the limit. It sends the same again until somebody raises that, so somebody must know.
     pub(crate) fn too_long(&self, why: Option<String>) {
-        if self.inner().too_long.replace(why.is_some()) == Some(why.is_some()) {
-            return;
+        let table = Obstacle::TooLong(String::new());
+        let mut inner = self.inner();
+        let news = match why {
+            Some(why) => inner.unreadable.begins(table, why, Instant::now()),
+            None => inner.unreadable.ends(&table),
+        };
+        self.tell_unreadable(news);
+    }
+
+    /// What was in the way of its log, and is not any more.
+    pub(crate) fn look_at_obstacles(&self, now: Instant) {
+        let mut inner = self.inner();
+        if inner.presence.is_there(now) {
+            let news = inner.unreadable.look(now);
+            self.tell_unreadable(news);
         }
-        match why {
-            Some(why) => self.store.terminal().trouble(Trouble::LogUnreadable, why),
-            None => self.store.terminal().relief(Trouble::LogUnreadable),
+    }
+
+    pub(crate) fn tell_unreadable(&self, news: Option<unreadable::News>) {
+        match news {
+            Some(unreadable::News::Trouble(why)) => self.store.terminal().trouble(Trouble::LogUnreadable, why),
+            Some(unreadable::News::Relief) => self.store.terminal().relief(Trouble::LogUnreadable),
+            None => {}
         }
     }
 

@@ -319,6 +319,7 @@ impl Receiving<'_> {
                 asked.into_iter().for_each(|local| comparison.received(local));
                 comparison.unreadable(asides);
             }
+            inner.held += (stored.new + stored.set_aside) as u64;
             inner.set_aside |= stored.set_aside > 0;
             inner.latest = inner.latest.max(newest.filter(|newest| *newest <= wall));
         }
