@@ -180,7 +180,12 @@ impl Server {
         }
         let done = self.endpoint(terminal, endpoint, &asked, admission, upload).await;
         let reply = match done {
-            Ok(reply) => reply,
+            Ok(reply) => {
+                if asked.method == Method::POST && endpoint.carries_records() {
+                    terminal.too_long(asked.query.table(), None);
+                }
+                reply
+            }
             Err(Refused::Body(Ended::Cut)) => {
                 debug!("a request ended before it was whole");
                 return Err(NoAnswer);
@@ -193,7 +198,7 @@ impl Server {
                 let why =
                     format!("it sends {bytes} bytes or more at once, and body_limit_mib = {mib}: set that higher");
                 terminal.report(driver_api::Report::FailedRead { why: why.clone() });
-                terminal.too_long(Some(why));
+                terminal.too_long(asked.query.table(), Some(why));
                 Reply::no(StatusCode::PAYLOAD_TOO_LARGE, "too long")
             }
             Err(Refused::NotKept) => {
@@ -203,7 +208,7 @@ impl Server {
                 let why =
                     format!("it sends {bytes} bytes that nobody here can read, and no more than {kib} KiB are kept");
                 terminal.report(driver_api::Report::FailedRead { why: why.clone() });
-                terminal.too_long(Some(why));
+                terminal.too_long(asked.query.table(), Some(why));
                 Reply::no(StatusCode::PAYLOAD_TOO_LARGE, "too long")
             }
             Err(Refused::Body(Ended::NoRoom)) => {
@@ -242,9 +247,7 @@ impl Server {
                 if events && at_home && !upload.is_empty() {
                     terminal.shows(Dialect::Security);
                 }
-                let answer = receiving.cdata(upload).await?;
-                terminal.too_long(None);
-                Reply::ok(answer)
+                Reply::ok(receiving.cdata(upload).await?)
             }
             // Photos. Should somebody post punches there, they are punches.
             Endpoint::Fdata if query.get("table").is_none_or(|table| table.eq_ignore_ascii_case("attphoto")) => {

@@ -305,9 +305,10 @@ impl Terminal {
         }
     }
 
-    /// Whether what it uploads is over the limit. It sends the same again until somebody raises that, so somebody must know.
-    pub(crate) fn too_long(&self, why: Option<String>) {
-        let table = Obstacle::TooLong(String::new());
+    /// Whether what it uploads of a table is over the limit. It sends the same again until somebody raises that, so somebody
+    /// must know; what else it uploads meanwhile is no sign that it is over.
+    pub(crate) fn too_long(&self, table: String, why: Option<String>) {
+        let table = Obstacle::TooLong(table);
         let mut inner = self.inner();
         let news = match why {
             Some(why) => inner.unreadable.begins(table, why, Instant::now()),

@@ -322,7 +322,7 @@ async fn what_nobody_can_read_is_kept_whole_or_not_acknowledged() {
         assert_eq!(server.post(target, vec![b'.'; (1 << 20) + 1]).await.0, 413, "{target}");
     }
     assert_eq!(server.gateway.set_aside("t0").len(), before);
-    assert!(told(&server, trouble(Trouble::LogUnreadable)) > 0);
+    assert_eq!(told(&server, trouble(Trouble::LogUnreadable)), 3);
     server.stop().await;
 }
 
@@ -362,5 +362,20 @@ async fn a_clock_is_unset_while_live_punches_say_so() {
     assert_eq!((told(&server, &unset), told(&server, relief)), (1, before + 1));
     server.post(ATTLOG, record("1", "2000-01-01 00:00:20")).await;
     assert_eq!(told(&server, &unset), 1, "sent again");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_too_long_is_over_when_the_same_table_arrives() {
+    let server = Server::start("body_limit_mib = 1", "UTC", &["serial = \"K\""]).await;
+    let relief = |report: &Report| *report == Report::Relief(Trouble::LogUnreadable);
+    assert_eq!(server.post(ATTLOG, record("1", "2026-11-22 08:00:00").repeat(40_000)).await.0, 413);
+    assert_eq!(told(&server, trouble(Trouble::LogUnreadable)), 1);
+    for table in ["OPERLOG", "rtstate", "options", "USERINFO"] {
+        assert_eq!(server.post(&format!("/iclock/cdata?SN=K&table={table}"), "USER PIN=1\n").await.0, 200);
+    }
+    assert_eq!(told(&server, relief), 0);
+    assert_eq!(server.post(ATTLOG, record("1", "2026-11-22 08:00:00")).await, ok(1));
+    assert_eq!(told(&server, relief), 1);
     server.stop().await;
 }
