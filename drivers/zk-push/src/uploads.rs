@@ -1,7 +1,7 @@
 //! What terminals post: each table read in its own way, made durable, and only then acknowledged.
 
 use driver_api::{NotStored, Origin, Report, Trouble};
-use jiff::Timestamp;
+use jiff::{Timestamp, ToSpan};
 use tokio::sync::Semaphore;
 use tracing::{debug, info, warn};
 
@@ -11,7 +11,7 @@ use crate::{
     errands::Packet,
     feed::{Feed, LONGEST_LINE},
     lines::lines,
-    operlog::{self, Line, Meaning},
+    operlog::{self, Line, Meaning, Operation},
     options, punches,
     punches::Taken,
     runs::Runs,
@@ -263,10 +263,21 @@ impl Receiving<'_> {
     fn operations(&self, piece: &[u8]) -> usize {
         let terminal = self.terminal.store.terminal();
         let (mut count, mut dropped, mut users) = (0, 0, Vec::new());
+        let wall = self.terminal.wall(self.now);
+        // Terminals send what they noted years ago too, when they are new here or read their options again.
+        let known = *self.terminal.inner().cursor.operated.get_or_insert(wall - 1.day());
+        let mut newest = known;
         for line in lines(piece) {
             count += 1;
-            match operlog::line(line) {
+            let line = operlog::line(line);
+            if let Line::Operation(Operation { at: Some(at), .. }) = line {
+                newest = newest.max(at);
+            }
+            match line {
                 Line::Operation(operation) => match operation.meaning() {
+                    Meaning::LogDeleted(what) if operation.at.is_some_and(|at| at <= known) => {
+                        debug!(what, code = operation.code, "a log had been deleted at the terminal");
+                    }
                     Meaning::LogDeleted(what) => {
                         warn!(what, code = operation.code, "a log was deleted at the terminal");
                         terminal.trouble(Trouble::LogCleared, what);
@@ -279,6 +290,7 @@ impl Receiving<'_> {
                 Line::Dropped => dropped += 1,
             }
         }
+        self.terminal.inner().cursor.operated = Some(newest.min(wall).max(known));
         self.terminal.users(users.into_iter());
         self.count_dropped("templates", dropped);
         count

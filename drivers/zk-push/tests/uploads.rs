@@ -379,3 +379,22 @@ async fn what_was_too_long_is_over_when_the_same_table_arrives() {
     assert_eq!(told(&server, relief), 1);
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_was_deleted_years_ago_is_no_news() {
+    let server = server().await;
+    let cleared = trouble(Trouble::LogCleared);
+    let post = async |time: &str| {
+        let line = format!("OPLOG 23\t0\t{time}\t0\n");
+        assert_eq!(server.post("/iclock/cdata?SN=K&table=OPERLOG", line).await.0, 200);
+        told(&server, &cleared)
+    };
+    for old in ["2018-03-01 09:00:00", "2019-03-01 09:00:00", &wall(-90_000)] {
+        assert_eq!(post(old).await, 0, "{old}");
+    }
+    let now = wall(-3600);
+    assert_eq!(post(&now).await, 1);
+    assert_eq!(post(&now).await, 1, "sent again");
+    assert_eq!(post(&wall(-1800)).await, 2);
+    server.stop().await;
+}
