@@ -15,11 +15,11 @@ pub(crate) enum Framing {
 /// What came behind a body, as far as its first bytes tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Behind {
-    /// Line ends that nobody counted, or the next request: the body is as long as announced.
-    Fits,
-    /// The body is longer than announced.
+    /// Line ends that nobody counted, and nothing else.
+    Nothing,
+    /// Something that must not be read as a request: its sender and we may not agree where the body ends.
     Surplus {
-        /// And its last line goes on there.
+        /// The last line of the body goes on there.
         cut: bool,
     },
 }
@@ -31,7 +31,7 @@ pub(crate) fn behind(bytes: &[u8]) -> Behind {
     // Of a next request a packet may hold no more than the first letters. No record begins like that.
     let request =
         [&b"GET /"[..], b"POST /"].into_iter().any(|start| next.starts_with(start) || start.starts_with(next));
-    if request { Behind::Fits } else { Behind::Surplus { cut: blank == 0 } }
+    if next.is_empty() { Behind::Nothing } else { Behind::Surplus { cut: blank == 0 && !request } }
 }
 
 /// Where a head ends, once it is whole. Line ends may be LF alone.
@@ -138,9 +138,12 @@ mod tests {
     }
 
     #[test]
-    fn line_ends_and_requests_behind_a_body_are_no_surplus() {
-        for fits in ["", "\r\n", "\n\n", "GET /iclock/ping", "\r\nPOST /iclock/cdata", "PO", "GET "] {
-            assert_eq!(behind(fits.as_bytes()), Behind::Fits, "{fits:?}");
+    fn line_ends_and_requests_behind_a_body_cut_no_line() {
+        for blank in ["", "\r\n", "\n\n"] {
+            assert_eq!(behind(blank.as_bytes()), Behind::Nothing, "{blank:?}");
+        }
+        for request in ["GET /iclock/ping", "\r\nPOST /iclock/cdata", "PO", "GET "] {
+            assert_eq!(behind(request.as_bytes()), Behind::Surplus { cut: false }, "{request:?}");
         }
         for (surplus, cut) in
             [("\t0\t1\n", true), ("5 10:00:00", true), ("POSTBOX\t", true), ("\n2\t2026", false), ("\r\nGET x", false)]

@@ -6,7 +6,7 @@
 //!   The request line is split at its first and last space, and the target between them is percent-encoded.
 //! * Bodies longer than their `Content-Length`. What follows must not be parsed as another request, so the library sees
 //!   nothing behind a body until it has answered; [`Surplus`] tells the server, which then closes. Line ends that nobody
-//!   counted, and the beginning of a next request, make no body longer.
+//!   counted are nothing, and the beginning of a next request is no sign that the last line was cut.
 //! * Pauses anywhere. A head has its deadline from its first byte on, an idle connection a longer one.
 //!
 //! Not mended: a second request behind a chunked body in the same packet goes to the library as it is.
