@@ -108,7 +108,8 @@ impl Upload {
         }
     }
 
-    async fn too_long(&mut self) -> Ended {
+    /// Reads what is refused because of its length to its end, within reason.
+    pub(crate) async fn too_long(&mut self) -> Ended {
         let end = self.deadline;
         loop {
             self.deadline = end.min(Instant::now() + REFUSED_TIME);

@@ -13,10 +13,11 @@ use tracing::{info, warn};
 use crate::{
     commands::{Command, meaning},
     errands::second,
-    gaps::{Comparison, NO_ANSWER},
+    gaps::{Comparison, Found, NO_ANSWER},
     queue::Purpose,
     settings::Dialect,
     terminal::{Inner, Terminal},
+    unreadable::Obstacle,
 };
 
 /// A terminal that came back is left in peace for up to so many seconds, and not all are asked at the same moment.
@@ -27,6 +28,7 @@ const AGAIN: Duration = Duration::from_secs(900);
 const LONGEST_DAYS: i64 = 92;
 /// A gap that does not close after so many tries is looked at in the ordinary course of things.
 const MOST_IN_VAIN: u8 = 3;
+const UNPROVEN: &str = "it counts punches of that time and sends none of them: whether all are here cannot be told";
 
 /// The comparison under way, and when the next one is due.
 pub(crate) struct Comparing {
@@ -34,6 +36,8 @@ pub(crate) struct Comparing {
     due: Option<Instant>,
     /// What was the latest punch when it went away.
     before: Option<DateTime>,
+    /// The time in which punches are missing.
+    gap: Option<(DateTime, DateTime)>,
     rest: Duration,
     /// Comparisons in a row that found something missing.
     in_vain: u8,
@@ -44,7 +48,7 @@ impl Comparing {
         let mut hasher = DefaultHasher::new();
         serial.hash(&mut hasher);
         let rest = Duration::from_secs(hasher.finish() % REST);
-        Self { comparison: None, due: None, before: None, rest, in_vain: 0 }
+        Self { comparison: None, due: None, before: None, gap: None, rest, in_vain: 0 }
     }
 
     /// It is back. `first`: nobody has ever seen it, so it sends its log by itself now, and is asked later.
@@ -63,7 +67,9 @@ impl Terminal {
         let mut inner = self.inner();
         let known =
             [inner.cursor.compared_to, inner.errands.comparing.before, inner.latest].into_iter().flatten().min();
-        let since = known.map_or(wall - 31.days(), |known| known.min(wall) - 1.day()).max(wall - LONGEST_DAYS.days());
+        let since = known.map_or(wall - 31.days(), |known| known.min(wall) - 1.day());
+        let since =
+            inner.errands.comparing.gap.map_or(since, |(from, _)| from.min(since)).max(wall - LONGEST_DAYS.days());
         let whole = from.is_none() && to.is_none();
         let (from, to) = (from.unwrap_or(since), to.unwrap_or(wall));
         if inner.errands.comparing.comparison.is_some() {
@@ -89,20 +95,24 @@ impl Terminal {
         if let Some(command) = comparison.next() {
             self.ask(inner, command, dialect, now);
         }
-        let Some(found) = inner.errands.comparing.comparison.as_ref().and_then(Comparison::found) else { return };
+        let held = inner.held;
+        let found = inner.errands.comparing.comparison.as_ref().and_then(|comparison| comparison.found(held));
+        let Some(found) = found else { return };
         let (job, whole) = match inner.errands.comparing.comparison.take() {
             Some(comparison) => (comparison.job, comparison.whole),
             None => return,
         };
         match found.refused {
+            None if found.unproven => {
+                warn!("terminal counts punches and sends none");
+                self.report(Report::FailedRead { why: UNPROVEN.into() });
+            }
             None => {
                 if whole && found.missing == 0 {
                     inner.errands.comparing.before = None;
                     inner.cursor.compared_to = Some(found.to);
                 }
-                if found.expected.is_some() {
-                    self.report(Report::Gaps { missing: found.missing });
-                }
+                self.tell_gap(inner, &found);
                 if !std::mem::take(&mut inner.set_aside) {
                     self.store.terminal().relief(Trouble::RecordsSetAside);
                 }
@@ -114,7 +124,7 @@ impl Terminal {
                 self.report(Report::FailedRead { why });
             }
         }
-        if found.refused.is_none() && found.missing == 0 {
+        if found.refused.is_none() && found.missing == 0 && !found.unproven {
             inner.errands.comparing.in_vain = 0;
         } else if inner.errands.comparing.in_vain < MOST_IN_VAIN {
             inner.errands.comparing.in_vain += 1;
@@ -124,9 +134,32 @@ impl Terminal {
             job.done(match found.refused {
                 Some(NO_ANSWER) => Err(JobFailed::NoAnswer("it did not say what its log holds".into())),
                 Some(code) => Err(JobFailed::Refused(format!("{code}: {}", meaning(code)))),
+                None if found.unproven => Err(JobFailed::Refused(UNPROVEN.into())),
                 None => Ok(json!({"expected": found.expected, "received": found.received, "missing": found.missing})),
             });
         }
+    }
+
+    /// Tells of punches that are not here, until they are: a time that is well says nothing of another one.
+    fn tell_gap(&self, inner: &mut Inner, found: &Found) {
+        let Some(expected) = found.expected else { return };
+        let Found { missing, from, to, .. } = *found;
+        let gap = &mut inner.errands.comparing.gap;
+        let news = if missing > 0 {
+            let (first, last) = gap.unwrap_or((from, to));
+            *gap = Some((first.min(from), last.max(to)));
+            let cause = format!(
+                "it counts {expected} punches from {from} to {to}, and {missing} of them or more did not arrive"
+            );
+            inner.unreadable.begins(Obstacle::Gap, cause, Instant::now())
+        } else if gap.is_none_or(|(first, last)| from <= first && last <= to) {
+            *gap = None;
+            inner.unreadable.ends(&Obstacle::Gap)
+        } else {
+            return;
+        };
+        self.report(Report::Gaps { missing });
+        self.tell_unreadable(news);
     }
 
     /// Puts a question of the comparison into the queue; where it finds no place the comparison is given up.
@@ -155,39 +188,28 @@ impl Terminal {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use driver_api::{Link, Problems, Section, fake::FakeGateway};
-    use jiff::{civil::date, tz::TimeZone};
+    use jiff::civil::date;
 
     use super::*;
-    use crate::{cursor::Cursor, settings};
+    use crate::{
+        bench::{self, NOW},
+        cursor::Cursor,
+    };
 
-    /// A terminal of which this is remembered.
     async fn terminal(cursor: Cursor) -> Terminal {
-        let gateway = FakeGateway::default();
-        let (link, _parts) = Link::new(Arc::new(gateway), &["t".into()]);
-        let section = |text: &str| Section::new("", text.parse().unwrap(), std::path::Path::new("."));
-        let mut problems = Problems::default();
-        let listener = settings::settings(section(""), &mut problems);
-        let block =
-            driver_api::TerminalBlock { name: "t".into(), zone: TimeZone::UTC, section: section("serial = \"K\"") };
-        let own = settings::terminals(vec![block], &mut problems).pop().unwrap();
-        let store = link.terminal("t").unwrap().store("K");
-        store.save_cursor(cursor.bytes()).await.unwrap();
-        Terminal::load(own, store, &listener).await
+        bench::terminal(cursor).await.0
     }
 
     /// Minutes go by, in which the terminal shows its signs of life.
     fn pass(terminal: &Terminal, instant: &mut Instant, minutes: u32) {
         for _ in 0..minutes {
-            terminal.seen(*instant);
-            *instant += Duration::from_secs(60);
+            for _ in 0..2 {
+                terminal.seen(*instant);
+                *instant += Duration::from_secs(30);
+            }
             terminal.tick(*instant, NOW);
         }
     }
-
-    const NOW: Timestamp = Timestamp::constant(1_795_000_000, 0); // 2026-11-18 11:06:40
 
     #[tokio::test]
     async fn after_an_absence_it_is_asked_for_the_time_since_the_last_comparison() {
@@ -196,6 +218,7 @@ mod tests {
         let came = Instant::now();
         terminal.seen(came);
         let later = came + Duration::from_secs(REST);
+        terminal.seen(later);
         terminal.tick(later, NOW);
         let commands = terminal.poll(true, NOW);
         let wanted = "VERIFY SUM ATTLOG StartTime=2026-11-09 08:00:00\tEndTime=2026-11-18 11:06:40\n";

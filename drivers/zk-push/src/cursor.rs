@@ -15,6 +15,8 @@ pub(crate) struct Cursor {
     /// occur, and firmwares want it back letter by letter.
     pub stamps: BTreeMap<String, String>,
     pub dialect: Option<Dialect>,
+    /// It said so itself, in a handshake.
+    pub dialect_told: bool,
     /// `pushver` and `language` of the last handshake.
     pub version: Option<String>,
     pub language: Option<String>,
@@ -23,6 +25,8 @@ pub(crate) struct Cursor {
     pub address: Option<IpAddr>,
     /// Up to here, in its wall time, its log was compared with the ledger.
     pub compared_to: Option<DateTime>,
+    /// The latest of what it noted about itself, in its wall time.
+    pub operated: Option<DateTime>,
     /// Records in its log, when it last said.
     pub records: Option<u64>,
 }

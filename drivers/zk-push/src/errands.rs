@@ -211,7 +211,7 @@ impl Terminal {
                 };
                 self.settled(&mut inner, entry, Err(failed), dialect, now);
             }
-            let silent = inner.seen.is_none_or(|seen| instant.duration_since(seen) > PATIENCE);
+            let silent = inner.presence.silent_for(PATIENCE, instant);
             if let Some(comparison) = &mut inner.errands.comparing.comparison {
                 if silent {
                     comparison.polled(); // no poll will tell that it has said everything
@@ -228,6 +228,8 @@ impl Terminal {
                 }
             }
         }
+        self.miss(instant);
+        self.look_at_obstacles(instant);
         self.compare_when_due(dialect, instant, now);
     }
 }

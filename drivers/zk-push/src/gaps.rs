@@ -27,6 +27,7 @@ pub(crate) struct Comparison {
     pub job: Option<Job>,
     /// It covers everything since the last one, so that the next may start where it ends.
     pub whole: bool,
+    from: DateTime,
     to: DateTime,
     periods: VecDeque<(DateTime, DateTime)>,
     current: Option<Step>,
@@ -34,6 +35,8 @@ pub(crate) struct Comparison {
     expected: Option<u64>,
     received: u64,
     missing: u64,
+    /// What it counts in periods of which it sent nothing.
+    silent: u64,
     refused: Option<i64>,
 }
 
@@ -46,6 +49,15 @@ struct Step {
     received: u64,
     /// The question was answered; punches may still be on their way until the terminal polls again.
     answered: bool,
+    again: Again,
+}
+
+/// Some units send nothing for a question that is letter by letter one that they answered before. So it is put in other words, once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Again {
+    No,
+    Due,
+    Asked,
 }
 
 /// What a finished comparison found.
@@ -55,10 +67,14 @@ pub(crate) struct Found {
     pub expected: Option<u64>,
     /// Punches that it sent for it; all of them are stored.
     pub received: u64,
+    /// Of what it counts so many are not here, or more.
     pub missing: u64,
+    /// It counts punches and sends none: that our ledger holds as many proves nothing.
+    pub unproven: bool,
     /// The code with which it refused to answer.
     pub refused: Option<i64>,
-    /// The end of the time asked for.
+    /// The time asked for.
+    pub from: DateTime,
     pub to: DateTime,
 }
 
@@ -76,16 +92,34 @@ impl Comparison {
             }
         }
         let counts = dialect == Dialect::Attendance;
-        Self { job, whole, to, periods, current: None, counts, expected: None, received: 0, missing: 0, refused: None }
+        Self {
+            job,
+            whole,
+            from,
+            to,
+            periods,
+            current: None,
+            counts,
+            expected: None,
+            received: 0,
+            missing: 0,
+            silent: 0,
+            refused: None,
+        }
     }
 
     /// The next question, when the one before is done with; `None` when there is none left, or one still runs.
     pub(crate) fn next(&mut self) -> Option<Command> {
+        if let Some(step) = self.current.as_mut().filter(|step| step.again == Again::Due) {
+            step.again = Again::Asked;
+            let from = step.from.checked_sub(Span::new().seconds(1)).unwrap_or(step.from);
+            return Some(Command::QueryPunches { from, to: step.to });
+        }
         if self.current.is_some() || self.refused.is_some() {
             return None;
         }
         let (from, to) = self.periods.pop_front()?;
-        self.current = Some(Step { from, to, sum: None, received: 0, answered: false });
+        self.current = Some(Step { from, to, sum: None, received: 0, answered: false, again: Again::No });
         Some(if self.counts { Command::CountPunches { from, to } } else { Command::QueryPunches { from, to } })
     }
 
@@ -139,21 +173,35 @@ impl Comparison {
 
     /// The terminal polls: what it had to say about an answered question is said.
     pub(crate) fn polled(&mut self) {
+        if let Some(step) = &mut self.current
+            && step.answered
+            && (step.received, step.again) == (0, Again::No)
+            && step.sum.is_some_and(|sum| sum > 0)
+            && self.refused.is_none()
+        {
+            (step.answered, step.again) = (false, Again::Due);
+            return;
+        }
         if let Some(step) = self.current.take_if(|step| step.answered) {
             self.received += step.received;
             if let Some(sum) = step.sum {
                 *self.expected.get_or_insert(0) += sum;
-                // Some units send nothing for a question that they think they answered before: no sign of a gap.
-                self.missing += if step.received == 0 { 0 } else { sum.saturating_sub(step.received) };
+                if step.received == 0 {
+                    self.silent += sum;
+                } else {
+                    self.missing += sum.saturating_sub(step.received);
+                }
             }
         }
     }
 
-    /// What was found, once everything was asked and answered.
-    pub(crate) fn found(&self) -> Option<Found> {
+    /// What was found, once everything was asked and answered, with so many records in our ledger.
+    pub(crate) fn found(&self, held: u64) -> Option<Found> {
         let over = self.current.is_none() && (self.periods.is_empty() || self.refused.is_some());
-        let Self { expected, received, missing, refused, to, .. } = *self;
-        over.then_some(Found { expected, received, missing, refused, to })
+        let Self { expected, received, refused, from, to, .. } = *self;
+        let missing = self.missing + self.silent.saturating_sub(held);
+        let unproven = self.silent > 0 && missing == 0;
+        over.then_some(Found { expected, received, missing, unproven, refused, from, to })
     }
 }
 
@@ -178,11 +226,37 @@ mod tests {
         it.received(day(4));
         it.received(day(3));
         assert_eq!(it.answered(&query, Some(0), None), None);
-        assert_eq!(it.found(), None, "more may be on its way");
+        assert_eq!(it.found(9), None, "more may be on its way");
         it.polled();
         assert_eq!(it.next(), None);
-        let wanted = Found { expected: Some(3), received: 2, missing: 1, refused: None, to: day(3) };
-        assert_eq!(it.found(), Some(wanted));
+        let wanted = Found {
+            expected: Some(3),
+            received: 2,
+            missing: 1,
+            unproven: false,
+            refused: None,
+            from: day(1),
+            to: day(3),
+        };
+        assert_eq!(it.found(9), Some(wanted));
+    }
+
+    #[test]
+    fn what_is_counted_and_not_sent_is_asked_for_once_more_and_never_taken_for_here() {
+        for (sent, held, missing, unproven) in [(0, 1, 2, false), (0, 7, 0, true), (3, 7, 0, false), (2, 7, 1, false)] {
+            let mut it = Comparison::new(day(1), day(3), true, Dialect::Attendance, None);
+            let count = it.next().unwrap();
+            let query = it.answered(&count, Some(0), Some(3)).unwrap();
+            it.answered(&query, Some(0), None);
+            it.polled();
+            let again = it.next().expect("it is asked again");
+            assert!(again != query && it.next().is_none(), "in other words, and once");
+            (0..sent).for_each(|_| it.received(day(2)));
+            it.answered(&again, Some(0), None);
+            it.polled();
+            let found = it.found(held).unwrap();
+            assert_eq!((found.missing, found.unproven), (missing, unproven), "{sent} sent, {held} held");
+        }
     }
 
     #[test]
@@ -206,7 +280,7 @@ mod tests {
             questions += 1;
         }
         assert_eq!((questions, end), (3, Some(date(2026, 4, 1).at(0, 0, 0, 0))));
-        assert_eq!(it.found().unwrap().missing, 0);
+        assert_eq!(it.found(0).unwrap().missing, 0);
     }
 
     #[test]
@@ -216,7 +290,7 @@ mod tests {
         let query = it.answered(&count, Some(-1002), None).unwrap();
         it.answered(&query, Some(-1004), None);
         it.polled();
-        let found = it.found().unwrap();
+        let found = it.found(0).unwrap();
         assert_eq!((found.expected, found.refused), (None, Some(-1004)));
     }
 }

@@ -12,6 +12,28 @@ pub(crate) enum Framing {
     Both,
 }
 
+/// What came behind a body, as far as its first bytes tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Behind {
+    /// Line ends that nobody counted, and nothing else.
+    Nothing,
+    /// Something that must not be read as a request: its sender and we may not agree where the body ends.
+    Surplus {
+        /// The last line of the body goes on there.
+        cut: bool,
+    },
+}
+
+/// Judges what came behind a body.
+pub(crate) fn behind(bytes: &[u8]) -> Behind {
+    let blank = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+    let next = &bytes[blank..];
+    // Of a next request a packet may hold no more than the first letters. No record begins like that.
+    let request =
+        [&b"GET /"[..], b"POST /"].into_iter().any(|start| next.starts_with(start) || start.starts_with(next));
+    if next.is_empty() { Behind::Nothing } else { Behind::Surplus { cut: blank == 0 && !request } }
+}
+
 /// Where a head ends, once it is whole. Line ends may be LF alone.
 pub(crate) fn end(bytes: &[u8]) -> Option<usize> {
     let crlf = memmem::find(bytes, b"\r\n\r\n").map(|at| at + 4);
@@ -116,6 +138,21 @@ mod tests {
     }
 
     #[test]
+    fn line_ends_and_requests_behind_a_body_cut_no_line() {
+        for blank in ["", "\r\n", "\n\n"] {
+            assert_eq!(behind(blank.as_bytes()), Behind::Nothing, "{blank:?}");
+        }
+        for request in ["GET /iclock/ping", "\r\nPOST /iclock/cdata", "PO", "GET "] {
+            assert_eq!(behind(request.as_bytes()), Behind::Surplus { cut: false }, "{request:?}");
+        }
+        for (surplus, cut) in
+            [("\t0\t1\n", true), ("5 10:00:00", true), ("POSTBOX\t", true), ("\n2\t2026", false), ("\r\nGET x", false)]
+        {
+            assert_eq!(behind(surplus.as_bytes()), Behind::Surplus { cut }, "{surplus:?}");
+        }
+    }
+
+    #[test]
     fn a_head_ends_at_its_empty_line() {
         assert_eq!(end(b"GET / HTTP/1.1\r\nA: b\r\n\r\nbody\n\n"), Some(24));
         assert_eq!(end(b"GET / HTTP/1.1\nA: b\n\nbody\r\n\r\n"), Some(21));
@@ -127,6 +164,7 @@ mod tests {
         fn no_bytes_make_it_panic_and_what_is_mended_needs_no_mending(head: Vec<u8>) {
             end(&head);
             framing(&head);
+            behind(&head);
             let once = mended(head);
             prop_assert_eq!(mended(once.clone()), once);
         }

@@ -12,6 +12,8 @@
 //! terminal's next poll.
 
 mod attlog;
+#[cfg(test)]
+mod bench;
 mod body;
 mod codes;
 mod commands;
@@ -35,6 +37,7 @@ mod network;
 mod never_panics;
 mod operlog;
 mod options;
+mod presence;
 mod punches;
 mod queue;
 mod rtlog;
@@ -50,6 +53,7 @@ mod tap;
 mod target;
 mod terminal;
 mod tls;
+mod unreadable;
 mod uploads;
 mod when;
 mod whereabouts;

@@ -80,7 +80,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1024))]
 
     #[test]
-    fn decoders_never_panic_on_any_bytes(bytes in bytes(), limit in 0..5000_usize) {
+    fn decoders_never_panic_on_any_bytes(bytes in bytes()) {
         let _ = attlog::entry(&bytes);
         let _ = rtlog::event(&bytes).verdict();
         if let operlog::Line::Operation(operation) = operlog::line(&bytes) {
@@ -93,7 +93,7 @@ proptest! {
         }
         let _ = Cursor::read(&bytes).bytes();
         let _ = when::wall(&bytes);
-        prop_assert!(mask::masked(&bytes, limit).len() <= limit);
+        let _ = mask::masked(&bytes);
         let _ = (head::end(&bytes), head::framing(&bytes));
         let mended = head::mended(bytes.clone());
         let text = String::from_utf8_lossy(&mended);
@@ -112,7 +112,7 @@ proptest! {
         ] {
             let punches = &taken.batch.punches;
             prop_assert_eq!(taken.lines, lines(&bytes).count());
-            prop_assert_eq!(taken.lines, punches.len() + taken.batch.set_aside.len() + taken.others);
+            prop_assert_eq!(taken.lines, punches.len() + taken.aside + taken.others);
             for punch in punches {
                 prop_assert!(!punch.person.is_empty() && !punch.person.contains(['\t', '\n', '\0']));
                 prop_assert!(punch.person.len() <= 4 * attlog::LONGEST_PIN);

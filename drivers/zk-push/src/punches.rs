@@ -1,6 +1,6 @@
 //! From the bytes of an upload to what is stored: punches, and what could not become one, raw and with its reason.
 
-use driver_api::{Batch, Clock, ClockSource, Flag, Origin, Punch, SetAside};
+use driver_api::{Batch, Clock, ClockSource, Flag, Occurrences, Origin, Punch, SetAside};
 use encoding_rs::Encoding;
 use jiff::{Timestamp, ToSpan, civil::DateTime, tz::TimeZone};
 
@@ -32,6 +32,8 @@ pub(crate) struct Taken {
     pub batch: Batch,
     /// Lines that are not empty: all of them are taken, whatever became of them.
     pub lines: usize,
+    /// Records that could not become a punch. A long one is kept in several pieces.
+    pub aside: usize,
     /// Lines that are no punch and whose meaning is known.
     pub others: usize,
 }
@@ -55,7 +57,7 @@ pub(crate) fn attendance(piece: &[u8], runs: &mut Runs, reading: &Reading) -> Ta
                 clock: Clock::UNKNOWN,
                 flags: Vec::new(),
             }),
-            Err(reason) => taken.aside(line, reason),
+            Err(reason) => taken.set_aside(&masked(line), reason),
         }
     }
     taken.finish(reading)
@@ -83,7 +85,7 @@ pub(crate) fn events(piece: &[u8], table: &str, runs: &mut Runs, reading: &Readi
                 flags: Vec::new(),
             }),
             Verdict::NoPunch => taken.others += 1,
-            Verdict::Aside(reason) => taken.aside(row, reason),
+            Verdict::Aside(reason) => taken.set_aside(&masked(row), reason),
         }
     }
     taken.finish(reading)
@@ -95,15 +97,39 @@ impl Taken {
         let mut taken = Self::default();
         if !body.is_empty() {
             taken.lines = 1;
-            taken.aside(body, reason);
+            taken.set_aside(&masked(body), reason);
         }
         taken
     }
 
-    fn aside(&mut self, raw: &[u8], reason: &str) {
-        // Equal rubbish is kept once: it is there to be looked at, not to be counted.
-        let raw = masked(raw, SetAside::LIMIT);
-        self.batch.set_aside.push(SetAside { raw, reason: reason.to_owned(), nth: 1 });
+    /// A whole body of packed records, without which nobody can ever unpack one of them: nothing is struck out, unless it is
+    /// plain text after all.
+    pub(crate) fn packed(body: &[u8], reason: &str) -> Self {
+        let text = |byte: &u8| !byte.is_ascii_control() || matches!(byte, b'\t' | b'\r' | b'\n');
+        if body.is_empty() || std::str::from_utf8(body).is_ok() && body.iter().all(text) {
+            return Self::raw(body, reason);
+        }
+        let mut taken = Self { lines: 1, ..Self::default() };
+        taken.set_aside(body, reason);
+        taken
+    }
+
+    /// Keeps something whole, in as many pieces as that takes.
+    fn set_aside(&mut self, raw: &[u8], reason: &str) {
+        self.aside += 1;
+        let pieces = || raw.chunks(SetAside::LIMIT);
+        let count = pieces().len();
+        if count <= 1 {
+            // Equal rubbish is kept once: it is there to be looked at, not to be counted.
+            self.batch.set_aside.push(SetAside { raw: raw.to_vec(), reason: reason.to_owned(), nth: 1 });
+            return;
+        }
+        // Not so the pieces of one record: without all of them, in their order, it is not whole.
+        let mut equal = Occurrences::of(pieces());
+        for (at, piece) in (1..).zip(pieces()) {
+            let reason = format!("{reason} (part {at} of {count})");
+            self.batch.set_aside.push(SetAside { raw: piece.to_vec(), reason, nth: equal.nth(piece) });
+        }
     }
 
     /// The latest time among the punches.
@@ -117,7 +143,7 @@ impl Taken {
         // Few records that have just happened are live; all others were kept for us.
         let few = self.batch.punches.len() <= skew::LIVE;
         for punch in &mut self.batch.punches {
-            if punch.local.year() <= 2000 {
+            if is_unset(punch.local) {
                 punch.flags.push(Flag::ClockUnset);
             }
             if punch.local > tomorrow {
@@ -135,6 +161,11 @@ impl Taken {
         }
         self
     }
+}
+
+/// Whether a date is that of a clock which was never set.
+pub(crate) fn is_unset(local: DateTime) -> bool {
+    local.year() <= 2000
 }
 
 /// How far a wall time lies ahead of our time, in milliseconds. In the hour that happens twice, when summer time ends, the

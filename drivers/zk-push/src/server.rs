@@ -31,7 +31,7 @@ use crate::{
     tap,
     target::{self, BadSerial, Endpoint, Query},
     terminal::Terminal,
-    uploads::{Receiving, Refused, SHORT},
+    uploads::{KEPT, Receiving, Refused, SHORT},
     when,
     whereabouts::Admission,
     wire::Surplus,
@@ -154,11 +154,13 @@ impl Server {
             upload.refuse().await;
             return Ok(Reply::no(StatusCode::FORBIDDEN, "not accepted"));
         }
+        let _requesting = terminal.request();
         let Some(endpoint) = target::endpoint(asked.path) else {
             upload.refuse().await;
             return Ok(Reply::no(StatusCode::NOT_FOUND, "no such address"));
         };
         if !self.link.clock_trusted() {
+            terminal.inner().presence.heard(Instant::now());
             upload.refuse().await;
             return Ok(Reply::no(StatusCode::SERVICE_UNAVAILABLE, "our clock is not set"));
         }
@@ -178,7 +180,12 @@ impl Server {
         }
         let done = self.endpoint(terminal, endpoint, &asked, admission, upload).await;
         let reply = match done {
-            Ok(reply) => reply,
+            Ok(reply) => {
+                if asked.method == Method::POST && endpoint.carries_records() {
+                    terminal.too_long(asked.query.table(), None);
+                }
+                reply
+            }
             Err(Refused::Body(Ended::Cut)) => {
                 debug!("a request ended before it was whole");
                 return Err(NoAnswer);
@@ -191,7 +198,17 @@ impl Server {
                 let why =
                     format!("it sends {bytes} bytes or more at once, and body_limit_mib = {mib}: set that higher");
                 terminal.report(driver_api::Report::FailedRead { why: why.clone() });
-                terminal.too_long(Some(why));
+                terminal.too_long(asked.query.table(), Some(why));
+                Reply::no(StatusCode::PAYLOAD_TOO_LARGE, "too long")
+            }
+            Err(Refused::NotKept) => {
+                let table = asked.query.get("table").unwrap_or_default();
+                warn!(bytes = upload.total(), ?table, "a body that nobody can read was too long to be kept");
+                let (bytes, kib) = (upload.total(), KEPT >> 10);
+                let why =
+                    format!("it sends {bytes} bytes that nobody here can read, and no more than {kib} KiB are kept");
+                terminal.report(driver_api::Report::FailedRead { why: why.clone() });
+                terminal.too_long(asked.query.table(), Some(why));
                 Reply::no(StatusCode::PAYLOAD_TOO_LARGE, "too long")
             }
             Err(Refused::Body(Ended::NoRoom)) => {
@@ -204,6 +221,7 @@ impl Server {
                 Reply::no(StatusCode::SERVICE_UNAVAILABLE, "not stored")
             }
         };
+        terminal.inner().presence.answered(Instant::now());
         terminal.save().await;
         asked.place.waited_for();
         Ok(reply)
@@ -221,15 +239,15 @@ impl Server {
         let Asked { place, surplus, .. } = *asked;
         let receiving = Receiving { terminal, query, place, surplus, now, work: &self.work };
         let post = asked.method == Method::POST;
+        let at_home = admission == Admission::Served;
         Ok(match endpoint {
             Endpoint::Cdata if post => {
                 let _uploading = terminal.upload(asked.peer, Instant::now());
-                if query.get("table").is_some_and(|table| table.eq_ignore_ascii_case("rtlog")) {
-                    terminal.speaks(Dialect::Security);
+                let events = query.get("table").is_some_and(|table| table.eq_ignore_ascii_case("rtlog"));
+                if events && at_home && !upload.is_empty() {
+                    terminal.shows(Dialect::Security);
                 }
-                let answer = receiving.cdata(upload).await?;
-                terminal.too_long(None);
-                Reply::ok(answer)
+                Reply::ok(receiving.cdata(upload).await?)
             }
             // Photos. Should somebody post punches there, they are punches.
             Endpoint::Fdata if query.get("table").is_none_or(|table| table.eq_ignore_ascii_case("attphoto")) => {
@@ -237,16 +255,20 @@ impl Server {
             }
             Endpoint::Fdata => Reply::ok(receiving.cdata(upload).await?),
             Endpoint::QueryData => Reply::ok(receiving.querydata(upload).await?),
-            Endpoint::Cdata => Reply::ok(self.start(terminal, query, now)),
+            Endpoint::Cdata => Reply::ok(self.start(terminal, query, admission, now)),
             Endpoint::Registry => {
                 let body = upload.first(SHORT).await?;
-                terminal.speaks(Dialect::Security);
+                if at_home {
+                    terminal.shows(Dialect::Security);
+                }
                 terminal.about(&options::about(&body, terminal.encoding()));
                 Reply::ok(format!("RegistryCode={}\n", handshake::registry_code(&terminal.settings.serial)))
             }
             Endpoint::Push => {
                 upload.first(0).await?;
-                terminal.speaks(Dialect::Security);
+                if at_home {
+                    terminal.shows(Dialect::Security);
+                }
                 Reply::ok(terminal.offer(&self.settings, now, |offer| handshake::security(offer, false)))
             }
             Endpoint::GetRequest => {
@@ -254,12 +276,12 @@ impl Server {
                 if let Some(info) = query.get("INFO") {
                     terminal.about(&options::info(&info));
                 }
-                let commands = terminal.poll(admission == Admission::Served, now);
+                let commands = terminal.poll(at_home, now);
                 Reply::ok(if commands.is_empty() { "OK".to_owned() } else { commands })
             }
             Endpoint::DeviceCmd => {
                 let body = upload.first(SHORT).await?;
-                if admission == Admission::Served {
+                if at_home {
                     results(terminal, &body, query, now);
                 }
                 Reply::ok("OK")
@@ -283,7 +305,7 @@ impl Server {
     }
 
     /// `GET cdata`: a start, a question for the time, or one of the odd ones.
-    fn start(&self, terminal: &Terminal, query: Query<'_>, now: Timestamp) -> String {
+    fn start(&self, terminal: &Terminal, query: Query<'_>, admission: Admission, now: Timestamp) -> String {
         if query.get("type").is_some_and(|kind| kind.eq_ignore_ascii_case("time")) {
             let offset = terminal.zone().to_offset(now);
             let wall = terminal.wall(now).strftime("%Y-%m-%dT%H:%M:%S").to_string();
@@ -292,7 +314,7 @@ impl Server {
         if query.get("options").is_none() && (query.get("table").is_some() || query.get("type").is_some()) {
             return "OK".to_owned();
         }
-        terminal.handshake(query, &self.settings, now)
+        terminal.handshake(query, admission, &self.settings, now)
     }
 }
 

@@ -24,6 +24,17 @@ pub(crate) enum Dialect {
     Security,
 }
 
+impl Dialect {
+    /// What a terminal says to be. Beside the two, junk occurs.
+    pub(crate) fn told(device_type: &str) -> Option<Self> {
+        match device_type.to_ascii_lowercase().as_str() {
+            "att" => Some(Self::Attendance),
+            "acc" => Some(Self::Security),
+            _ => None,
+        }
+    }
+}
+
 /// The listener.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {

@@ -62,6 +62,12 @@ impl<'a> Query<'a> {
         })
     }
 
+    /// Which table is posted, in small letters; empty where it is not said.
+    pub(crate) fn table(self) -> String {
+        let table = self.get("tablename").or_else(|| self.get("table")).unwrap_or_default();
+        table.chars().take(32).collect::<String>().to_ascii_lowercase()
+    }
+
     /// The terminal's serial number: `[A-Za-z0-9_-]{1,64}`, checked before anybody sees it.
     pub(crate) fn serial(self) -> Result<Cow<'a, str>, BadSerial> {
         let serial = self.get("SN").ok_or(BadSerial::Missing)?;

@@ -3,10 +3,10 @@
 use std::{
     net::IpAddr,
     sync::{Mutex, MutexGuard},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use driver_api::{NotStored, Report, Store, Trouble};
+use driver_api::{Holdings, NotStored, Report, Store, Trouble};
 use encoding_rs::Encoding;
 use jiff::{
     Timestamp,
@@ -21,23 +21,20 @@ use crate::{
     errands::Errands,
     handshake::{self, Offer},
     name, options,
+    presence::{Presence, Sign},
     punches::Reading,
     settings::{Dialect, Settings, TerminalSettings},
     skew::{Finding, Skew},
     target::Query,
+    unreadable::{self, Obstacle, Unreadable},
     when,
     whereabouts::{Admission, News, Whereabouts},
 };
-
-/// Signs of life are reported no more often.
-const SEEN_EVERY: Duration = Duration::from_secs(1);
 
 pub(crate) struct Terminal {
     pub settings: TerminalSettings,
     pub store: Store,
     pub(crate) inner: Mutex<Inner>,
-    /// Without a request for so long it was away.
-    away_after: Duration,
 }
 
 /// What changes.
@@ -48,15 +45,17 @@ pub(crate) struct Inner {
     pub skew: Skew,
     /// The latest punch in its wall time, as far as it lies in the past.
     pub latest: Option<DateTime>,
-    pub seen: Option<Instant>,
-    told: Option<Instant>,
+    pub presence: Presence,
     whereabouts: Whereabouts,
     /// The zone's offset that it was last told.
     pub offset: Option<Offset>,
     /// Whether its clock was told to be off; `None` before anything was told.
     clock_off: Option<bool>,
-    /// An upload was refused because of its length; `None` before anything is known.
-    too_long: Option<bool>,
+    /// Whether it was told never to have been set.
+    clock_unset: Option<bool>,
+    pub unreadable: Unreadable,
+    /// Records of it in our ledger, those set aside among them.
+    pub held: u64,
     /// Records were set aside since the last comparison of its log.
     pub set_aside: bool,
     /// Templates, photos and the like that came and were thrown away, since this run began.
@@ -67,24 +66,25 @@ impl Terminal {
     /// A terminal with what is remembered of it.
     pub(crate) async fn load(settings: TerminalSettings, store: Store, listener: &Settings) -> Self {
         let cursor = store.load_cursor().await.map(|bytes| Cursor::read(&bytes)).unwrap_or_default();
-        let latest = store.holdings().await.latest;
+        let Holdings { latest, punches, set_aside } = store.holdings().await;
+        let known = latest.is_some() || cursor != Cursor::default();
         let inner = Inner {
             saved: cursor.clone(),
             errands: Errands::new(&settings.serial),
             cursor,
             skew: Skew::default(),
             latest,
-            seen: None,
-            told: None,
+            presence: Presence::new(listener, known, Instant::now()),
             whereabouts: Whereabouts::default(),
             offset: None,
             clock_off: None,
-            too_long: None,
+            clock_unset: None,
+            unreadable: Unreadable::new(listener),
+            held: punches + set_aside,
             set_aside: false,
             dropped: 0,
         };
-        let away_after = (listener.poll * 3).max(Duration::from_secs(90));
-        Self { settings, store, inner: Mutex::new(inner), away_after }
+        Self { settings, store, inner: Mutex::new(inner) }
     }
 
     pub(crate) fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -115,28 +115,40 @@ impl Terminal {
         }
     }
 
-    /// A sign of life.
+    /// It speaks, and is served.
     pub(crate) fn seen(&self, now: Instant) {
         let mut inner = self.inner();
-        let back = inner.seen.is_none_or(|seen| now.duration_since(seen) >= self.away_after);
-        inner.seen = Some(now);
-        if back {
-            inner.told = Some(now);
-            self.store.terminal().online();
-            // Not all send by themselves what was punched meanwhile.
-            let latest = inner.latest;
-            let first = latest.is_none() && inner.cursor.compared_to.is_none();
-            inner.errands.comparing.was_away(latest, first, now);
-            info!("terminal came");
-        } else if inner.told.is_none_or(|told| now.duration_since(told) >= SEEN_EVERY) {
-            inner.told = Some(now);
-            self.store.terminal().seen();
+        match inner.presence.served(now) {
+            Some(Sign::Came) => {
+                self.store.terminal().online();
+                // Not all send by themselves what was punched meanwhile.
+                let latest = inner.latest;
+                let first = latest.is_none() && inner.cursor.compared_to.is_none();
+                inner.errands.comparing.was_away(latest, first, now);
+                info!("terminal came");
+            }
+            Some(Sign::Seen) => self.store.terminal().seen(),
+            None => {}
         }
+    }
+
+    /// Tells when it has not spoken for too long.
+    pub(crate) fn miss(&self, now: Instant) {
+        if let Some(why) = self.inner().presence.look(now) {
+            info!(terminal = self.settings.name, "terminal is away");
+            self.store.terminal().offline(why);
+        }
+    }
+
+    /// A request of it begins; it ends when the guard goes.
+    pub(crate) fn request(&self) -> Requesting<'_> {
+        self.inner().presence.request_begins();
+        Requesting { terminal: self }
     }
 
     /// Whether it has spoken lately.
     pub(crate) fn connected(&self, now: Instant) -> bool {
-        self.inner().seen.is_some_and(|seen| now.duration_since(seen) < self.away_after)
+        self.inner().presence.is_there(now)
     }
 
     pub(crate) fn dialect(&self) -> Dialect {
@@ -144,8 +156,15 @@ impl Terminal {
     }
 
     /// It showed by what it asks for which dialect it speaks. That sticks: given the other dialect's answers it would
-    /// connect, look healthy and send nothing.
-    pub(crate) fn speaks(&self, dialect: Dialect) {
+    /// connect, look healthy and send nothing. Where it said itself what it is, that counts: one stray request would turn it
+    /// else.
+    pub(crate) fn shows(&self, dialect: Dialect) {
+        if !self.inner().cursor.dialect_told {
+            self.speaks(dialect);
+        }
+    }
+
+    fn speaks(&self, dialect: Dialect) {
         let mut inner = self.inner();
         if self.settings.dialect.is_none() && inner.cursor.dialect != Some(dialect) {
             info!(?dialect, "terminal showed its dialect");
@@ -153,11 +172,21 @@ impl Terminal {
         }
     }
 
-    /// The answer to a start.
-    pub(crate) fn handshake(&self, query: Query<'_>, listener: &Settings, now: Timestamp) -> String {
-        if query.get("DeviceType").is_some_and(|kind| kind.eq_ignore_ascii_case("acc")) {
-            self.speaks(Dialect::Security);
+    /// The answer to a start. Whoever speaks from an address that is not its own is answered in the dialect that it asks for,
+    /// and changes nothing.
+    pub(crate) fn handshake(
+        &self,
+        query: Query<'_>,
+        admission: Admission,
+        listener: &Settings,
+        now: Timestamp,
+    ) -> String {
+        let told = query.get("DeviceType").and_then(|kind| Dialect::told(&kind));
+        if let Some(told) = told.filter(|_| admission == Admission::Served) {
+            self.speaks(told);
+            self.inner().cursor.dialect_told = true;
         }
+        let dialect = self.settings.dialect.or(told).unwrap_or_else(|| self.dialect());
         let mut inner = self.inner();
         let short = |key| {
             query.get(key).map(|text| text.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(32).collect())
@@ -165,11 +194,11 @@ impl Terminal {
         inner.cursor.version = short("pushver");
         inner.cursor.language = short("language").or(inner.cursor.language.take());
         drop(inner);
-        let text = self.offer(listener, now, |offer| match self.dialect() {
+        let text = self.offer(listener, now, |offer| match dialect {
             Dialect::Attendance => handshake::attendance(offer),
             Dialect::Security => handshake::security(offer, true),
         });
-        info!(dialect = ?self.dialect(), "terminal started");
+        info!(?dialect, "terminal started");
         text
     }
 
@@ -253,7 +282,6 @@ impl Terminal {
                 self.report(Report::Clock(clock));
                 if inner.clock_off.replace(false) != Some(false) {
                     terminal.relief(Trouble::ClockOff);
-                    terminal.relief(Trouble::ClockUnset);
                 }
             }
             Finding::Off(clock) => {
@@ -263,18 +291,46 @@ impl Terminal {
                     terminal.trouble(Trouble::ClockOff, cause);
                 }
             }
-            Finding::Nothing => {}
+            Finding::Nothing => return,
+        }
+        if inner.clock_unset.replace(false) != Some(false) {
+            terminal.relief(Trouble::ClockUnset);
         }
     }
 
-    /// Whether what it uploads is over the limit. It sends the same again until somebody raises that, so somebody must know.
-    pub(crate) fn too_long(&self, why: Option<String>) {
-        if self.inner().too_long.replace(why.is_some()) == Some(why.is_some()) {
-            return;
+    /// A live punch came with the date of a factory.
+    pub(crate) fn clock_unset(&self) {
+        if self.inner().clock_unset.replace(true) != Some(true) {
+            self.store.terminal().trouble(Trouble::ClockUnset, "a live punch came with a date of 2000 or before");
         }
-        match why {
-            Some(why) => self.store.terminal().trouble(Trouble::LogUnreadable, why),
-            None => self.store.terminal().relief(Trouble::LogUnreadable),
+    }
+
+    /// Whether what it uploads of a table is over the limit. It sends the same again until somebody raises that, so somebody
+    /// must know; what else it uploads meanwhile is no sign that it is over.
+    pub(crate) fn too_long(&self, table: String, why: Option<String>) {
+        let table = Obstacle::TooLong(table);
+        let mut inner = self.inner();
+        let news = match why {
+            Some(why) => inner.unreadable.begins(table, why, Instant::now()),
+            None => inner.unreadable.ends(&table),
+        };
+        self.tell_unreadable(news);
+    }
+
+    /// What was in the way of its log, and is not any more.
+    pub(crate) fn look_at_obstacles(&self, now: Instant) {
+        let mut inner = self.inner();
+        if inner.presence.is_there(now) {
+            let news = inner.unreadable.look(now);
+            self.tell_unreadable(news);
+        }
+    }
+
+    pub(crate) fn tell_unreadable(&self, news: Option<unreadable::News>) {
+        match news {
+            Some(unreadable::News::Trouble(why)) => self.store.terminal().trouble(Trouble::LogUnreadable, why),
+            Some(unreadable::News::Relief) => self.store.terminal().relief(Trouble::LogUnreadable),
+            None => {}
         }
     }
 
@@ -316,6 +372,17 @@ impl Terminal {
         let news = self.inner().whereabouts.upload_begins(peer, now);
         self.tell(news, peer);
         Uploading { terminal: self, peer }
+    }
+}
+
+/// A request under way.
+pub(crate) struct Requesting<'a> {
+    terminal: &'a Terminal,
+}
+
+impl Drop for Requesting<'_> {
+    fn drop(&mut self) {
+        self.terminal.inner().presence.request_ends();
     }
 }
 

@@ -1,7 +1,7 @@
 //! What terminals post: each table read in its own way, made durable, and only then acknowledged.
 
-use driver_api::{Flag, NotStored, Origin, Report, Trouble};
-use jiff::Timestamp;
+use driver_api::{NotStored, Origin, Report, Trouble};
+use jiff::{Timestamp, ToSpan};
 use tokio::sync::Semaphore;
 use tracing::{debug, info, warn};
 
@@ -9,9 +9,9 @@ use crate::{
     body::{Ended, Upload},
     crowd::Place,
     errands::Packet,
-    feed::Feed,
+    feed::{Feed, LONGEST_LINE},
     lines::lines,
-    operlog::{self, Line, Meaning},
+    operlog::{self, Line, Meaning, Operation},
     options, punches,
     punches::Taken,
     runs::Runs,
@@ -29,10 +29,15 @@ pub(crate) const SHORT: usize = 256 << 10;
 pub(crate) const WORK: usize = 1024;
 const PAGE: usize = 4096;
 
+/// Of what nobody here can read no more than this is kept of one line, or of one body. It is kept whole, or not acknowledged.
+pub(crate) const KEPT: usize = 1 << 20;
+
 /// Why an upload is not acknowledged.
 #[derive(Debug)]
 pub(crate) enum Refused {
     Body(Ended),
+    /// Nobody here can read it, and it is longer than [`KEPT`].
+    NotKept,
     NotStored(NotStored),
 }
 
@@ -182,8 +187,8 @@ impl Receiving<'_> {
         // Some may compress; nobody says how. What cannot be read is kept for somebody who can.
         let packed = self.query.get("datafmt").is_some_and(|form| form == "3");
         let rows = if packed && kind == Table::Events {
-            let body = upload.first(SHORT).await?;
-            self.store(Taken::raw(&body, "the rows are packed in a form that nobody describes")).await?;
+            let body = whole(upload).await?;
+            self.store(Taken::packed(&body, "the rows are packed in a form that nobody describes")).await?;
             1
         } else {
             self.rows(kind, name, upload).await?.lines
@@ -196,7 +201,7 @@ impl Receiving<'_> {
 
     /// A table that we have not heard of: kept, so that somebody can look at it, and acknowledged, so that it ends.
     async fn unknown(&self, table: &str, upload: &mut Upload) -> Result<String, Refused> {
-        let body = upload.first(SHORT).await?;
+        let body = whole(upload).await?;
         let table: String = table.chars().filter(|c| !c.is_control()).take(32).collect();
         warn!(?table, bytes = upload.total(), "an unknown table came");
         self.store(Taken::raw(&body, &format!("the table {table:?} is unknown"))).await?;
@@ -205,15 +210,21 @@ impl Receiving<'_> {
 
     /// All lines of a body, piece by piece. When this returns, all of them are on disk.
     async fn rows(&self, kind: Table, name: &str, upload: &mut Upload) -> Result<Rows, Refused> {
-        let (mut feed, mut runs, mut rows) = (Feed::default(), Runs::default(), Rows::default());
+        let records = matches!(kind, Table::Attendance | Table::Events);
+        let mut feed = Feed::new(if records { KEPT } else { LONGEST_LINE });
+        let (mut runs, mut rows) = (Runs::default(), Rows::default());
         while let Some(bytes) = upload.next(feed.held()).await? {
             feed.push(&bytes);
+            if records && feed.cut() {
+                upload.too_long().await;
+                return Err(Refused::NotKept);
+            }
             if let Some(piece) = feed.piece() {
                 rows += self.piece(kind, name, &piece, &mut runs).await?;
             }
         }
         let mut last = feed.finish();
-        if self.surplus.seen() && !last.ends_with(b"\n") && kind != Table::Dropped {
+        if self.surplus.cuts_a_line() && !last.ends_with(b"\n") && kind != Table::Dropped {
             // More came than was announced: the last line was cut anywhere, and half a line is no record.
             let cut = last.split_off(memchr::memrchr(b'\n', &last).map_or(0, |end| end + 1));
             if !cut.trim_ascii().is_empty() {
@@ -252,10 +263,21 @@ impl Receiving<'_> {
     fn operations(&self, piece: &[u8]) -> usize {
         let terminal = self.terminal.store.terminal();
         let (mut count, mut dropped, mut users) = (0, 0, Vec::new());
+        let wall = self.terminal.wall(self.now);
+        // Terminals send what they noted years ago too, when they are new here or read their options again.
+        let known = *self.terminal.inner().cursor.operated.get_or_insert(wall - 1.day());
+        let mut newest = known;
         for line in lines(piece) {
             count += 1;
-            match operlog::line(line) {
+            let line = operlog::line(line);
+            if let Line::Operation(Operation { at: Some(at), .. }) = line {
+                newest = newest.max(at);
+            }
+            match line {
                 Line::Operation(operation) => match operation.meaning() {
+                    Meaning::LogDeleted(what) if operation.at.is_some_and(|at| at <= known) => {
+                        debug!(what, code = operation.code, "a log had been deleted at the terminal");
+                    }
                     Meaning::LogDeleted(what) => {
                         warn!(what, code = operation.code, "a log was deleted at the terminal");
                         terminal.trouble(Trouble::LogCleared, what);
@@ -268,6 +290,7 @@ impl Receiving<'_> {
                 Line::Dropped => dropped += 1,
             }
         }
+        self.terminal.inner().cursor.operated = Some(newest.min(wall).max(known));
         self.terminal.users(users.into_iter());
         self.count_dropped("templates", dropped);
         count
@@ -297,8 +320,7 @@ impl Receiving<'_> {
         let newest = taken.newest();
         let few = taken.lines <= skew::LIVE && asked.is_empty();
         let aside = taken.batch.set_aside.last().map(|aside| aside.reason.clone());
-        let asides = taken.batch.set_aside.len() as u64;
-        let unset = taken.batch.punches.iter().any(|punch| punch.flags.contains(&Flag::ClockUnset));
+        let asides = taken.aside as u64;
         self.place.waits();
         let stored = terminal.store.put(taken.batch).await?;
         self.place.waited_for();
@@ -309,17 +331,22 @@ impl Receiving<'_> {
                 asked.into_iter().for_each(|local| comparison.received(local));
                 comparison.unreadable(asides);
             }
+            inner.held += (stored.new + stored.set_aside) as u64;
             inner.set_aside |= stored.set_aside > 0;
             inner.latest = inner.latest.max(newest.filter(|newest| *newest <= wall));
-        }
-        if unset {
-            terminal.store.terminal().trouble(Trouble::ClockUnset, "punches came with a date of 2000 or before");
         }
         if let Some(reason) = aside.filter(|_| stored.set_aside > 0) {
             terminal.store.terminal().trouble(Trouble::RecordsSetAside, reason);
         }
-        if few && let Some(ahead) = newest.and_then(|newest| punches::ahead(newest, terminal.zone(), self.now)) {
-            terminal.clock(ahead);
+        // What it kept for us, or sends again, tells how its clock stood then.
+        if let Some(newest) = newest.filter(|_| few) {
+            if punches::is_unset(newest) {
+                if stored.new > 0 {
+                    terminal.clock_unset();
+                }
+            } else if let Some(ahead) = punches::ahead(newest, terminal.zone(), self.now) {
+                terminal.clock(ahead);
+            }
         }
         Ok(())
     }
@@ -336,4 +363,10 @@ impl Receiving<'_> {
             self.terminal.report(Report::BiometricsDropped { total });
         }
     }
+}
+
+/// A body that is to be kept as it is.
+async fn whole(upload: &mut Upload) -> Result<Vec<u8>, Refused> {
+    let body = upload.first(KEPT).await?;
+    if upload.total() > KEPT as u64 { Err(Refused::NotKept) } else { Ok(body) }
 }

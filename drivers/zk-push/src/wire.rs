@@ -5,7 +5,8 @@
 //! * Raw spaces and other bytes in request targets (`INFO=Ver 6.8.0(build640), 2, 0`), which hyper answers with 400.
 //!   The request line is split at its first and last space, and the target between them is percent-encoded.
 //! * Bodies longer than their `Content-Length`. What follows must not be parsed as another request, so the library sees
-//!   nothing behind a body until it has answered; [`Surplus`] tells the server, which then closes.
+//!   nothing behind a body until it has answered; [`Surplus`] tells the server, which then closes. Line ends that nobody
+//!   counted are nothing, and the beginning of a next request is no sign that the last line was cut.
 //! * Pauses anywhere. A head has its deadline from its first byte on, an idle connection a longer one.
 //!
 //! Not mended: a second request behind a chunked body in the same packet goes to the library as it is.
@@ -27,7 +28,7 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-use crate::head::{self, Framing};
+use crate::head::{self, Behind, Framing};
 
 /// From the first byte of a head to its last.
 pub(crate) const HEAD_TIME: Duration = Duration::from_secs(10);
@@ -45,12 +46,26 @@ pub(crate) struct Surplus(Arc<Flags>);
 #[derive(Debug, Default)]
 struct Flags {
     surplus: AtomicBool,
+    cut: AtomicBool,
     both: AtomicBool,
 }
 
 impl Surplus {
     pub(crate) fn seen(&self) -> bool {
         self.0.surplus.load(Ordering::Relaxed)
+    }
+
+    /// The last line of the body goes on behind it.
+    pub(crate) fn cuts_a_line(&self) -> bool {
+        self.0.cut.load(Ordering::Relaxed)
+    }
+
+    /// Bytes came behind a body.
+    fn note(&self, bytes: &[u8]) {
+        if let Behind::Surplus { cut } = head::behind(bytes) {
+            self.0.surplus.store(true, Ordering::Relaxed);
+            self.0.cut.fetch_or(cut, Ordering::Relaxed);
+        }
     }
 
     /// A length and chunks at once.
@@ -191,8 +206,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
                     };
                     let left = left - given as u64;
                     this.state = if left == 0 { State::Gate { body: true } } else { State::Body(left) };
-                    if left == 0 && !this.held.is_empty() {
-                        this.surplus.0.surplus.store(true, Ordering::Relaxed);
+                    if left == 0 {
+                        this.surplus.note(&this.held);
                     }
                     return Poll::Ready(Ok(()));
                 }
@@ -208,10 +223,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
                     }
                     match this.poll_fill(cx) {
                         Poll::Ready(Ok(0)) => return Poll::Ready(Ok(())),
-                        Poll::Ready(Ok(_)) => this.surplus.0.surplus.fetch_or(body, Ordering::Relaxed),
+                        Poll::Ready(Ok(_)) if body => this.surplus.note(&this.held),
+                        Poll::Ready(Ok(_)) => {}
                         Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                         Poll::Pending => return this.poll_in_time(cx),
-                    };
+                    }
                 }
             }
         }

@@ -55,6 +55,32 @@ async fn what_follows_a_body_is_no_request_and_half_a_line_is_no_record() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn line_ends_and_the_next_request_behind_a_body_cut_nothing() {
+    let server = server().await;
+    let line = |person: &str| record(person, "2026-11-22 08:00:00").trim_end().to_owned();
+    let request = |line: &str, fields: &str| {
+        let length = line.len();
+        format!("POST {ATTLOG} HTTP/1.1\r\nHost: x\r\n{fields}Content-Length: {length}\r\n\r\n{line}")
+    };
+    let last = "Connection: close\r\n";
+    for (person, behind) in [("1", "\r\n"), ("2", "\n"), ("3", "\r\n\r\n")] {
+        let answer = server.raw((request(&line(person), last) + behind).as_bytes(), false).await;
+        assert_eq!(split(&answer), (200, "OK: 1".into()), "{behind:?}");
+    }
+    let poll = format!("GET /iclock/getrequest?SN=K HTTP/1.1\r\nHost: x\r\n{last}\r\n");
+    for (person, next) in [("4", poll.clone()), ("5", format!("\r\n{poll}")), ("6", request(&line("7"), last))] {
+        let answer = server.raw((request(&line(person), "") + &next).as_bytes(), false).await;
+        assert_eq!(split(&answer), (200, "OK: 1".into()), "and the connection ends");
+    }
+    // The next record is surplus, and yet the announced one was whole.
+    let surplus = request(&line("8"), "") + "\n" + &record("9", "2026-11-22 08:00:00");
+    assert_eq!(split(&server.raw(surplus.as_bytes(), false).await), (200, "OK: 1".into()));
+    assert_eq!(server.gateway.set_aside("t0"), []);
+    assert_eq!(server.people("t0"), ["1", "2", "3", "4", "5", "6", "8"]);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_body_of_unknown_length_is_not_taken_for_an_empty_one() {
     let server = server().await;
     let line = record("1", "2026-11-22 08:00:00");

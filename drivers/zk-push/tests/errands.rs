@@ -4,11 +4,11 @@ mod support;
 
 use std::time::Duration;
 
-use driver_api::{JobFailed, Operation, Report, User};
+use driver_api::{JobFailed, Operation, Report, Trouble, User};
 use driver_zk_push::sim::{Model, PushTerminal, Record};
 use jiff::{Span, tz::TimeZone};
 use serde_json::json;
-use support::{PATIENCE, Server};
+use support::{PATIENCE, Server, record};
 
 /// The number of the only command in the answer to a poll.
 fn id(commands: &str) -> u64 {
@@ -187,4 +187,55 @@ async fn a_job_under_way_is_dropped_when_the_line_ends() {
     let answer = server.job_later("t0", Operation::Info).await;
     server.stop().await;
     assert!(tokio::time::timeout(Duration::from_secs(5), answer).await.expect("it is dropped").is_err());
+}
+
+/// Compares, with a terminal that counts `sum` punches and sends these.
+async fn reconcile(server: &Server, sum: u64, sent: &str) -> Result<serde_json::Value, JobFailed> {
+    let mut answer = server.job_later("t0", Operation::Reconcile { from: None, to: None }).await;
+    loop {
+        if let Ok(outcome) = answer.try_recv() {
+            return outcome;
+        }
+        let (_, command) = server.get("/iclock/getrequest?SN=K").await;
+        if command == "OK" {
+            continue;
+        }
+        let number = id(&command);
+        let result = if command.contains(":VERIFY SUM ") {
+            format!("ID={number}&Return=0&CMD=VERIFY SUM&AttlogSum={sum}")
+        } else {
+            server.post("/iclock/cdata?SN=K&table=ATTLOG&Stamp=9999", sent).await;
+            format!("ID={number}&Return=0&CMD=DATA QUERY")
+        };
+        server.post("/iclock/devicecmd?SN=K", result).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_terminal_counts_and_does_not_send_is_missing_until_it_is_here() {
+    let server = Server::start("", "UTC", &["serial = \"K\""]).await;
+    let now = TimeZone::UTC.to_datetime(jiff::Timestamp::now());
+    let line =
+        |n: i64| record(&format!("{n}"), &(now - Span::new().minutes(n)).strftime("%Y-%m-%d %H:%M:%S").to_string());
+    let reports = || server.gateway.reports("t0");
+    let told = |wanted: &Report| reports().iter().filter(|report| *report == wanted).count();
+    let unreadable = || {
+        let is = |report: &&Report| matches!(report, Report::Trouble { trouble: Trouble::LogUnreadable, .. });
+        reports().iter().filter(is).count()
+    };
+    server.post("/iclock/cdata?SN=K&table=ATTLOG&Stamp=9999", line(1)).await;
+    let found = reconcile(&server, 10, "").await;
+    assert_eq!(found, Ok(json!({"expected": 10, "received": 0, "missing": 9})));
+    assert_eq!((told(&Report::Gaps { missing: 9 }), unreadable()), (1, 1));
+    let some: String = (1..=7).map(line).collect();
+    assert_eq!(reconcile(&server, 10, &some).await.unwrap()["missing"], 3);
+    let relief = Report::Relief(Trouble::LogUnreadable);
+    let before = told(&relief);
+    let all: String = (1..=10).map(line).collect();
+    assert_eq!(reconcile(&server, 10, &all).await.unwrap()["missing"], 0);
+    assert_eq!((told(&Report::Gaps { missing: 0 }), told(&relief)), (1, before + 1));
+    // That it holds as many as we do is no proof that they are the same.
+    let unproven = reconcile(&server, 10, "").await;
+    assert!(matches!(unproven, Err(JobFailed::Refused(_))), "{unproven:?}");
+    server.stop().await;
 }

@@ -221,7 +221,8 @@ async fn what_a_terminal_tells_of_itself_is_reported() {
         .post("/iclock/cdata?SN=K&table=options", "~DeviceName=X Y,UserCount=17,TransactionCount=5,BioDataFun=")
         .await;
     server.get("/iclock/getrequest?SN=K&INFO=Ver 6.8.0(build640), 2, 0, 33, 192.0.2.1").await;
-    server.post("/iclock/cdata?SN=K&table=OPERLOG", "OPLOG 23\t0\t2026-11-22 08:00:00\t0\n").await;
+    let now = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).strftime("%Y-%m-%d %H:%M:%S").to_string();
+    server.post("/iclock/cdata?SN=K&table=OPERLOG", format!("OPLOG 23\t0\t{now}\t0\n")).await;
     let reports = server.gateway.reports("t0");
     let counts = |records, users| Report::Counts { records: Some(records), capacity: None, users: Some(users) };
     assert!(reports.contains(&counts(5, 17)) && reports.contains(&counts(33, 2)), "{reports:?}");
@@ -269,5 +270,131 @@ async fn a_punch_of_this_moment_is_live_and_tells_how_the_clock_stands() {
         .await;
     server.post(ATTLOG, record("3", &at(0))).await;
     assert!(server.gateway.reports("t0").contains(&Report::Relief(Trouble::ClockOff)));
+    server.stop().await;
+}
+
+/// How often something was told of the only terminal.
+fn told(server: &Server, wanted: impl Fn(&Report) -> bool) -> usize {
+    server.gateway.reports("t0").iter().filter(|report| wanted(report)).count()
+}
+
+fn trouble(wanted: Trouble) -> impl Fn(&Report) -> bool {
+    move |report| matches!(report, Report::Trouble { trouble, .. } if *trouble == wanted)
+}
+
+/// A wall time in UTC, so many seconds from now.
+fn wall(ahead: i64) -> String {
+    let at = jiff::Timestamp::now() + jiff::Span::new().seconds(ahead);
+    at.to_zoned(jiff::tz::TimeZone::UTC).strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_can_read_is_kept_whole_or_not_acknowledged() {
+    let server = server().await;
+    let lines: String = (0..400).map(|n| format!("row {n}: something that is new to us\n")).collect();
+    let mut binary: Vec<u8> = b"\x1f\x8b\x08\0\0\0\0\0".to_vec();
+    binary.extend((0..3000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8));
+    // The parts of this one are equal to each other.
+    let same = vec![0; 3 * 4096];
+    let packed = "/iclock/cdata?SN=K&table=tabledata&tablename=transaction&datafmt=3&count=299";
+    for (target, body, answer) in [
+        ("/iclock/cdata?SN=K&table=NEWTHING", lines.clone().into_bytes(), "OK"),
+        (packed, binary, "transaction=299"),
+        (packed, same, "transaction=299"),
+        (ATTLOG, vec![b'x'; 100_000], "OK: 1"),
+    ] {
+        let before = server.gateway.set_aside("t0").len();
+        for _ in 0..2 {
+            assert_eq!(server.post(target, &body).await, (200, answer.into()));
+        }
+        let kept = server.gateway.set_aside("t0").split_off(before);
+        if target != ATTLOG {
+            let bytes: Vec<u8> = kept.iter().flat_map(|aside| aside.raw.clone()).collect();
+            assert!(bytes == body, "{target}: {} of {} bytes are kept", bytes.len(), body.len());
+        }
+        assert!(kept.iter().all(|aside| aside.raw.len() <= driver_api::SetAside::LIMIT));
+    }
+    let parts: Vec<_> = server.gateway.set_aside("t0").into_iter().map(|aside| aside.reason).take(4).collect();
+    assert!(parts[0].ends_with(" (part 1 of 4)") && parts[3].ends_with(" (part 4 of 4)"), "{parts:?}");
+
+    let before = server.gateway.set_aside("t0").len();
+    for target in ["/iclock/cdata?SN=K&table=NEWTHING", packed, ATTLOG] {
+        assert_eq!(server.post(target, vec![b'.'; (1 << 20) + 1]).await.0, 413, "{target}");
+    }
+    assert_eq!(server.gateway.set_aside("t0").len(), before);
+    assert_eq!(told(&server, trouble(Trouble::LogUnreadable)), 3);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_terminal_says_to_be_stands_against_what_somebody_posts() {
+    let server = server().await;
+    let start = async |kind: &str| server.get(&format!("/iclock/cdata?SN=K&options=all{kind}")).await.1;
+    let attendance = "GET OPTION FROM: K\n";
+    assert!(start("&DeviceType=acc").await.starts_with("registry=ok\n"));
+    assert!(start("").await.starts_with("registry=ok\n"), "it sticks");
+    assert!(start("&DeviceType=att").await.starts_with(attendance), "it was switched to time attendance");
+    let row = "time=2026-02-23 14:13:48\tpin=2\tevent=3\tindex=140\n";
+    for body in ["", row] {
+        assert_eq!(server.post("/iclock/cdata?SN=K&table=rtlog", body).await.0, 200);
+        server.post("/iclock/registry?SN=K", "DeviceType=acc").await;
+        assert!(start("").await.starts_with(attendance), "{body:?}");
+    }
+    assert!(start("&DeviceType=acc").await.starts_with("registry=ok\n"), "and it may be switched back");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_is_unset_while_live_punches_say_so() {
+    let server = server().await;
+    let (unset, relief) =
+        (trouble(Trouble::ClockUnset), |report: &Report| *report == Report::Relief(Trouble::ClockUnset));
+    server.post(ATTLOG, record("1", &wall(0))).await;
+    let history: String = (1..=3).map(|n| record("1", &format!("2000-01-01 00:00:0{n}"))).collect();
+    server.post(ATTLOG, history.clone() + &record("1", "2026-11-22 08:00:00")).await;
+    server.post(ATTLOG, history.clone() + &history.replace(":0", ":1")).await;
+    assert_eq!(told(&server, &unset), 0, "an old battery, in what it kept for us");
+    server.post(ATTLOG, record("1", "2000-01-01 00:00:20")).await;
+    assert_eq!(told(&server, &unset), 1);
+    assert_eq!(server.post(ATTLOG, record("1", "2000-01-01 00:00:20")).await, ok(1));
+    let before = told(&server, relief);
+    server.post(ATTLOG, record("2", &wall(1))).await;
+    assert_eq!((told(&server, &unset), told(&server, relief)), (1, before + 1));
+    server.post(ATTLOG, record("1", "2000-01-01 00:00:20")).await;
+    assert_eq!(told(&server, &unset), 1, "sent again");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_too_long_is_over_when_the_same_table_arrives() {
+    let server = Server::start("body_limit_mib = 1", "UTC", &["serial = \"K\""]).await;
+    let relief = |report: &Report| *report == Report::Relief(Trouble::LogUnreadable);
+    assert_eq!(server.post(ATTLOG, record("1", "2026-11-22 08:00:00").repeat(40_000)).await.0, 413);
+    assert_eq!(told(&server, trouble(Trouble::LogUnreadable)), 1);
+    for table in ["OPERLOG", "rtstate", "options", "USERINFO"] {
+        assert_eq!(server.post(&format!("/iclock/cdata?SN=K&table={table}"), "USER PIN=1\n").await.0, 200);
+    }
+    assert_eq!(told(&server, relief), 0);
+    assert_eq!(server.post(ATTLOG, record("1", "2026-11-22 08:00:00")).await, ok(1));
+    assert_eq!(told(&server, relief), 1);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_was_deleted_years_ago_is_no_news() {
+    let server = server().await;
+    let cleared = trouble(Trouble::LogCleared);
+    let post = async |time: &str| {
+        let line = format!("OPLOG 23\t0\t{time}\t0\n");
+        assert_eq!(server.post("/iclock/cdata?SN=K&table=OPERLOG", line).await.0, 200);
+        told(&server, &cleared)
+    };
+    for old in ["2018-03-01 09:00:00", "2019-03-01 09:00:00", &wall(-90_000)] {
+        assert_eq!(post(old).await, 0, "{old}");
+    }
+    let now = wall(-3600);
+    assert_eq!(post(&now).await, 1);
+    assert_eq!(post(&now).await, 1, "sent again");
+    assert_eq!(post(&wall(-1800)).await, 2);
     server.stop().await;
 }
