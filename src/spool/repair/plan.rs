@@ -160,8 +160,10 @@ impl Planner<'_> {
         (next, behind): (Option<u64>, Option<u64>),
         is_last: bool,
     ) -> Result<(), RepairError> {
-        let closed = self.survey.left.as_ref().is_some_and(Content::is_closed);
         let groups = home.groups();
+        // Whether more was durable than what is whole: then nothing here is a write that a crash cut short.
+        let durable = self.survey.left.as_ref().is_some_and(Content::is_closed)
+            || self.survey.indexed_to > groups.last().copied().unwrap_or(self.group);
         let mut why = Vec::new();
         for source in &home.sources {
             why.extend(fault_of(source, home, number));
@@ -171,7 +173,7 @@ impl Planner<'_> {
         let in_header = |(_, place): &(u64, Range<usize>)| place.end <= SEGMENT_HEADER;
         let unused = groups.is_empty() && home.sources.iter().all(|source| source.extract.rests.iter().all(in_header));
         let in_place = !home.sources.iter().any(|it| matches!(it.fault, Some(HeaderFault::Misplaced(_))));
-        if is_last && unused && !closed && in_place {
+        if is_last && unused && !durable && in_place {
             // Begun and never used: the daemon knows what to do about it.
             return Ok(());
         }
@@ -188,7 +190,7 @@ impl Planner<'_> {
         }
         // The daemon cuts off by itself what a crash left at the end.
         let torn_only = is_last
-            && !closed
+            && !durable
             && self.only_torn(home)
             && self.edits_in(number).next().is_none()
             && !self.untold
@@ -199,7 +201,7 @@ impl Planner<'_> {
             return Ok(());
         }
         let (pieces, last) = self.rebuild(number, home, behind, is_last)?;
-        self.lost_end |= is_last && (last == self.group || closed) && !home.retired && self.has_tail(home);
+        self.lost_end |= is_last && (last == self.group || durable) && !home.retired && self.has_tail(home);
         self.plan.aside.extend(home.sources.iter().map(|source| source.path.clone()));
         if !pieces.is_empty() {
             let first = home.sources.iter().find_map(|it| it.header).map(|it| it.first_group).or(first).unwrap_or(last);

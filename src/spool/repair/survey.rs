@@ -102,6 +102,8 @@ pub(super) struct Survey {
     pub(super) ledgers: BTreeMap<u32, Known>,
     /// Whether the index could be read.
     pub(super) indexed: bool,
+    /// Number of the last group that the index knew to be durable; 0 where there is none.
+    pub(super) indexed_to: u64,
     /// What is done about records that are not what was written.
     pub(super) edits: BTreeMap<Place, Edit>,
 }
@@ -120,7 +122,8 @@ impl Survey {
         let left = lock::peek(&dir);
         let (homes, strays, ledgers) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
         let found = all(&dir, &store).map_err(failed)?;
-        let mut survey = Self { dir, store, left, homes, strays, ledgers, indexed: false, edits: BTreeMap::new() };
+        let mut survey =
+            Self { dir, store, left, homes, strays, ledgers, indexed: false, indexed_to: 0, edits: BTreeMap::new() };
         for headed in found {
             survey.take(headed)?;
         }
@@ -292,7 +295,7 @@ impl Survey {
             known.ledger.get_or_insert(ledger);
             known.indexed = Some(next);
         }
-        self.indexed = true;
+        (self.indexed, self.indexed_to) = (true, told.group);
     }
 }
 

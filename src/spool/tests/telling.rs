@@ -12,7 +12,7 @@ use super::{
 use crate::{
     inquiry::{Question, Trail},
     outbox::Outbox,
-    spool::{Doubtful, Proof, Verdict, prove, trace, verify},
+    spool::{self, Doubtful, Proof, Verdict, prove, trace, verify},
 };
 
 /// Leaves a closed store as its daemon's death would; `boot`: in which run of the kernel.
@@ -128,6 +128,10 @@ async fn a_damaged_last_group_of_a_daemon_that_was_killed_is_no_unfinished_write
 
         let trail = why(&house, "99", wall(99), "door");
         assert_eq!((trail.unreadable, trail.found.len()), (1, 1), "{how}: its whole records are found: {trail:?}");
+
+        assert!(spool::repair(&house.state_dir(), false).unwrap().done, "{how}");
+        let report = verify(&house.state_dir()).unwrap();
+        assert_eq!((report.faults.len(), report.punches), (0, 99), "{how}: {report:?}");
     }
 }
 
