@@ -1,5 +1,7 @@
 //! Reading users and log in bulk: as a snapshot in chunks, or in the old way. All of it or nothing.
 
+use std::ops::Range;
+
 use driver_api::DriverError;
 use tokio::time::Instant;
 use tracing::debug;
@@ -18,6 +20,8 @@ pub(crate) const CHUNK_UDP: usize = 16_384;
 pub(crate) const CHUNK_LEAST: usize = 2048;
 /// Largest body taken from a terminal that does not tell its capacity.
 pub(crate) const BODY_LIMIT: usize = 64 << 20;
+/// In front of the records: how many bytes they are.
+pub(crate) const HEADER: usize = 4;
 /// A chunk is asked for again so often.
 const AGAIN: u32 = 3;
 
@@ -58,6 +62,8 @@ pub(crate) struct Manner {
     pub(crate) chunk: usize,
     /// The terminal knows no snapshots.
     pub(crate) legacy: bool,
+    /// A piece out of the middle of a snapshot is not what lies there: only whole reads tell anything.
+    pub(crate) blind: bool,
 }
 
 /// A read under way. Memory grows with what has arrived, never with what was announced.
@@ -100,7 +106,7 @@ impl Download {
                     return Err(ReadFailed::Bad("the terminal did not say how much there is to read".into()));
                 };
                 let total = u32::from_le_bytes(total.try_into().expect("four bytes were taken")) as usize;
-                if (4..=limit).contains(&total) {
+                if (HEADER..=limit).contains(&total) {
                     Ok(Self { total, body: Vec::new() })
                 } else {
                     Err(ReadFailed::Bad(format!("the terminal claims {total} bytes; 4 to {limit} are possible")))
@@ -127,32 +133,29 @@ impl Download {
         self.body.len() == self.total
     }
 
-    /// Reads one more chunk; `manner.chunk` shrinks when the line is too slow for it.
+    /// Reads one more chunk.
     pub(crate) async fn step(&mut self, session: &mut Session, manner: &mut Manner) -> Result<(), ReadFailed> {
-        let start = self.body.len();
-        let mut wrong = String::new();
-        for _ in 0..=AGAIN {
-            let size = manner.chunk.min(self.total - start);
-            let mut data = [0; 8];
-            data[..4].copy_from_slice(&(start as u32).to_le_bytes());
-            data[4..].copy_from_slice(&(size as u32).to_le_bytes());
-            let asked = session.send(ask::CHUNK, &data).await?;
-            match collect(session, asked, None, Some(size), size, &mut self.body).await? {
-                Collected::Whole => return Ok(()),
-                Collected::Wrong(what) => wrong = what,
-                Collected::Refused(code) => wrong = format!("the terminal answered {}", meaning(code)),
-                Collected::Silence => {
-                    manner.chunk = (manner.chunk / 4).max(CHUNK_LEAST);
-                    wrong = format!("no more bytes after {} of {}", self.body.len(), self.total);
-                    // On UDP a datagram was lost. On TCP nothing is lost: the terminal, or the line, is gone.
-                    if !session.is_udp() {
-                        return Err(session.silent(&wrong).into());
-                    }
-                }
-            }
-            self.body.truncate(start);
+        let (start, total) = (self.body.len(), self.total);
+        fetch(session, manner, start..total, &mut self.body).await
+    }
+
+    /// Bytes that the snapshot holds.
+    pub(crate) fn total(&self) -> usize {
+        self.total
+    }
+
+    /// A few bytes out of the snapshot.
+    pub(crate) async fn piece(
+        &self,
+        session: &mut Session,
+        manner: &mut Manner,
+        range: Range<usize>,
+    ) -> Result<Vec<u8>, ReadFailed> {
+        let mut piece = Vec::new();
+        while piece.len() < range.len() {
+            fetch(session, manner, range.start + piece.len()..range.end, &mut piece).await?;
         }
-        Err(ReadFailed::Bad(format!("the chunk at {start} failed {} times: {wrong}", AGAIN + 1)))
+        Ok(piece)
     }
 
     /// Lets the terminal free its snapshot, and gives the body.
@@ -205,6 +208,39 @@ impl Download {
             }
         }
     }
+}
+
+/// One chunk from the front of this range, or all of it; `manner.chunk` shrinks when the line is too slow for it.
+async fn fetch(
+    session: &mut Session,
+    manner: &mut Manner,
+    range: Range<usize>,
+    body: &mut Vec<u8>,
+) -> Result<(), ReadFailed> {
+    let (start, before) = (range.start, body.len());
+    let mut wrong = String::new();
+    for _ in 0..=AGAIN {
+        let size = manner.chunk.min(range.len());
+        let mut data = [0; 8];
+        data[..4].copy_from_slice(&(start as u32).to_le_bytes());
+        data[4..].copy_from_slice(&(size as u32).to_le_bytes());
+        let asked = session.send(ask::CHUNK, &data).await?;
+        match collect(session, asked, None, Some(size), size, body).await? {
+            Collected::Whole => return Ok(()),
+            Collected::Wrong(what) => wrong = what,
+            Collected::Refused(code) => wrong = format!("the terminal answered {}", meaning(code)),
+            Collected::Silence => {
+                manner.chunk = (manner.chunk / 4).max(CHUNK_LEAST);
+                wrong = format!("no more bytes after {} of {}", start + body.len() - before, range.end);
+                // On UDP a datagram was lost. On TCP nothing is lost: the terminal, or the line, is gone.
+                if !session.is_udp() {
+                    return Err(session.silent(&wrong).into());
+                }
+            }
+        }
+        body.truncate(before);
+    }
+    Err(ReadFailed::Bad(format!("the chunk at {start} failed {} times: {wrong}", AGAIN + 1)))
 }
 
 /// Gives up a read in a session that goes on.

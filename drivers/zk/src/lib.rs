@@ -5,8 +5,8 @@
 //!
 //! Bytes and records, pure, each usable from a fuzz target: [`frame`], [`record`], [`form`], [`event`], [`user`],
 //! [`sizes`], [`time`], [`commkey`]. A connected terminal: `transport` (whole packets), `login`, `session`
-//! (questions and answers), `download` (bulk reads). What is done with it: `serve`, `reconcile`, `booking`, `timekeeping`,
-//! `jobs`, and of these the weightier ones in `users` and `clearing`.
+//! (questions and answers), `download` (bulk reads). What is done with it: `serve`, `reconcile`, `glance`, `booking`,
+//! `timekeeping`, `jobs`, and of these the weightier ones in `users` and `clearing`.
 //!
 //! Never sent, whatever happens: [`command::never`].
 
@@ -20,6 +20,7 @@ mod download;
 pub mod event;
 pub mod form;
 pub mod frame;
+mod glance;
 mod identity;
 mod jobs;
 mod login;
@@ -76,7 +77,7 @@ fn plan(section: Section, blocks: Vec<TerminalBlock>, problems: &mut Problems) -
         .filter_map(|TerminalBlock { name, zone, section }| {
             let settings = Settings::take(section, defaults, problems)?;
             let chunk = if matches!(settings.address, Address::Udp { .. }) { CHUNK_UDP } else { CHUNK_TCP };
-            let manner = Mutex::new(Manner { chunk, legacy: false });
+            let manner = Mutex::new(Manner { chunk, legacy: false, blind: false });
             let driver: Arc<dyn Driver> = Arc::new(Zk { settings, zone, manner });
             Some(Line { key: name.clone(), terminals: vec![name], driver })
         })

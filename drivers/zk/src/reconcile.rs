@@ -11,8 +11,9 @@ use crate::{
     booking::Log,
     command::{ask, reply},
     cursor::{Compared, Cursor},
-    download::{BODY_LIMIT, Download, ReadFailed, What, abandon},
+    download::{BODY_LIMIT, Download, HEADER, Manner, ReadFailed, What, abandon},
     form::{self, Hints},
+    glance::Glance,
     record,
     serve::Serving,
     sizes,
@@ -88,19 +89,29 @@ impl Serving<'_> {
         self.ask_sizes().await?;
         self.book_events(true).await?;
         let told = self.sizes.records.unwrap_or(0);
-        if wanted == Wanted::New && self.is_unmoved(told) {
-            debug!(told, "log not read, its count has not moved");
-            self.relieve();
-            return Ok(Outcome { records: told.into(), ..Outcome::default() });
-        }
         let limit = self.sizes.capacity.filter(|capacity| *capacity >= told && *capacity > 0);
-        let limit = limit.map_or(BODY_LIMIT, |capacity| 4 + capacity as usize * record::LONGEST);
-        let body = match self.download_log(limit).await {
-            // No snapshot of a log that the terminal calls empty: there is none.
-            Err(ReadFailed::Refused(reply::ERROR)) if self.sizes.records == Some(0) => Vec::new(),
-            other => other?,
+        let limit = limit.map_or(BODY_LIMIT, |capacity| HEADER + capacity as usize * record::LONGEST);
+        let looked = wanted == Wanted::New && self.may_be_unmoved(told);
+        let glance = if looked { self.glance(limit).await? } else { Glance::Other };
+        let body = match glance {
+            Glance::Same => {
+                debug!(told, "log not read, it is the one that was read");
+                self.relieve();
+                return Ok(Outcome { records: told.into(), ..Outcome::default() });
+            }
+            Glance::Whole(body) => body,
+            Glance::Other => match self.download_log(limit).await {
+                // No snapshot of a log that the terminal calls empty: there is none.
+                Err(ReadFailed::Refused(reply::ERROR)) if self.sizes.records == Some(0) => Vec::new(),
+                other => other?,
+            },
         };
+        let known = self.cursor.clone();
         let outcome = self.store_log(&body, told, wanted).await?;
+        if looked && known.is_some_and(|known| known.length().is_some() && self.cursor == Some(known)) {
+            // It looked like another, and is not: what is asked for out of its middle is not what comes.
+            self.remember(Manner { blind: true, ..self.manner() });
+        }
         self.relieve();
         if outcome.new > 0 {
             info!(records = outcome.records, new = outcome.new, twins = outcome.twins, "log read");
@@ -108,9 +119,9 @@ impl Serving<'_> {
         Ok(outcome)
     }
 
-    /// Whether the count proves that nothing was recorded since the last complete read: it is not zero (some firmware
-    /// always says zero), not stuck at the end of a full log, and has not stood still while punches came.
-    fn is_unmoved(&self, told: u32) -> bool {
+    /// Whether by its count nothing was recorded since the last complete read: it is not zero (some firmware always says
+    /// zero), not stuck at the end of a full log, and has not stood still while punches came. Proof it is none.
+    fn may_be_unmoved(&self, told: u32) -> bool {
         let full = self.sizes.capacity.is_some_and(|capacity| told >= capacity);
         let Some(cursor) = &self.cursor else { return false };
         let told = u64::from(told);
@@ -157,7 +168,7 @@ impl Serving<'_> {
         let records = record::records(body).map_err(|error| bad(&error))?;
         if records.is_empty() {
             self.book_events(true).await?;
-            self.compare_empty(told);
+            self.compare_empty(told).await;
             return Ok(Outcome::default());
         }
         let hints = Hints { count: Some(told).filter(|told| *told > 0), now: self.latest_now(), known: self.form };
@@ -186,12 +197,14 @@ impl Serving<'_> {
                 }
                 Compared::Shrunk => {
                     self.lost_records(Trouble::LogShrank, log.count() as u64);
+                    self.drop_cursor().await;
                     0
                 }
                 Compared::Gone => {
                     let full = self.sizes.capacity.is_some_and(|capacity| capacity > 0 && told >= capacity);
                     let trouble = if full { Trouble::LogOverrun } else { Trouble::LogCleared };
                     self.lost_records(trouble, log.count() as u64);
+                    self.drop_cursor().await;
                     0
                 }
             },
@@ -238,6 +251,7 @@ impl Serving<'_> {
     /// A read is complete, and all of it is on disk.
     async fn done(&mut self, cursor: Cursor) {
         self.reads += 1;
+        self.read_at = Some(Instant::now());
         self.since_read = 0;
         if self.cursor.as_ref() != Some(&cursor) {
             // Not saved is not lost: the next read is a longer one.
@@ -250,19 +264,25 @@ impl Serving<'_> {
 
     /// Its log was emptied by us: nothing is missing when the next comparison finds nothing.
     pub(crate) async fn forget_log(&mut self) {
-        self.cursor = None;
         self.since_read = 0;
         self.log_is_well();
+        self.drop_cursor().await;
+    }
+
+    /// What the cursor speaks of is gone, and whoever comes after us must not look for it.
+    async fn drop_cursor(&mut self) {
+        self.cursor = None;
         if let Err(error) = self.store.save_cursor(Vec::new()).await {
             warn!(%error, "cursor not saved");
         }
     }
 
-    fn compare_empty(&mut self, told: u32) {
+    async fn compare_empty(&mut self, told: u32) {
         self.reads += 1;
+        self.read_at = Some(Instant::now());
         if self.cursor.as_ref().is_some_and(|cursor| cursor.records > 0) {
             self.lost_records(Trouble::LogCleared, 0);
-            self.cursor = None;
+            self.drop_cursor().await;
         }
         self.terminal.report(Report::Gaps { missing: told.into() });
     }

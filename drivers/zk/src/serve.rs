@@ -56,6 +56,8 @@ pub(crate) struct Serving<'a> {
     pub(crate) odd_events: bool,
     /// Complete reads in this session.
     pub(crate) reads: u64,
+    /// When the last of them was.
+    pub(crate) read_at: Option<Instant>,
     pub(crate) failures: u32,
     pub(crate) damaged: u64,
     pub(crate) next_read: Instant,
@@ -132,6 +134,7 @@ impl<'a> Serving<'a> {
             since_read: 0,
             odd_events: false,
             reads: 0,
+            read_at: None,
             failures: 0,
             damaged: 0,
             next_read: Instant::now(),

@@ -205,7 +205,8 @@ impl State {
         true
     }
 
-    fn bulk(&self, session: u16, asked: u16, data: &[u8], datagrams: bool) -> Answer {
+    fn bulk(&mut self, session: u16, asked: u16, data: &[u8], datagrams: bool) -> Answer {
+        self.bulk_bytes += data.len();
         let most = if datagrams { 1024 } else { self.model.data_packet.clamp(1, 0xffc0) };
         let packet = |code: u16, data: &[u8]| Packet::new(code, session, asked, data).encode();
         let mut packets = Vec::new();
