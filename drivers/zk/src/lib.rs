@@ -5,13 +5,14 @@
 //!
 //! Bytes and records, pure, each usable from a fuzz target: [`frame`], [`record`], [`form`], [`event`], [`user`],
 //! [`sizes`], [`time`], [`commkey`]. A connected terminal: `transport` (whole packets), `login`, `session`
-//! (questions and answers), `download` (bulk reads). What is done with it: `serve`, `reconcile`, `glance`, `booking`,
-//! `timekeeping`, `jobs`, and of these the weightier ones in `users` and `clearing`.
+//! (questions and answers), `download` and `collect` (bulk reads). What is done with it: `serve`, `reconcile`, `glance`,
+//! `booking`, `timekeeping`, `jobs`, and of these the weightier ones in `users` and `clearing`.
 //!
 //! Never sent, whatever happens: [`command::never`].
 
 mod booking;
 mod clearing;
+mod collect;
 pub mod command;
 pub mod commkey;
 mod cursor;

@@ -11,7 +11,7 @@ use crate::{
     booking::Log,
     command::{ask, reply},
     cursor::{Compared, Cursor},
-    download::{BODY_LIMIT, Download, HEADER, Manner, ReadFailed, What, abandon},
+    download::{self, BODY_LIMIT, Download, HEADER, Manner, ReadFailed, What, abandon},
     form::{self, Hints},
     glance::Glance,
     record,
@@ -149,18 +149,28 @@ impl Serving<'_> {
     async fn download_log(&mut self, limit: usize) -> Result<Vec<u8>, ReadFailed> {
         let mut manner = self.manner();
         let read = async {
-            let mut download = Download::begin(self.session, What::Log, limit, &mut manner).await?;
-            while !download.is_whole() {
-                if let Err(failed) = download.step(self.session, &mut manner).await {
-                    return Err(abandon(self.session, failed).await);
-                }
-                self.book_events(false).await?;
+            let (body, doubtful) = self.download_once(limit, &mut manner).await?;
+            if !doubtful {
+                return Ok(body);
             }
-            download.finish(self.session, &mut manner).await
+            let (again, _) = self.download_once(limit, &mut manner).await?;
+            download::agreed(body, &again)
         };
         let read = read.await;
         self.remember(manner);
         read
+    }
+
+    async fn download_once(&mut self, limit: usize, manner: &mut Manner) -> Result<(Vec<u8>, bool), ReadFailed> {
+        let mut download = Download::begin(self.session, What::Log, limit, manner).await?;
+        while !download.is_whole() {
+            if let Err(failed) = download.step(self.session, manner).await {
+                return Err(abandon(self.session, failed).await);
+            }
+            self.book_events(false).await?;
+        }
+        let doubtful = download.is_doubtful(self.session);
+        Ok((download.finish(self.session, manner).await?, doubtful))
     }
 
     async fn store_log(&mut self, body: &[u8], told: u32, wanted: Wanted) -> Result<Outcome, ReadFailed> {

@@ -28,6 +28,8 @@ pub struct Model {
     pub inline: usize,
     /// Most data in one packet of a bulk answer over TCP.
     pub data_packet: usize,
+    /// Most data in one packet of a bulk answer over UDP.
+    pub datagram: usize,
     pub cutting: Cutting,
     pub second: Second,
 }
@@ -49,6 +51,8 @@ pub enum Bulk {
     Chunks,
     /// A snapshot in chunks of bare data.
     Bare,
+    /// A snapshot whose chunks are all that is left of it, whatever size was asked for.
+    Heedless,
     /// No snapshots: the old reads only.
     Legacy,
 }
@@ -98,6 +102,7 @@ impl Default for Model {
             bulk: Bulk::Chunks,
             inline: 1024,
             data_packet: usize::MAX,
+            datagram: 1024,
             cutting: Cutting::Packets,
             second: Second::Closed,
         }
