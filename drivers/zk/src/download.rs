@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use driver_api::DriverError;
+use tokio::time::Instant;
 use tracing::debug;
 
 use crate::{
@@ -65,10 +66,33 @@ pub(crate) enum ReadFailed {
 pub(crate) struct Manner {
     /// Bytes asked for at a time.
     pub(crate) chunk: usize,
+    /// Never more than this: a larger chunk broke the line.
+    pub(crate) most: usize,
+    /// Reads in a row that broke the line.
+    pub(crate) broken: u32,
+    /// Nothing is read in bulk before.
+    pub(crate) not_before: Option<Instant>,
     /// The terminal knows no snapshots.
     pub(crate) legacy: bool,
     /// A piece out of the middle of a snapshot is not what lies there: only whole reads tell anything.
     pub(crate) blind: bool,
+}
+
+impl Manner {
+    pub(crate) fn new(is_udp: bool) -> Self {
+        let chunk = if is_udp { CHUNK_UDP } else { CHUNK_TCP };
+        Self { chunk, most: chunk, broken: 0, not_before: None, legacy: false, blind: false }
+    }
+
+    /// The line broke while so many bytes from there were on their way: some terminals hang up over chunks that are too large
+    /// for them. A last one, smaller than those that went well, was not too large.
+    fn ask_for_less(&mut self, start: usize, size: usize) {
+        if size <= CHUNK_LEAST || (start > 0 && size < self.chunk) {
+            return;
+        }
+        self.most = self.most.min((size / 2).max(CHUNK_LEAST));
+        self.chunk = self.chunk.min(self.most);
+    }
 }
 
 /// A read under way. Memory grows with what has arrived, never with what was announced.
@@ -162,7 +186,7 @@ impl Download {
     pub(crate) async fn finish(self, session: &mut Session, manner: &mut Manner) -> Result<Vec<u8>, ReadFailed> {
         release(session).await?;
         if !session.is_udp() {
-            manner.chunk = (manner.chunk * 2).min(CHUNK_TCP);
+            manner.chunk = (manner.chunk * 2).min(manner.most);
         }
         Ok(self.body)
     }
@@ -250,11 +274,14 @@ async fn fetch(
         let mut data = [0; 8];
         data[..4].copy_from_slice(&(start as u32).to_le_bytes());
         data[4..].copy_from_slice(&(size as u32).to_le_bytes());
-        let asked = session.send(ask::CHUNK, &data).await?;
-        let collected = match single {
-            true => collect_datagram(session, asked, size, body).await?,
-            false => collect(session, asked, None, Some(size), size, body).await?,
+        let answered = async {
+            let asked = session.send(ask::CHUNK, &data).await?;
+            match single {
+                true => collect_datagram(session, asked, size, body).await,
+                false => collect(session, asked, None, Some(size), size, body).await,
+            }
         };
+        let collected = answered.await.inspect_err(|_| manner.ask_for_less(start, size))?;
         heedless &= matches!(collected, Collected::Heedless(_));
         match collected {
             Collected::Whole => return Ok(()),

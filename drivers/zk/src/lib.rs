@@ -51,7 +51,7 @@ use driver_api::{
 use jiff::tz::TimeZone;
 
 use crate::{
-    download::{CHUNK_TCP, CHUNK_UDP, Manner},
+    download::Manner,
     serve::Serving,
     session::Session,
     settings::{Defaults, Settings},
@@ -77,8 +77,7 @@ fn plan(section: Section, blocks: Vec<TerminalBlock>, problems: &mut Problems) -
         .into_iter()
         .filter_map(|TerminalBlock { name, zone, section }| {
             let settings = Settings::take(section, defaults, problems)?;
-            let chunk = if matches!(settings.address, Address::Udp { .. }) { CHUNK_UDP } else { CHUNK_TCP };
-            let manner = Mutex::new(Manner { chunk, legacy: false, blind: false });
+            let manner = Mutex::new(Manner::new(matches!(settings.address, Address::Udp { .. })));
             let driver: Arc<dyn Driver> = Arc::new(Zk { settings, zone, manner });
             Some(Line { key: name.clone(), terminals: vec![name], driver })
         })

@@ -25,6 +25,11 @@ const BATCH: usize = 1000;
 /// After a failed read the next try comes after this, then later each time, up to the usual interval.
 const AGAIN: Duration = Duration::from_secs(5);
 
+/// After so many reads in a row that broke the line, live punches come first.
+const LIVE_FIRST: u32 = 3;
+/// Then a read is tried after this, and later each time, up to the usual interval.
+const APART: Duration = Duration::from_secs(30);
+
 /// Which part of the log is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wanted {
@@ -92,19 +97,19 @@ impl Serving<'_> {
         let limit = self.sizes.capacity.filter(|capacity| *capacity >= told && *capacity > 0);
         let limit = limit.map_or(BODY_LIMIT, |capacity| HEADER + capacity as usize * record::LONGEST);
         let looked = wanted == Wanted::New && self.may_be_unmoved(told);
-        let glance = if looked { self.glance(limit).await? } else { Glance::Other };
-        let body = match glance {
-            Glance::Same => {
+        let body = match self.look_or_read(looked, limit).await {
+            Ok(Some(body)) => body,
+            Ok(None) => {
                 debug!(told, "log not read, it is the one that was read");
                 self.relieve();
                 return Ok(Outcome { records: told.into(), ..Outcome::default() });
             }
-            Glance::Whole(body) => body,
-            Glance::Other => match self.download_log(limit).await {
-                // No snapshot of a log that the terminal calls empty: there is none.
-                Err(ReadFailed::Refused(reply::ERROR)) if self.sizes.records == Some(0) => Vec::new(),
-                other => other?,
-            },
+            // No snapshot of a log that the terminal calls empty: there is none.
+            Err(ReadFailed::Refused(reply::ERROR)) if self.sizes.records == Some(0) => Vec::new(),
+            Err(failed) => {
+                self.note_broken(&failed);
+                return Err(failed);
+            }
         };
         let known = self.cursor.clone();
         let outcome = self.store_log(&body, told, wanted).await?;
@@ -117,6 +122,37 @@ impl Serving<'_> {
             info!(records = outcome.records, new = outcome.new, twins = outcome.twins, "log read");
         }
         Ok(outcome)
+    }
+
+    /// The log, or nothing when its ends say that it is the one that was read.
+    async fn look_or_read(&mut self, look: bool, limit: usize) -> Result<Option<Vec<u8>>, ReadFailed> {
+        let glance = if look { self.glance(limit).await? } else { Glance::Other };
+        match glance {
+            Glance::Same => Ok(None),
+            Glance::Whole(body) => Ok(Some(body)),
+            Glance::Other => self.download_log(limit).await.map(Some),
+        }
+    }
+
+    /// A terminal that hangs up over its log would be dialled for ever, and no live punch arrive: so it is told, and the log
+    /// waits while the rest is served.
+    fn note_broken(&self, failed: &ReadFailed) {
+        let ReadFailed::Lost(error) = failed else { return };
+        if matches!(error, DriverError::NotStored(_)) {
+            return;
+        }
+        let mut manner = self.manner();
+        manner.broken += 1;
+        if manner.broken >= LIVE_FIRST {
+            let pause = APART * 2_u32.saturating_pow((manner.broken - LIVE_FIRST).min(10));
+            manner.not_before = Some(Instant::now() + pause.min(self.settings.reconcile));
+        }
+        self.remember(manner);
+        if manner.broken > 1 {
+            let cause =
+                format!("{} times in a row its connection ended while its log was read: {error}", manner.broken);
+            self.terminal.trouble(Trouble::LogUnreadable, cause);
+        }
     }
 
     /// Whether by its count nothing was recorded since the last complete read: it is not zero (some firmware always says
@@ -319,6 +355,7 @@ impl Serving<'_> {
     }
 
     fn relieve(&mut self) {
+        self.remember(Manner { broken: 0, not_before: None, ..self.manner() });
         self.terminal.relief(Trouble::LogUnreadable);
         if self.session.damaged() == self.damaged {
             self.terminal.relief(Trouble::LineNoisy);

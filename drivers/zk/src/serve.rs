@@ -155,7 +155,10 @@ impl<'a> Serving<'a> {
                 }
             }
         }
-        self.read_log().await?;
+        match self.manner().not_before {
+            Some(then) if then > Instant::now() => self.next_read = then,
+            _ => self.read_log().await?,
+        }
         self.look_after_clock().await?;
         loop {
             let work = select! {
@@ -329,15 +332,17 @@ impl<'a> Serving<'a> {
     }
 
     pub(crate) fn read_soon(&mut self) {
-        self.next_read = self.next_read.min(Instant::now() + DOUBT.min(self.settings.reconcile));
+        let soon = Instant::now() + DOUBT.min(self.settings.reconcile);
+        let soon = self.manner().not_before.map_or(soon, |then| soon.max(then));
+        self.next_read = self.next_read.min(soon);
     }
 
     pub(crate) fn manner(&self) -> Manner {
-        *self.manner.lock().expect("nobody panics while holding two numbers")
+        *self.manner.lock().expect("nobody panics while holding a few numbers")
     }
 
     pub(crate) fn remember(&self, manner: Manner) {
-        *self.manner.lock().expect("nobody panics while holding two numbers") = manner;
+        *self.manner.lock().expect("nobody panics while holding a few numbers") = manner;
     }
 }
 

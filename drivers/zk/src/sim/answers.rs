@@ -162,6 +162,9 @@ impl State {
             }
             ask::CHUNK => {
                 let (start, size) = (int(0).unwrap_or(0) as usize, int(4).unwrap_or(0) as usize);
+                if size > self.model.largest_chunk {
+                    return Answer { close: true, ..Answer::default() };
+                }
                 let end =
                     if self.model.bulk == Bulk::Heedless { visitor.snapshot.len() } else { start.saturating_add(size) };
                 let chunk = visitor.snapshot.get(start..end);

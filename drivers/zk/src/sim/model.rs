@@ -30,6 +30,8 @@ pub struct Model {
     pub data_packet: usize,
     /// Most data in one packet of a bulk answer over UDP.
     pub datagram: usize,
+    /// Asked for a larger chunk, it hangs up.
+    pub largest_chunk: usize,
     pub cutting: Cutting,
     pub second: Second,
 }
@@ -103,6 +105,7 @@ impl Default for Model {
             inline: 1024,
             data_packet: usize::MAX,
             datagram: 1024,
+            largest_chunk: usize::MAX,
             cutting: Cutting::Packets,
             second: Second::Closed,
         }
