@@ -6,7 +6,7 @@
 //! Bytes and records, pure, each usable from a fuzz target: [`frame`], [`record`], [`form`], [`event`], [`user`],
 //! [`sizes`], [`time`], [`commkey`]. A connected terminal: `transport` (whole packets), `login`, `session`
 //! (questions and answers), `download` and `collect` (bulk reads). What is done with it: `serve`, `reconcile`, `glance`,
-//! `booking`, `timekeeping`, `jobs`, and of these the weightier ones in `users` and `clearing`.
+//! `incident`, `booking`, `timekeeping`, `jobs`, and of these the weightier ones in `users` and `clearing`.
 //!
 //! Never sent, whatever happens: [`command::never`].
 
@@ -23,6 +23,7 @@ pub mod form;
 pub mod frame;
 mod glance;
 mod identity;
+mod incident;
 mod jobs;
 mod login;
 mod reconcile;
@@ -52,6 +53,7 @@ use jiff::tz::TimeZone;
 
 use crate::{
     download::Manner,
+    incident::Incidents,
     serve::Serving,
     session::Session,
     settings::{Defaults, Settings},
@@ -78,7 +80,7 @@ fn plan(section: Section, blocks: Vec<TerminalBlock>, problems: &mut Problems) -
         .filter_map(|TerminalBlock { name, zone, section }| {
             let settings = Settings::take(section, defaults, problems)?;
             let manner = Mutex::new(Manner::new(matches!(settings.address, Address::Udp { .. })));
-            let driver: Arc<dyn Driver> = Arc::new(Zk { settings, zone, manner });
+            let driver: Arc<dyn Driver> = Arc::new(Zk { settings, zone, manner, incidents: Mutex::default() });
             Some(Line { key: name.clone(), terminals: vec![name], driver })
         })
         .collect()
@@ -90,6 +92,7 @@ struct Zk {
     zone: TimeZone,
     /// Learnt in one session and a help in the next; nothing is lost with it.
     manner: Mutex<Manner>,
+    incidents: Mutex<Incidents>,
 }
 
 #[async_trait]
@@ -112,7 +115,7 @@ impl Driver for Zk {
 
 impl Zk {
     async fn serve(&self, link: &Link, session: &mut Session) -> DriverError {
-        let serving = Serving::begin(&self.settings, &self.zone, &self.manner, link, session).await;
+        let serving = Serving::begin(&self.settings, &self.zone, (&self.manner, &self.incidents), link, session).await;
         let ended = match serving {
             Ok(mut serving) => serving.run().await,
             Err(error) => return error,

@@ -101,6 +101,8 @@ impl Serving<'_> {
             Ok(Some(body)) => body,
             Ok(None) => {
                 debug!(told, "log not read, it is the one that was read");
+                self.tell_gap(told, told.into(), true);
+                self.log_is_well();
                 self.relieve();
                 return Ok(Outcome { records: told.into(), ..Outcome::default() });
             }
@@ -229,6 +231,7 @@ impl Serving<'_> {
         // First what came live, so that it is booked as that.
         self.book_events(true).await?;
         let mut log = Log::new(records, form, &people);
+        let mut overran = false;
         let known = match (&self.cursor, wanted) {
             (Some(cursor), Wanted::New) => match cursor.compare(records, form) {
                 Compared::Grown { known } => {
@@ -248,9 +251,12 @@ impl Serving<'_> {
                 }
                 Compared::Gone => {
                     let full = self.sizes.capacity.is_some_and(|capacity| capacity > 0 && told >= capacity);
-                    let trouble = if full { Trouble::LogOverrun } else { Trouble::LogCleared };
-                    self.lost_records(trouble, log.count() as u64);
-                    self.drop_cursor().await;
+                    if full {
+                        overran = true;
+                    } else {
+                        self.lost_records(Trouble::LogCleared, log.count() as u64);
+                        self.drop_cursor().await;
+                    }
                     0
                 }
             },
@@ -264,12 +270,17 @@ impl Serving<'_> {
             Wanted::Between(from, to) => from.is_none_or(|from| from <= local) && to.is_none_or(|to| local <= to),
         };
         let mut outcome = Outcome { records: log.count() as u64, ..Outcome::default() };
-        while let Some(batch) = log.batch(BATCH, known, inside, &book) {
+        // Of a log that was overwritten all around the oldest record comes alone: where that is here already, all that went
+        // before it came live.
+        while let Some(batch) = log.batch(if overran { 1 } else { BATCH }, known, inside, &book) {
             if batch.punches.is_empty() && batch.set_aside.is_empty() {
                 continue;
             }
             outcome.unread += batch.set_aside.len();
             let Stored { new, twins, set_aside } = self.store.put(batch).await.map_err(DriverError::from)?;
+            if std::mem::take(&mut overran) {
+                self.overran(new > 0 || set_aside > 0, log.count() as u64).await;
+            }
             outcome.new += new;
             outcome.twins += twins;
             outcome.set_aside += set_aside;
@@ -290,7 +301,7 @@ impl Serving<'_> {
         if wanted == Wanted::New {
             self.done(Cursor::of(records, form, told.into(), log.latest())).await;
         }
-        self.terminal.report(Report::Gaps { missing: u64::from(told).saturating_sub(outcome.records) });
+        self.tell_gap(told, outcome.records, wanted == Wanted::New);
         Ok(outcome)
     }
 
@@ -311,12 +322,13 @@ impl Serving<'_> {
     /// Its log was emptied by us: nothing is missing when the next comparison finds nothing.
     pub(crate) async fn forget_log(&mut self) {
         self.since_read = 0;
-        self.log_is_well();
+        self.took_note();
+        self.terminal.relief(Trouble::LogShrank);
         self.drop_cursor().await;
     }
 
     /// What the cursor speaks of is gone, and whoever comes after us must not look for it.
-    async fn drop_cursor(&mut self) {
+    pub(crate) async fn drop_cursor(&mut self) {
         self.cursor = None;
         if let Err(error) = self.store.save_cursor(Vec::new()).await {
             warn!(%error, "cursor not saved");
@@ -330,33 +342,14 @@ impl Serving<'_> {
             self.lost_records(Trouble::LogCleared, 0);
             self.drop_cursor().await;
         }
-        self.terminal.report(Report::Gaps { missing: told.into() });
-    }
-
-    /// Records that were read before are gone from its log.
-    fn lost_records(&self, trouble: Trouble, records: u64) {
-        let before = self.cursor.as_ref().map_or(0, |cursor| cursor.records);
-        let cause = match trouble {
-            Trouble::LogOverrun => {
-                format!("its log is full with {records} records, and none of the {before} read before is among them")
-            }
-            Trouble::LogShrank => {
-                format!("{before} records were in its log, now there are {records}, the latest of them among those")
-            }
-            _ => format!("{before} records were in its log, now there are {records}, and not the same; all were read"),
-        };
-        self.terminal.trouble(trouble, cause);
-    }
-
-    fn log_is_well(&self) {
-        for trouble in [Trouble::LogShrank, Trouble::LogCleared, Trouble::LogOverrun] {
-            self.terminal.relief(trouble);
-        }
+        self.tell_gap(told, 0, true);
     }
 
     fn relieve(&mut self) {
         self.remember(Manner { broken: 0, not_before: None, ..self.manner() });
-        self.terminal.relief(Trouble::LogUnreadable);
+        if !self.incidents().keeps_back() {
+            self.terminal.relief(Trouble::LogUnreadable);
+        }
         if self.session.damaged() == self.damaged {
             self.terminal.relief(Trouble::LineNoisy);
         }

@@ -16,6 +16,7 @@ use crate::{
     download::{Download, Manner, ReadFailed, What},
     event,
     identity::Identity,
+    incident::Incidents,
     record::{self, Form, Who},
     session::Session,
     settings::Settings,
@@ -39,6 +40,7 @@ pub(crate) struct Serving<'a> {
     pub(crate) identity: Identity,
     pub(crate) store: Store,
     pub(crate) manner: &'a Mutex<Manner>,
+    pub(crate) incidents: &'a Mutex<Incidents>,
     pub(crate) skew: Option<Skew>,
     pub(crate) sizes: Sizes,
     pub(crate) cursor: Option<Cursor>,
@@ -69,7 +71,7 @@ impl<'a> Serving<'a> {
     pub(crate) async fn begin(
         settings: &'a Settings,
         zone: &'a TimeZone,
-        manner: &'a Mutex<Manner>,
+        (manner, incidents): (&'a Mutex<Manner>, &'a Mutex<Incidents>),
         link: &'a Link,
         session: &'a mut Session,
     ) -> Result<Self, DriverError> {
@@ -122,6 +124,7 @@ impl<'a> Serving<'a> {
             session,
             identity,
             manner,
+            incidents,
             skew: None,
             sizes: Sizes::default(),
             latest: cursor.as_ref().and_then(|cursor| cursor.latest).max(holdings.latest),
