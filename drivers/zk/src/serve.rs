@@ -147,6 +147,8 @@ impl<'a> Serving<'a> {
 
     /// Serves until something goes wrong; leaving is the caller's business, at any moment.
     pub(crate) async fn run(&mut self) -> Result<std::convert::Infallible, DriverError> {
+        // Whoever was here last may have died while people were kept off, live punches or not.
+        self.session.enable().await?;
         self.measure_clock().await?;
         if self.settings.live {
             // Before the log is read, so that nothing can fall between the two.
