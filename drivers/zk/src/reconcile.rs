@@ -216,7 +216,9 @@ impl Serving<'_> {
         let records = record::records(body).map_err(|error| bad(&error))?;
         if records.is_empty() {
             self.book_events(true).await?;
-            self.compare_empty(told).await;
+            if wanted == Wanted::New {
+                self.compare_empty(told).await;
+            }
             return Ok(Outcome::default());
         }
         let hints = Hints { count: Some(told).filter(|told| *told > 0), now: self.latest_now(), known: self.form };

@@ -173,6 +173,17 @@ async fn a_cleared_log_is_told_and_its_new_punches_are_stored() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_ordered_comparison_takes_no_note_of_what_it_finds_first() {
+    let site = Site::with(Model::default(), "", |terminal| terminal.fill(40)).await;
+    site.until_settled().await;
+    site.terminal.clear_log();
+    site.ask(Operation::Reconcile { from: None, to: None }).await.unwrap();
+    site.terminal.cut();
+    site.until_troubled(Trouble::LogCleared).await;
+    site.running.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_lost_its_oldest_records_has_shrunk_and_was_not_cleared() {
     let site = Site::with(Model::default(), "reconcile = \"200ms\"", |terminal| terminal.fill(40)).await;
     site.until_settled().await;
