@@ -17,6 +17,9 @@ pub(crate) struct Cursor {
     pub(crate) form: Form,
     /// Over all those records.
     all: u64,
+    /// Over the first of them. Cursors that were saved before a log was known by its ends have none: it is read once more.
+    #[serde(default)]
+    first: Option<u64>,
     /// Over the last of them.
     last: u64,
     /// The newest time among them.
@@ -38,8 +41,10 @@ pub(crate) enum Compared {
 
 impl Cursor {
     pub(crate) fn of(records: &[u8], form: Form, told: u64, latest: Option<DateTime>) -> Self {
-        let last = records.chunks_exact(form.size()).next_back().map_or(0, hash);
-        Self { records: (records.len() / form.size()) as u64, told, form, all: hash(records), last, latest }
+        let mut each = records.chunks_exact(form.size());
+        let first = each.next().map(hash);
+        let last = each.next_back().map(hash).or(first).unwrap_or(0);
+        Self { records: (records.len() / form.size()) as u64, told, form, all: hash(records), first, last, latest }
     }
 
     pub(crate) fn parse(saved: &[u8]) -> Option<Self> {
@@ -48,6 +53,17 @@ impl Cursor {
 
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("numbers and a date always make JSON")
+    }
+
+    /// Bytes of the records, if they can be told by the first and the last of them.
+    pub(crate) fn length(&self) -> Option<usize> {
+        self.first?;
+        usize::try_from(self.records).ok()?.checked_mul(self.form.size()).filter(|length| *length > 0)
+    }
+
+    /// Whether a log of as many records, which begins and ends with these two, is the one that was read.
+    pub(crate) fn has_ends(&self, first: &[u8], last: &[u8]) -> bool {
+        self.first == Some(hash(first)) && self.last == hash(last)
     }
 
     /// Whether the ledger can hold all that this cursor speaks of. A ledger that was begun anew holds less.
@@ -111,6 +127,20 @@ mod tests {
         assert_eq!(Cursor::parse(&cursor.to_bytes()), Some(cursor));
         assert_eq!(Cursor::parse(b"{\"records\":1}"), None);
         assert_eq!(Cursor::parse(&[0xff; 9]), None);
+    }
+
+    #[test]
+    fn a_log_is_known_by_its_ends_unless_they_were_not_saved() {
+        let cursor = Cursor::of(&log(1..=5), Form::Number16, 5, None);
+        assert_eq!(cursor.length(), Some(80));
+        assert!(cursor.has_ends(&[1; 16], &[5; 16]));
+        assert!(!cursor.has_ends(&[2; 16], &[5; 16]) && !cursor.has_ends(&[1; 16], &[6; 16]));
+        let one = Cursor::of(&log(1..=1), Form::Number16, 1, None);
+        assert!(one.has_ends(&[1; 16], &[1; 16]));
+        let mut saved: serde_json::Value = serde_json::from_slice(&cursor.to_bytes()).unwrap();
+        saved.as_object_mut().unwrap().remove("first");
+        let old = Cursor::parse(saved.to_string().as_bytes()).unwrap();
+        assert_eq!((old.length(), old.compare(&log(1..=5), Form::Number16)), (None, Compared::Grown { known: 5 }));
     }
 
     #[test]

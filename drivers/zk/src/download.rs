@@ -1,25 +1,35 @@
 //! Reading users and log in bulk: as a snapshot in chunks, or in the old way. All of it or nothing.
 
+use std::ops::Range;
+
 use driver_api::DriverError;
 use tokio::time::Instant;
 use tracing::debug;
 
 use crate::{
+    collect::{Collected, collect, collect_datagram},
     command::{ask, meaning, reply},
     frame::Packet,
-    session::{Answer, Session},
+    session::Session,
 };
 
 /// A chunk with its header stays under 65,536 bytes.
 pub(crate) const CHUNK_TCP: usize = 0xffc0;
-/// Sent by the terminal in 1,024-byte datagrams.
-pub(crate) const CHUNK_UDP: usize = 16_384;
+/// What a terminal puts into one datagram. Datagrams carry no offset, and overtake each other or come twice: only a chunk
+/// that fits into one lies where it was asked for.
+pub(crate) const CHUNK_UDP: usize = 1024;
+/// A terminal that puts less than this into a datagram is not followed.
+const DATAGRAM_LEAST: usize = 64;
 /// Slow lines carry this where they cannot carry more.
 pub(crate) const CHUNK_LEAST: usize = 2048;
 /// Largest body taken from a terminal that does not tell its capacity.
 pub(crate) const BODY_LIMIT: usize = 64 << 20;
+/// In front of the records: how many bytes they are.
+pub(crate) const HEADER: usize = 4;
 /// A chunk is asked for again so often.
 const AGAIN: u32 = 3;
+/// On UDP a big log has thousands of them, and any may be lost.
+const AGAIN_UDP: u32 = 7;
 
 /// What is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,8 +66,33 @@ pub(crate) enum ReadFailed {
 pub(crate) struct Manner {
     /// Bytes asked for at a time.
     pub(crate) chunk: usize,
+    /// Never more than this: a larger chunk broke the line.
+    pub(crate) most: usize,
+    /// Reads in a row that broke the line.
+    pub(crate) broken: u32,
+    /// Nothing is read in bulk before.
+    pub(crate) not_before: Option<Instant>,
     /// The terminal knows no snapshots.
     pub(crate) legacy: bool,
+    /// A piece out of the middle of a snapshot is not what lies there: only whole reads tell anything.
+    pub(crate) blind: bool,
+}
+
+impl Manner {
+    pub(crate) fn new(is_udp: bool) -> Self {
+        let chunk = if is_udp { CHUNK_UDP } else { CHUNK_TCP };
+        Self { chunk, most: chunk, broken: 0, not_before: None, legacy: false, blind: false }
+    }
+
+    /// The line broke while so many bytes from there were on their way: some terminals hang up over chunks that are too large
+    /// for them. A last one, smaller than those that went well, was not too large.
+    fn ask_for_less(&mut self, start: usize, size: usize) {
+        if size <= CHUNK_LEAST || (start > 0 && size < self.chunk) {
+            return;
+        }
+        self.most = self.most.min((size / 2).max(CHUNK_LEAST));
+        self.chunk = self.chunk.min(self.most);
+    }
 }
 
 /// A read under way. Memory grows with what has arrived, never with what was announced.
@@ -65,13 +100,8 @@ pub(crate) struct Manner {
 pub(crate) struct Download {
     total: usize,
     body: Vec<u8>,
-}
-
-enum Collected {
-    Whole,
-    Refused(u16),
-    Wrong(String),
-    Silence,
+    /// It came in one go, in however many packets.
+    streamed: bool,
 }
 
 impl Download {
@@ -94,14 +124,14 @@ impl Download {
         let patience = session.patience() * 6;
         let answer = session.request_within(ask::BUFFER, &data, 3, patience).await?;
         match answer.command {
-            reply::DATA | reply::OK_DATA => Ok(Self { total: answer.data.len(), body: answer.data }),
+            reply::DATA | reply::OK_DATA => Ok(Self { total: answer.data.len(), body: answer.data, streamed: false }),
             reply::OK => {
                 let Some(total) = answer.data.get(1..5) else {
                     return Err(ReadFailed::Bad("the terminal did not say how much there is to read".into()));
                 };
                 let total = u32::from_le_bytes(total.try_into().expect("four bytes were taken")) as usize;
-                if (4..=limit).contains(&total) {
-                    Ok(Self { total, body: Vec::new() })
+                if (HEADER..=limit).contains(&total) {
+                    Ok(Self { total, body: Vec::new(), streamed: false })
                 } else {
                     Err(ReadFailed::Bad(format!("the terminal claims {total} bytes; 4 to {limit} are possible")))
                 }
@@ -127,40 +157,44 @@ impl Download {
         self.body.len() == self.total
     }
 
-    /// Reads one more chunk; `manner.chunk` shrinks when the line is too slow for it.
+    /// Reads one more chunk.
     pub(crate) async fn step(&mut self, session: &mut Session, manner: &mut Manner) -> Result<(), ReadFailed> {
-        let start = self.body.len();
-        let mut wrong = String::new();
-        for _ in 0..=AGAIN {
-            let size = manner.chunk.min(self.total - start);
-            let mut data = [0; 8];
-            data[..4].copy_from_slice(&(start as u32).to_le_bytes());
-            data[4..].copy_from_slice(&(size as u32).to_le_bytes());
-            let asked = session.send(ask::CHUNK, &data).await?;
-            match collect(session, asked, None, Some(size), size, &mut self.body).await? {
-                Collected::Whole => return Ok(()),
-                Collected::Wrong(what) => wrong = what,
-                Collected::Refused(code) => wrong = format!("the terminal answered {}", meaning(code)),
-                Collected::Silence => {
-                    manner.chunk = (manner.chunk / 4).max(CHUNK_LEAST);
-                    wrong = format!("no more bytes after {} of {}", self.body.len(), self.total);
-                    // On UDP a datagram was lost. On TCP nothing is lost: the terminal, or the line, is gone.
-                    if !session.is_udp() {
-                        return Err(session.silent(&wrong).into());
-                    }
-                }
-            }
-            self.body.truncate(start);
+        let (start, total) = (self.body.len(), self.total);
+        fetch(session, manner, start..total, &mut self.body).await
+    }
+
+    /// Bytes that the snapshot holds.
+    pub(crate) fn total(&self) -> usize {
+        self.total
+    }
+
+    /// A few bytes out of the snapshot.
+    pub(crate) async fn piece(
+        &self,
+        session: &mut Session,
+        manner: &mut Manner,
+        range: Range<usize>,
+    ) -> Result<Vec<u8>, ReadFailed> {
+        let mut piece = Vec::new();
+        while piece.len() < range.len() {
+            fetch(session, manner, range.start + piece.len()..range.end, &mut piece).await?;
         }
-        Err(ReadFailed::Bad(format!("the chunk at {start} failed {} times: {wrong}", AGAIN + 1)))
+        Ok(piece)
     }
 
     /// Lets the terminal free its snapshot, and gives the body.
     pub(crate) async fn finish(self, session: &mut Session, manner: &mut Manner) -> Result<Vec<u8>, ReadFailed> {
         release(session).await?;
-        let best = if session.is_udp() { CHUNK_UDP } else { CHUNK_TCP };
-        manner.chunk = (manner.chunk * 2).min(best);
+        if !session.is_udp() {
+            manner.chunk = (manner.chunk * 2).min(manner.most);
+        }
         Ok(self.body)
+    }
+
+    /// Whether datagrams may have overtaken each other, or come twice, without anybody being able to tell: then all of it is
+    /// read once more, and what differs is not used.
+    pub(crate) fn is_doubtful(&self, session: &Session) -> bool {
+        session.is_udp() && (self.streamed || session.is_loose())
     }
 
     /// Reads all of it.
@@ -170,13 +204,28 @@ impl Download {
         limit: usize,
         manner: &mut Manner,
     ) -> Result<Vec<u8>, ReadFailed> {
+        let (body, doubtful) = Self::once(session, what, limit, manner).await?;
+        if !doubtful {
+            return Ok(body);
+        }
+        let (again, _) = Self::once(session, what, limit, manner).await?;
+        agreed(body, &again)
+    }
+
+    async fn once(
+        session: &mut Session,
+        what: What,
+        limit: usize,
+        manner: &mut Manner,
+    ) -> Result<(Vec<u8>, bool), ReadFailed> {
         let mut download = Self::begin(session, what, limit, manner).await?;
         while !download.is_whole() {
             if let Err(failed) = download.step(session, manner).await {
                 return Err(abandon(session, failed).await);
             }
         }
-        download.finish(session, manner).await
+        let doubtful = download.is_doubtful(session);
+        Ok((download.finish(session, manner).await?, doubtful))
     }
 
     async fn legacy(session: &mut Session, what: What, limit: usize) -> Result<Self, ReadFailed> {
@@ -197,14 +246,66 @@ impl Download {
 
     fn end_legacy(session: &Session, collected: Collected, body: Vec<u8>) -> Result<Self, ReadFailed> {
         match collected {
-            Collected::Whole => Ok(Self { total: body.len(), body }),
+            Collected::Whole => Ok(Self { total: body.len(), body, streamed: true }),
             Collected::Refused(code) => Err(ReadFailed::Refused(code)),
             Collected::Wrong(what) => Err(ReadFailed::Bad(what)),
             Collected::Silence => {
                 Err(session.silent(&format!("no more bytes after {} of a whole answer", body.len())).into())
             }
+            Collected::Narrow(size) | Collected::Heedless(size) => Err(ReadFailed::Bad(format!("{size} bytes came"))),
         }
     }
+}
+
+/// One chunk from the front of this range, or all of it; `manner.chunk` shrinks when the line is too slow for it.
+async fn fetch(
+    session: &mut Session,
+    manner: &mut Manner,
+    range: Range<usize>,
+    body: &mut Vec<u8>,
+) -> Result<(), ReadFailed> {
+    let (start, before) = (range.start, body.len());
+    let mut wrong = String::new();
+    let mut heedless = true;
+    let single = session.is_udp() && !session.is_loose();
+    let again = if session.is_udp() { AGAIN_UDP } else { AGAIN };
+    for _ in 0..=again {
+        let size = manner.chunk.min(range.len());
+        let mut data = [0; 8];
+        data[..4].copy_from_slice(&(start as u32).to_le_bytes());
+        data[4..].copy_from_slice(&(size as u32).to_le_bytes());
+        let answered = async {
+            let asked = session.send(ask::CHUNK, &data).await?;
+            match single {
+                true => collect_datagram(session, asked, size, body).await,
+                false => collect(session, asked, None, Some(size), size, body).await,
+            }
+        };
+        let collected = answered.await.inspect_err(|_| manner.ask_for_less(start, size))?;
+        heedless &= matches!(collected, Collected::Heedless(_));
+        match collected {
+            Collected::Whole => return Ok(()),
+            Collected::Narrow(most) => {
+                manner.chunk = most.clamp(DATAGRAM_LEAST, CHUNK_UDP);
+                wrong = format!("{most} bytes came of {size}");
+            }
+            Collected::Heedless(other) => wrong = format!("{other} bytes came, {size} were asked for"),
+            Collected::Wrong(what) => wrong = what,
+            Collected::Refused(code) => wrong = format!("the terminal answered {}", meaning(code)),
+            Collected::Silence => {
+                wrong = format!("no more bytes after {} of {}", start + body.len() - before, range.end);
+                // On UDP a datagram was lost. On TCP nothing is lost: the terminal, or the line, is gone.
+                if !session.is_udp() {
+                    manner.chunk = (manner.chunk / 4).max(CHUNK_LEAST);
+                    return Err(session.silent(&wrong).into());
+                }
+            }
+        }
+        body.truncate(before);
+    }
+    // Of no use in chunks that are not what was asked for: the next read is one in the old way, and a second one to prove it.
+    manner.legacy |= single && heedless;
+    Err(ReadFailed::Bad(format!("the chunk at {start} failed {} times: {wrong}", again + 1)))
 }
 
 /// Gives up a read in a session that goes on.
@@ -222,69 +323,14 @@ async fn release(session: &mut Session) -> Result<(), DriverError> {
     session.request(ask::FREE, &[]).await.map(drop)
 }
 
-/// Gathers the packets of one answer: PREPARE with a size, DATA until it is reached, OK. Some terminals leave out the
-/// first and the last. `asked_size` is how much must come; without it the terminal's own word counts, up to `limit`.
-async fn collect(
-    session: &mut Session,
-    asked: u16,
-    mut first: Option<Packet>,
-    asked_size: Option<usize>,
-    limit: usize,
-    body: &mut Vec<u8>,
-) -> Result<Collected, DriverError> {
-    let start = body.len();
-    let silence = if session.is_udp() { session.patience() / 4 } else { session.patience() * 2 };
-    let end = Instant::now() + session.patience() * 12;
-    let mut announced: Option<usize> = None;
-    loop {
-        let packet = match first.take() {
-            Some(packet) => packet,
-            None => match session.answer(asked, end.min(Instant::now() + silence)).await? {
-                Answer::Packet(packet) => packet,
-                Answer::Damaged => return Ok(Collected::Wrong("a checksum failed".into())),
-                Answer::Silence => return Ok(Collected::Silence),
-            },
-        };
-        let have = body.len() - start;
-        match packet.command {
-            reply::PREPARE => {
-                let size = packet.data.first_chunk().map_or(0, |size| u32::from_le_bytes(*size) as usize);
-                if announced.is_some() || have > 0 {
-                    return Err(session.garbled("an answer was announced twice"));
-                }
-                if asked_size.is_some_and(|asked| asked != size) || size > limit {
-                    let asked = asked_size.map_or(format!("at most {limit}"), |asked| asked.to_string());
-                    return Ok(Collected::Wrong(format!("{size} bytes announced, {asked} expected")));
-                }
-                announced = Some(size);
-            }
-            reply::DATA | reply::OK_DATA => {
-                let expected = announced.or(asked_size);
-                if have + packet.data.len() > expected.unwrap_or(limit) {
-                    // Not an error of the line on TCP: we no longer know where we are.
-                    return match session.is_udp() {
-                        true => Ok(Collected::Wrong("a datagram came twice".into())),
-                        false => Err(session.garbled("more bytes came than were announced")),
-                    };
-                }
-                body.extend_from_slice(&packet.data);
-                let whole = expected.is_none_or(|expected| have + packet.data.len() == expected);
-                if announced.is_none() && whole {
-                    return Ok(Collected::Whole);
-                }
-            }
-            reply::OK => {
-                if announced.is_none() && asked_size.is_none() && have == 0 {
-                    // To the old read: nothing there, or all of it right here.
-                    body.extend_from_slice(&packet.data);
-                    return Ok(Collected::Whole);
-                }
-                return Ok(match announced.or(asked_size) {
-                    Some(expected) if expected == have => Collected::Whole,
-                    expected => Collected::Wrong(format!("{have} bytes came of {}", expected.unwrap_or_default())),
-                });
-            }
-            code => return Ok(Collected::Refused(code)),
-        }
+/// What two reads of the same agree in: the first of them, when the second begins with it. A punch may have come in between.
+pub(crate) fn agreed(first: Vec<u8>, second: &[u8]) -> Result<Vec<u8>, ReadFailed> {
+    let grown = match (first.get(HEADER..), second.get(HEADER..)) {
+        (Some(first), Some(second)) if !first.is_empty() => second.starts_with(first),
+        _ => false,
+    };
+    if grown || first == second {
+        return Ok(first);
     }
+    Err(ReadFailed::Bad("two reads in a row differ: datagrams were lost, or came twice or in another order".into()))
 }

@@ -71,7 +71,10 @@ impl Serving<'_> {
     async fn operation(&mut self, operation: &Operation) -> Result<Value, Failed> {
         match operation {
             Operation::Reconcile { from, to } => match self.reconcile(Wanted::Between(*from, *to)).await {
-                Ok(outcome) => Ok(serde_json::to_value(outcome).expect("a few numbers are JSON")),
+                Ok(outcome) => {
+                    self.took_note();
+                    Ok(serde_json::to_value(outcome).expect("a few numbers are JSON"))
+                }
                 Err(failed) => {
                     self.read_failed(&failed);
                     Err(failed.into())

@@ -5,13 +5,14 @@
 //!
 //! Bytes and records, pure, each usable from a fuzz target: [`frame`], [`record`], [`form`], [`event`], [`user`],
 //! [`sizes`], [`time`], [`commkey`]. A connected terminal: `transport` (whole packets), `login`, `session`
-//! (questions and answers), `download` (bulk reads). What is done with it: `serve`, `reconcile`, `booking`, `timekeeping`,
-//! `jobs`, and of these the weightier ones in `users` and `clearing`.
+//! (questions and answers), `download` and `collect` (bulk reads). What is done with it: `serve`, `reconcile`, `glance`,
+//! `incident`, `booking`, `timekeeping`, `jobs`, and of these the weightier ones in `users` and `clearing`.
 //!
 //! Never sent, whatever happens: [`command::never`].
 
 mod booking;
 mod clearing;
+mod collect;
 pub mod command;
 pub mod commkey;
 mod cursor;
@@ -20,7 +21,9 @@ mod download;
 pub mod event;
 pub mod form;
 pub mod frame;
+mod glance;
 mod identity;
+mod incident;
 mod jobs;
 mod login;
 mod reconcile;
@@ -49,7 +52,8 @@ use driver_api::{
 use jiff::tz::TimeZone;
 
 use crate::{
-    download::{CHUNK_TCP, CHUNK_UDP, Manner},
+    download::Manner,
+    incident::Incidents,
     serve::Serving,
     session::Session,
     settings::{Defaults, Settings},
@@ -75,9 +79,8 @@ fn plan(section: Section, blocks: Vec<TerminalBlock>, problems: &mut Problems) -
         .into_iter()
         .filter_map(|TerminalBlock { name, zone, section }| {
             let settings = Settings::take(section, defaults, problems)?;
-            let chunk = if matches!(settings.address, Address::Udp { .. }) { CHUNK_UDP } else { CHUNK_TCP };
-            let manner = Mutex::new(Manner { chunk, legacy: false });
-            let driver: Arc<dyn Driver> = Arc::new(Zk { settings, zone, manner });
+            let manner = Mutex::new(Manner::new(matches!(settings.address, Address::Udp { .. })));
+            let driver: Arc<dyn Driver> = Arc::new(Zk { settings, zone, manner, incidents: Mutex::default() });
             Some(Line { key: name.clone(), terminals: vec![name], driver })
         })
         .collect()
@@ -89,6 +92,7 @@ struct Zk {
     zone: TimeZone,
     /// Learnt in one session and a help in the next; nothing is lost with it.
     manner: Mutex<Manner>,
+    incidents: Mutex<Incidents>,
 }
 
 #[async_trait]
@@ -111,7 +115,7 @@ impl Driver for Zk {
 
 impl Zk {
     async fn serve(&self, link: &Link, session: &mut Session) -> DriverError {
-        let serving = Serving::begin(&self.settings, &self.zone, &self.manner, link, session).await;
+        let serving = Serving::begin(&self.settings, &self.zone, (&self.manner, &self.incidents), link, session).await;
         let ended = match serving {
             Ok(mut serving) => serving.run().await,
             Err(error) => return error,

@@ -59,10 +59,13 @@ impl Session {
         Ok(())
     }
 
+    /// A terminal that somebody left disabled serves nobody and has no events; on others this does nothing.
+    pub(crate) async fn enable(&mut self) -> Result<(), DriverError> {
+        self.request(ask::ENABLE, &[]).await.map(drop)
+    }
+
     /// Asks to be told of punches as they happen; the answer's code when that is refused.
     pub(crate) async fn register(&mut self) -> Result<Result<(), u16>, DriverError> {
-        // A terminal that somebody left disabled serves nobody and has no events; on others this does nothing.
-        self.request(ask::ENABLE, &[]).await?;
         let answer = self.request(ask::EVENT, &u32::from(ATTENDANCE).to_le_bytes()).await?;
         self.registered = answer.command == reply::OK;
         Ok(if self.registered { Ok(()) } else { Err(answer.command) })

@@ -11,8 +11,9 @@ use crate::{
     booking::Log,
     command::{ask, reply},
     cursor::{Compared, Cursor},
-    download::{BODY_LIMIT, Download, ReadFailed, What, abandon},
+    download::{self, BODY_LIMIT, Download, HEADER, Manner, ReadFailed, What, abandon},
     form::{self, Hints},
+    glance::Glance,
     record,
     serve::Serving,
     sizes,
@@ -23,6 +24,11 @@ use crate::{
 const BATCH: usize = 1000;
 /// After a failed read the next try comes after this, then later each time, up to the usual interval.
 const AGAIN: Duration = Duration::from_secs(5);
+
+/// After so many reads in a row that broke the line, live punches come first.
+const LIVE_FIRST: u32 = 3;
+/// Then a read is tried after this, and later each time, up to the usual interval.
+const APART: Duration = Duration::from_secs(30);
 
 /// Which part of the log is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,19 +94,31 @@ impl Serving<'_> {
         self.ask_sizes().await?;
         self.book_events(true).await?;
         let told = self.sizes.records.unwrap_or(0);
-        if wanted == Wanted::New && self.is_unmoved(told) {
-            debug!(told, "log not read, its count has not moved");
-            self.relieve();
-            return Ok(Outcome { records: told.into(), ..Outcome::default() });
-        }
         let limit = self.sizes.capacity.filter(|capacity| *capacity >= told && *capacity > 0);
-        let limit = limit.map_or(BODY_LIMIT, |capacity| 4 + capacity as usize * record::LONGEST);
-        let body = match self.download_log(limit).await {
+        let limit = limit.map_or(BODY_LIMIT, |capacity| HEADER + capacity as usize * record::LONGEST);
+        let looked = wanted == Wanted::New && self.may_be_unmoved(told);
+        let body = match self.look_or_read(looked, limit).await {
+            Ok(Some(body)) => body,
+            Ok(None) => {
+                debug!(told, "log not read, it is the one that was read");
+                self.tell_gap(told, told.into(), true);
+                self.log_is_well();
+                self.relieve();
+                return Ok(Outcome { records: told.into(), ..Outcome::default() });
+            }
             // No snapshot of a log that the terminal calls empty: there is none.
             Err(ReadFailed::Refused(reply::ERROR)) if self.sizes.records == Some(0) => Vec::new(),
-            other => other?,
+            Err(failed) => {
+                self.note_broken(&failed);
+                return Err(failed);
+            }
         };
+        let known = self.cursor.clone();
         let outcome = self.store_log(&body, told, wanted).await?;
+        if looked && known.is_some_and(|known| known.length().is_some() && self.cursor == Some(known)) {
+            // It looked like another, and is not: what is asked for out of its middle is not what comes.
+            self.remember(Manner { blind: true, ..self.manner() });
+        }
         self.relieve();
         if outcome.new > 0 {
             info!(records = outcome.records, new = outcome.new, twins = outcome.twins, "log read");
@@ -108,9 +126,40 @@ impl Serving<'_> {
         Ok(outcome)
     }
 
-    /// Whether the count proves that nothing was recorded since the last complete read: it is not zero (some firmware
-    /// always says zero), not stuck at the end of a full log, and has not stood still while punches came.
-    fn is_unmoved(&self, told: u32) -> bool {
+    /// The log, or nothing when its ends say that it is the one that was read.
+    async fn look_or_read(&mut self, look: bool, limit: usize) -> Result<Option<Vec<u8>>, ReadFailed> {
+        let glance = if look { self.glance(limit).await? } else { Glance::Other };
+        match glance {
+            Glance::Same => Ok(None),
+            Glance::Whole(body) => Ok(Some(body)),
+            Glance::Other => self.download_log(limit).await.map(Some),
+        }
+    }
+
+    /// A terminal that hangs up over its log would be dialled for ever, and no live punch arrive: so it is told, and the log
+    /// waits while the rest is served.
+    fn note_broken(&self, failed: &ReadFailed) {
+        let ReadFailed::Lost(error) = failed else { return };
+        if matches!(error, DriverError::NotStored(_)) {
+            return;
+        }
+        let mut manner = self.manner();
+        manner.broken += 1;
+        if manner.broken >= LIVE_FIRST {
+            let pause = APART * 2_u32.saturating_pow((manner.broken - LIVE_FIRST).min(10));
+            manner.not_before = Some(Instant::now() + pause.min(self.settings.reconcile));
+        }
+        self.remember(manner);
+        if manner.broken > 1 {
+            let cause =
+                format!("{} times in a row its connection ended while its log was read: {error}", manner.broken);
+            self.terminal.trouble(Trouble::LogUnreadable, cause);
+        }
+    }
+
+    /// Whether by its count nothing was recorded since the last complete read: it is not zero (some firmware always says
+    /// zero), not stuck at the end of a full log, and has not stood still while punches came. Proof it is none.
+    fn may_be_unmoved(&self, told: u32) -> bool {
         let full = self.sizes.capacity.is_some_and(|capacity| told >= capacity);
         let Some(cursor) = &self.cursor else { return false };
         let told = u64::from(told);
@@ -138,18 +187,28 @@ impl Serving<'_> {
     async fn download_log(&mut self, limit: usize) -> Result<Vec<u8>, ReadFailed> {
         let mut manner = self.manner();
         let read = async {
-            let mut download = Download::begin(self.session, What::Log, limit, &mut manner).await?;
-            while !download.is_whole() {
-                if let Err(failed) = download.step(self.session, &mut manner).await {
-                    return Err(abandon(self.session, failed).await);
-                }
-                self.book_events(false).await?;
+            let (body, doubtful) = self.download_once(limit, &mut manner).await?;
+            if !doubtful {
+                return Ok(body);
             }
-            download.finish(self.session, &mut manner).await
+            let (again, _) = self.download_once(limit, &mut manner).await?;
+            download::agreed(body, &again)
         };
         let read = read.await;
         self.remember(manner);
         read
+    }
+
+    async fn download_once(&mut self, limit: usize, manner: &mut Manner) -> Result<(Vec<u8>, bool), ReadFailed> {
+        let mut download = Download::begin(self.session, What::Log, limit, manner).await?;
+        while !download.is_whole() {
+            if let Err(failed) = download.step(self.session, manner).await {
+                return Err(abandon(self.session, failed).await);
+            }
+            self.book_events(false).await?;
+        }
+        let doubtful = download.is_doubtful(self.session);
+        Ok((download.finish(self.session, manner).await?, doubtful))
     }
 
     async fn store_log(&mut self, body: &[u8], told: u32, wanted: Wanted) -> Result<Outcome, ReadFailed> {
@@ -157,7 +216,9 @@ impl Serving<'_> {
         let records = record::records(body).map_err(|error| bad(&error))?;
         if records.is_empty() {
             self.book_events(true).await?;
-            self.compare_empty(told);
+            if wanted == Wanted::New {
+                self.compare_empty(told).await;
+            }
             return Ok(Outcome::default());
         }
         let hints = Hints { count: Some(told).filter(|told| *told > 0), now: self.latest_now(), known: self.form };
@@ -172,6 +233,7 @@ impl Serving<'_> {
         // First what came live, so that it is booked as that.
         self.book_events(true).await?;
         let mut log = Log::new(records, form, &people);
+        let mut overran = false;
         let known = match (&self.cursor, wanted) {
             (Some(cursor), Wanted::New) => match cursor.compare(records, form) {
                 Compared::Grown { known } => {
@@ -186,12 +248,17 @@ impl Serving<'_> {
                 }
                 Compared::Shrunk => {
                     self.lost_records(Trouble::LogShrank, log.count() as u64);
+                    self.drop_cursor().await;
                     0
                 }
                 Compared::Gone => {
                     let full = self.sizes.capacity.is_some_and(|capacity| capacity > 0 && told >= capacity);
-                    let trouble = if full { Trouble::LogOverrun } else { Trouble::LogCleared };
-                    self.lost_records(trouble, log.count() as u64);
+                    if full {
+                        overran = true;
+                    } else {
+                        self.lost_records(Trouble::LogCleared, log.count() as u64);
+                        self.drop_cursor().await;
+                    }
                     0
                 }
             },
@@ -205,12 +272,17 @@ impl Serving<'_> {
             Wanted::Between(from, to) => from.is_none_or(|from| from <= local) && to.is_none_or(|to| local <= to),
         };
         let mut outcome = Outcome { records: log.count() as u64, ..Outcome::default() };
-        while let Some(batch) = log.batch(BATCH, known, inside, &book) {
+        // Of a log that was overwritten all around the oldest record comes alone: where that is here already, all that went
+        // before it came live.
+        while let Some(batch) = log.batch(if overran { 1 } else { BATCH }, known, inside, &book) {
             if batch.punches.is_empty() && batch.set_aside.is_empty() {
                 continue;
             }
             outcome.unread += batch.set_aside.len();
             let Stored { new, twins, set_aside } = self.store.put(batch).await.map_err(DriverError::from)?;
+            if std::mem::take(&mut overran) {
+                self.overran(new > 0 || set_aside > 0, log.count() as u64).await;
+            }
             outcome.new += new;
             outcome.twins += twins;
             outcome.set_aside += set_aside;
@@ -231,13 +303,14 @@ impl Serving<'_> {
         if wanted == Wanted::New {
             self.done(Cursor::of(records, form, told.into(), log.latest())).await;
         }
-        self.terminal.report(Report::Gaps { missing: u64::from(told).saturating_sub(outcome.records) });
+        self.tell_gap(told, outcome.records, wanted == Wanted::New);
         Ok(outcome)
     }
 
     /// A read is complete, and all of it is on disk.
     async fn done(&mut self, cursor: Cursor) {
         self.reads += 1;
+        self.read_at = Some(Instant::now());
         self.since_read = 0;
         if self.cursor.as_ref() != Some(&cursor) {
             // Not saved is not lost: the next read is a longer one.
@@ -250,46 +323,35 @@ impl Serving<'_> {
 
     /// Its log was emptied by us: nothing is missing when the next comparison finds nothing.
     pub(crate) async fn forget_log(&mut self) {
-        self.cursor = None;
         self.since_read = 0;
-        self.log_is_well();
+        self.took_note();
+        self.terminal.relief(Trouble::LogShrank);
+        self.drop_cursor().await;
+    }
+
+    /// What the cursor speaks of is gone, and whoever comes after us must not look for it.
+    pub(crate) async fn drop_cursor(&mut self) {
+        self.cursor = None;
         if let Err(error) = self.store.save_cursor(Vec::new()).await {
             warn!(%error, "cursor not saved");
         }
     }
 
-    fn compare_empty(&mut self, told: u32) {
+    async fn compare_empty(&mut self, told: u32) {
         self.reads += 1;
+        self.read_at = Some(Instant::now());
         if self.cursor.as_ref().is_some_and(|cursor| cursor.records > 0) {
             self.lost_records(Trouble::LogCleared, 0);
-            self.cursor = None;
+            self.drop_cursor().await;
         }
-        self.terminal.report(Report::Gaps { missing: told.into() });
-    }
-
-    /// Records that were read before are gone from its log.
-    fn lost_records(&self, trouble: Trouble, records: u64) {
-        let before = self.cursor.as_ref().map_or(0, |cursor| cursor.records);
-        let cause = match trouble {
-            Trouble::LogOverrun => {
-                format!("its log is full with {records} records, and none of the {before} read before is among them")
-            }
-            Trouble::LogShrank => {
-                format!("{before} records were in its log, now there are {records}, the latest of them among those")
-            }
-            _ => format!("{before} records were in its log, now there are {records}, and not the same; all were read"),
-        };
-        self.terminal.trouble(trouble, cause);
-    }
-
-    fn log_is_well(&self) {
-        for trouble in [Trouble::LogShrank, Trouble::LogCleared, Trouble::LogOverrun] {
-            self.terminal.relief(trouble);
-        }
+        self.tell_gap(told, 0, true);
     }
 
     fn relieve(&mut self) {
-        self.terminal.relief(Trouble::LogUnreadable);
+        self.remember(Manner { broken: 0, not_before: None, ..self.manner() });
+        if !self.incidents().keeps_back() {
+            self.terminal.relief(Trouble::LogUnreadable);
+        }
         if self.session.damaged() == self.damaged {
             self.terminal.relief(Trouble::LineNoisy);
         }

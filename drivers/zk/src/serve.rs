@@ -16,6 +16,7 @@ use crate::{
     download::{Download, Manner, ReadFailed, What},
     event,
     identity::Identity,
+    incident::Incidents,
     record::{self, Form, Who},
     session::Session,
     settings::Settings,
@@ -39,6 +40,7 @@ pub(crate) struct Serving<'a> {
     pub(crate) identity: Identity,
     pub(crate) store: Store,
     pub(crate) manner: &'a Mutex<Manner>,
+    pub(crate) incidents: &'a Mutex<Incidents>,
     pub(crate) skew: Option<Skew>,
     pub(crate) sizes: Sizes,
     pub(crate) cursor: Option<Cursor>,
@@ -56,6 +58,8 @@ pub(crate) struct Serving<'a> {
     pub(crate) odd_events: bool,
     /// Complete reads in this session.
     pub(crate) reads: u64,
+    /// When the last of them was.
+    pub(crate) read_at: Option<Instant>,
     pub(crate) failures: u32,
     pub(crate) damaged: u64,
     pub(crate) next_read: Instant,
@@ -67,7 +71,7 @@ impl<'a> Serving<'a> {
     pub(crate) async fn begin(
         settings: &'a Settings,
         zone: &'a TimeZone,
-        manner: &'a Mutex<Manner>,
+        (manner, incidents): (&'a Mutex<Manner>, &'a Mutex<Incidents>),
         link: &'a Link,
         session: &'a mut Session,
     ) -> Result<Self, DriverError> {
@@ -120,6 +124,7 @@ impl<'a> Serving<'a> {
             session,
             identity,
             manner,
+            incidents,
             skew: None,
             sizes: Sizes::default(),
             latest: cursor.as_ref().and_then(|cursor| cursor.latest).max(holdings.latest),
@@ -132,6 +137,7 @@ impl<'a> Serving<'a> {
             since_read: 0,
             odd_events: false,
             reads: 0,
+            read_at: None,
             failures: 0,
             damaged: 0,
             next_read: Instant::now(),
@@ -141,6 +147,8 @@ impl<'a> Serving<'a> {
 
     /// Serves until something goes wrong; leaving is the caller's business, at any moment.
     pub(crate) async fn run(&mut self) -> Result<std::convert::Infallible, DriverError> {
+        // Whoever was here last may have died while people were kept off, live punches or not.
+        self.session.enable().await?;
         self.measure_clock().await?;
         if self.settings.live {
             // Before the log is read, so that nothing can fall between the two.
@@ -152,7 +160,10 @@ impl<'a> Serving<'a> {
                 }
             }
         }
-        self.read_log().await?;
+        match self.manner().not_before {
+            Some(then) if then > Instant::now() => self.next_read = then,
+            _ => self.read_log().await?,
+        }
         self.look_after_clock().await?;
         loop {
             let work = select! {
@@ -326,15 +337,17 @@ impl<'a> Serving<'a> {
     }
 
     pub(crate) fn read_soon(&mut self) {
-        self.next_read = self.next_read.min(Instant::now() + DOUBT.min(self.settings.reconcile));
+        let soon = Instant::now() + DOUBT.min(self.settings.reconcile);
+        let soon = self.manner().not_before.map_or(soon, |then| soon.max(then));
+        self.next_read = self.next_read.min(soon);
     }
 
     pub(crate) fn manner(&self) -> Manner {
-        *self.manner.lock().expect("nobody panics while holding two numbers")
+        *self.manner.lock().expect("nobody panics while holding a few numbers")
     }
 
     pub(crate) fn remember(&self, manner: Manner) {
-        *self.manner.lock().expect("nobody panics while holding two numbers") = manner;
+        *self.manner.lock().expect("nobody panics while holding a few numbers") = manner;
     }
 }
 

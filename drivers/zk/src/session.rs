@@ -98,6 +98,11 @@ impl Session {
         self.wire.is_udp()
     }
 
+    /// Whether any packet passes for an answer, whatever it answers.
+    pub(crate) fn is_loose(&self) -> bool {
+        self.loose_reply_ids
+    }
+
     /// How long a plain answer may take.
     pub(crate) fn patience(&self) -> Duration {
         self.patience

@@ -205,6 +205,11 @@ impl Simulator {
         self.state().journal.clone()
     }
 
+    /// Bytes of users and log that it sent in chunks, or in the old way.
+    pub fn bulk_bytes(&self) -> usize {
+        self.state().bulk_bytes
+    }
+
     /// Events that were acknowledged.
     pub fn acknowledged(&self) -> usize {
         self.state().acknowledged

@@ -316,6 +316,45 @@ async fn datagrams_that_are_no_packets_or_fail_their_checksum_are_dropped() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminal_that_hangs_up_over_large_chunks_is_asked_for_smaller_ones() {
+    let model = Model { largest_chunk: 16_384, ..Model::default() };
+    let site = Site::with(model, QUICK, |terminal| terminal.fill(3000)).await;
+    site.until_stored(3000).await;
+    let connects = site.commands(ask::CONNECT);
+    assert!(connects <= 4, "{connects}");
+    // And not for larger ones again when they went well.
+    for n in 1..5 {
+        site.terminal.punch_unheard("77");
+        site.terminal.punch_unheard("78");
+        site.until("they are read", |site| site.punches().len() >= 3000 + n).await;
+    }
+    assert_eq!(site.commands(ask::CONNECT), connects);
+    site.running.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_always_breaks_the_line_keeps_no_live_punch_back() {
+    let model = Model { inline: 0, ..Model::default() };
+    let site = Site::with(model, "timeout = \"250ms\"\nreconcile = \"3s\"", |terminal| {
+        terminal.fill(100);
+        terminal.harm(Fault::always(ask::CHUNK, Harm::CutAfter(20)));
+    })
+    .await;
+    let cause = site.until_troubled(Trouble::LogUnreadable).await;
+    assert!(cause.starts_with("2 times in a row its connection ended while its log was read"), "{cause}");
+    let live = || site.punches().iter().filter(|punch| punch.origin == Origin::Live).count();
+    for n in 0..300 {
+        site.terminal.punch(&format!("9{n:03}"));
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert!(live() > 100, "{} of 300 live punches came", live());
+    site.terminal.heal();
+    site.until("all of it is read", |site| site.punches().len() == 400).await;
+    site.until_relieved(Trouble::LogUnreadable).await;
+    site.running.close().await;
+}
+
 /// A block with a comm key out of a file; the file lives as long as the process.
 fn key(key: &str, more: &str) -> String {
     use std::io::Write;

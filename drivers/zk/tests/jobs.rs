@@ -203,6 +203,19 @@ async fn a_cleared_log_is_no_trouble_and_fills_again() {
     site.running.close().await;
 }
 
+/// A gateway that dies while it clears a log leaves people locked out; whoever comes next lets them in.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminal_that_was_left_closed_is_opened_with_and_without_live_punches() {
+    for live in [true, false] {
+        let site = Site::with(Model::default(), &format!("live = {live}\ntimeout = \"300ms\""), |it| it.fill(20)).await;
+        site.until_stored(20).await;
+        site.terminal.harm(Fault::once(ask::CLEAR_LOG, Harm::Close));
+        assert!(matches!(site.ask(clear(20)).await, Err(JobFailed::NoAnswer(_))));
+        site.until("people can punch again", |site| site.terminal.is_open()).await;
+        site.running.close().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_terminal_that_will_not_keep_people_off_is_not_cleared() {
     let site = Site::with(Model::default(), "", |terminal| terminal.fill(3)).await;

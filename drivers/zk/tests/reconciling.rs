@@ -2,19 +2,99 @@
 
 mod support;
 
-use driver_api::{Operation, Origin, Report, Trouble};
-use driver_zk::{command::ask, record::Form, sim::Model};
-use support::Site;
+use driver_api::{Gateway as _, Operation, Origin, Report, Trouble, contract::PATIENCE};
+use driver_zk::{
+    command::ask,
+    record::Form,
+    sim::{Bulk, Model},
+};
+use support::{NAME, Site};
+
+/// The body of a log of so many records.
+fn body(records: usize) -> usize {
+    4 + records * 40
+}
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_whose_count_has_not_moved_is_not_read_again() {
+async fn a_log_that_has_not_moved_is_looked_at_and_not_read_again() {
     let site = Site::with(Model::default(), "reconcile = \"100ms\"", |terminal| terminal.fill(200)).await;
     site.until_stored(200).await;
     site.until("several comparisons", |site| site.commands(ask::SIZES) > 5).await;
-    assert_eq!(site.commands(ask::BUFFER), 1);
     site.terminal.cut();
     site.until("several comparisons after a reconnect", |site| site.commands(ask::SIZES) > 10).await;
-    assert_eq!(site.commands(ask::BUFFER), 1);
+    let looks = site.commands(ask::BUFFER) - 1;
+    assert!(looks >= 8, "{looks}");
+    // The first and the last record each time.
+    assert!(site.terminal.bulk_bytes() <= body(200) + looks * 80, "{} bytes", site.terminal.bulk_bytes());
+    assert_eq!(site.gateway().twins(), 0);
+    site.running.close().await;
+}
+
+/// One record comes at once, thirty in chunks.
+#[tokio::test(flavor = "multi_thread")]
+async fn as_many_records_as_before_are_not_taken_for_the_same() {
+    for count in [1, 30] {
+        let site = Site::with(Model::default(), "", |terminal| terminal.fill(count)).await;
+        site.until_settled().await;
+        site.until_stored(count).await;
+        site.terminal.clear_log();
+        (0..count).for_each(|n| site.terminal.punch_unheard(&format!("9{n:02}")));
+        site.terminal.cut();
+        site.until_stored(2 * count).await;
+        site.until_troubled(Trouble::LogCleared).await;
+        site.running.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_wraps_below_the_capacity_it_tells_is_read() {
+    let site = Site::with(Model { capacity: 100, ..Model::default() }, "live = false\nreconcile = \"200ms\"", |it| {
+        it.fill(50);
+    })
+    .await;
+    site.until_stored(50).await;
+    site.terminal.change(|model| model.inline = 0);
+    for n in 0..5 {
+        site.terminal.claim_records(Some(50));
+        site.terminal.punch_unheard(&format!("9{n:02}"));
+        site.terminal.overwrite(1);
+        site.until_stored(51 + n).await;
+    }
+    site.running.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_was_seen_empty_is_forgotten_at_once() {
+    let site = Site::with(Model::default(), "reconcile = \"200ms\"", |terminal| terminal.fill(12)).await;
+    site.until_settled().await;
+    let serial = Model::default().serial;
+    assert!(!site.gateway().load_cursor(NAME, &serial).await.unwrap().is_empty());
+    site.terminal.clear_log();
+    site.until_troubled(Trouble::LogCleared).await;
+    let saved = async || site.gateway().load_cursor(NAME, &serial).await.unwrap();
+    let forgotten = async {
+        while !saved().await.is_empty() {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, forgotten).await.expect("whoever comes next does not look for what is gone");
+    site.running.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminal_that_shows_no_part_of_its_log_is_asked_for_all_of_it_in_each_session() {
+    let model = Model { bulk: Bulk::Legacy, ..Model::default() };
+    let site = Site::with(model, "reconcile = \"100ms\"", |terminal| terminal.fill(30)).await;
+    site.until_stored(30).await;
+    site.until("several comparisons", |site| site.commands(ask::SIZES) > 5).await;
+    assert_eq!(site.commands(ask::LOG), 1);
+    site.terminal.clear_log();
+    (0..30).for_each(|n| site.terminal.punch_unheard(&format!("9{n:02}")));
+    site.terminal.cut();
+    site.until_stored(60).await;
+    let sizes = site.commands(ask::SIZES);
+    site.until("several comparisons after a reconnect", |site| site.commands(ask::SIZES) > sizes + 5).await;
+    assert_eq!(site.commands(ask::LOG), 2);
     site.running.close().await;
 }
 
@@ -85,9 +165,21 @@ async fn a_cleared_log_is_told_and_its_new_punches_are_stored() {
     let cause = site.until_troubled(Trouble::LogCleared).await;
     assert!(cause.starts_with("40 records were in its log, now there are 1"), "{cause}");
     assert_eq!(site.trouble(Trouble::LogShrank), None);
-    // Its log grows again as it should: that is over.
+    // Its log grows again as it should: that brings nothing back.
     site.terminal.punch_unheard("78");
-    site.until_relieved(Trouble::LogCleared).await;
+    site.until_stored(42).await;
+    told_on(&site, Trouble::LogCleared).await;
+    site.running.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ordered_comparison_takes_no_note_of_what_it_finds_first() {
+    let site = Site::with(Model::default(), "", |terminal| terminal.fill(40)).await;
+    site.until_settled().await;
+    site.terminal.clear_log();
+    site.ask(Operation::Reconcile { from: None, to: None }).await.unwrap();
+    site.terminal.cut();
+    site.until_troubled(Trouble::LogCleared).await;
     site.running.close().await;
 }
 
@@ -115,7 +207,61 @@ async fn a_full_log_that_overwrote_what_nobody_had_read_is_told() {
     assert!(cause.starts_with("its log is full with 40 records"), "{cause}");
     site.terminal.overwrite(1);
     site.terminal.punch_unheard("78");
-    site.until_relieved(Trouble::LogOverrun).await;
+    site.until_stored(81).await;
+    told_on(&site, Trouble::LogOverrun).await;
+    site.running.close().await;
+}
+
+/// It stays told through comparisons, and another session, until somebody has it compared.
+async fn told_on(site: &Site, trouble: Trouble) {
+    let connects = site.commands(ask::CONNECT);
+    for _ in 0..2 {
+        let sizes = site.commands(ask::SIZES);
+        site.until("several comparisons", |site| site.commands(ask::SIZES) > sizes + 3).await;
+        assert!(site.trouble(trouble).is_some(), "{trouble:?} ended by itself");
+        site.terminal.cut();
+    }
+    site.until("it is served again", |site| site.commands(ask::CONNECT) == connects + 2).await;
+    site.until("it is compared", |site| site.terminal.listeners() == 1).await;
+    site.ask(Operation::Reconcile { from: None, to: None }).await.unwrap();
+    site.until_relieved(trouble).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_log_that_overwrote_what_came_live_lost_nothing() {
+    let model = Model { capacity: 40, ..Model::default() };
+    let site = Site::with(model, "", |terminal| terminal.fill(40)).await;
+    site.until_settled().await;
+    for n in 0..50 {
+        site.terminal.punch(&format!("9{n:02}"));
+        site.terminal.overwrite(1);
+    }
+    site.until_stored(90).await;
+    let reads = site.commands(ask::FREE);
+    site.terminal.cut();
+    site.until("its log is read", |site| site.commands(ask::FREE) > reads).await;
+    site.until("it is compared", |site| site.gateway().twins() == 40).await;
+    site.ask(Operation::Info).await.unwrap();
+    let told = |report: &Report| matches!(report, Report::Trouble { trouble: Trouble::LogOverrun, .. });
+    assert!(!site.gateway().reports(NAME).iter().any(told), "nothing was lost");
+    site.running.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminal_that_keeps_back_part_of_its_log_is_told() {
+    let site = Site::with(Model::default(), "reconcile = \"200ms\"", |terminal| {
+        terminal.fill(10);
+        terminal.claim_records(Some(30));
+    })
+    .await;
+    site.until_stored(10).await;
+    let cause = site.until_troubled(Trouble::LogUnreadable).await;
+    assert_eq!(cause, "it says that it holds 30 records and gives 10 of them, time after time");
+    let sizes = site.commands(ask::SIZES);
+    site.until("several comparisons", |site| site.commands(ask::SIZES) > sizes + 3).await;
+    assert!(site.trouble(Trouble::LogUnreadable).is_some());
+    site.terminal.claim_records(None);
+    site.until_relieved(Trouble::LogUnreadable).await;
     site.running.close().await;
 }
 

@@ -162,7 +162,12 @@ impl State {
             }
             ask::CHUNK => {
                 let (start, size) = (int(0).unwrap_or(0) as usize, int(4).unwrap_or(0) as usize);
-                let chunk = start.checked_add(size).and_then(|end| visitor.snapshot.get(start..end));
+                if size > self.model.largest_chunk {
+                    return Answer { close: true, ..Answer::default() };
+                }
+                let end =
+                    if self.model.bulk == Bulk::Heedless { visitor.snapshot.len() } else { start.saturating_add(size) };
+                let chunk = visitor.snapshot.get(start..end);
                 match chunk.map(<[u8]>::to_vec) {
                     Some(chunk) if !chunk.is_empty() => self.bulk(session, asked.reply, &chunk, datagrams),
                     _ => say(reply::ERROR, &[]),
@@ -205,8 +210,9 @@ impl State {
         true
     }
 
-    fn bulk(&self, session: u16, asked: u16, data: &[u8], datagrams: bool) -> Answer {
-        let most = if datagrams { 1024 } else { self.model.data_packet.clamp(1, 0xffc0) };
+    fn bulk(&mut self, session: u16, asked: u16, data: &[u8], datagrams: bool) -> Answer {
+        self.bulk_bytes += data.len();
+        let most = if datagrams { self.model.datagram.max(1) } else { self.model.data_packet.clamp(1, 0xffc0) };
         let packet = |code: u16, data: &[u8]| Packet::new(code, session, asked, data).encode();
         let mut packets = Vec::new();
         if self.model.bulk != Bulk::Bare {

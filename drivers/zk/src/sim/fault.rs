@@ -34,6 +34,14 @@ pub enum Harm {
     Stale,
     /// All answers carry a reply id that nobody asked with.
     Foreign,
+    /// The second packet of data and the third come in the other order.
+    Overtaken,
+    /// The second packet of data comes twice, and the third is lost.
+    Repeated,
+    /// All packets come twice.
+    Doubled,
+    /// The last packet comes first, and the first last.
+    Backwards,
     /// In front of each packet of the answer, somebody's punch.
     Event(String),
 }
@@ -118,6 +126,19 @@ impl Answer {
                     *packet = Packet { reply: asked.reply.wrapping_add(1000), ..whole }.encode();
                 }
             }
+            Harm::Overtaken | Harm::Repeated => {
+                let of_data: Vec<usize> = (0..self.packets.len()).filter(|index| data(&self.packets[*index])).collect();
+                if let [_, second, third, ..] = of_data[..] {
+                    match harm {
+                        Harm::Overtaken => self.packets.swap(second, third),
+                        _ => self.packets[third] = self.packets[second].clone(),
+                    }
+                }
+            }
+            Harm::Doubled => {
+                self.packets = self.packets.into_iter().flat_map(|packet| [packet.clone(), packet]).collect()
+            }
+            Harm::Backwards => self.packets.reverse(),
             Harm::Event(_) => {} // it needs the terminal's state: see `State::answer`
         }
         self

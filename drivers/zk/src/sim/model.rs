@@ -28,6 +28,10 @@ pub struct Model {
     pub inline: usize,
     /// Most data in one packet of a bulk answer over TCP.
     pub data_packet: usize,
+    /// Most data in one packet of a bulk answer over UDP.
+    pub datagram: usize,
+    /// Asked for a larger chunk, it hangs up.
+    pub largest_chunk: usize,
     pub cutting: Cutting,
     pub second: Second,
 }
@@ -49,6 +53,8 @@ pub enum Bulk {
     Chunks,
     /// A snapshot in chunks of bare data.
     Bare,
+    /// A snapshot whose chunks are all that is left of it, whatever size was asked for.
+    Heedless,
     /// No snapshots: the old reads only.
     Legacy,
 }
@@ -98,6 +104,8 @@ impl Default for Model {
             bulk: Bulk::Chunks,
             inline: 1024,
             data_packet: usize::MAX,
+            datagram: 1024,
+            largest_chunk: usize::MAX,
             cutting: Cutting::Packets,
             second: Second::Closed,
         }

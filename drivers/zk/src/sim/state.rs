@@ -31,6 +31,8 @@ pub(super) struct State {
     pub(super) faults: Vec<Fault>,
     pub(super) journal: Vec<u16>,
     pub(super) acknowledged: usize,
+    /// Bytes of users and log that were asked for and sent.
+    pub(super) bulk_bytes: usize,
     pub(super) visitors: HashMap<u64, Visitor>,
     pub(super) next_visitor: u64,
     pub(super) next_session: u16,
@@ -79,6 +81,7 @@ impl State {
             faults: Vec::new(),
             journal: Vec::new(),
             acknowledged: 0,
+            bulk_bytes: 0,
             visitors: HashMap::new(),
             next_visitor: 0,
             next_session: 0x1234,
