@@ -166,7 +166,11 @@ impl Serving<'_> {
             debug!(start, "log of an unknown layout");
             bad(&error)
         })?;
-        self.form = Some(form);
+        if self.form != Some(form) {
+            self.form = Some(form);
+            // Before anything is booked by it: who reads this log again, after whatever may happen, reads it alike.
+            self.save(&Cursor::begun(form)).await;
+        }
         let nobody = People::default();
         let people = if form.is_numeric() { self.people(Duration::ZERO).await?.clone() } else { nobody };
         // First what came live, so that it is booked as that.
@@ -240,11 +244,15 @@ impl Serving<'_> {
         self.reads += 1;
         self.since_read = 0;
         if self.cursor.as_ref() != Some(&cursor) {
-            // Not saved is not lost: the next read is a longer one.
-            if let Err(error) = self.store.save_cursor(cursor.to_bytes()).await {
-                warn!(%error, "cursor not saved");
-            }
+            self.save(&cursor).await;
             self.cursor = Some(cursor);
+        }
+    }
+
+    /// Not saved is not lost: the next read is a longer one.
+    async fn save(&self, cursor: &Cursor) {
+        if let Err(error) = self.store.save_cursor(cursor.to_bytes()).await {
+            warn!(%error, "cursor not saved");
         }
     }
 
@@ -253,8 +261,9 @@ impl Serving<'_> {
         self.cursor = None;
         self.since_read = 0;
         self.log_is_well();
-        if let Err(error) = self.store.save_cursor(Vec::new()).await {
-            warn!(%error, "cursor not saved");
+        match self.form {
+            Some(form) => self.save(&Cursor::begun(form)).await,
+            None => debug!("a log was emptied that was never read"),
         }
     }
 

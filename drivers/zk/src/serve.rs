@@ -111,6 +111,8 @@ impl<'a> Serving<'a> {
         }
         let holdings = store.holdings().await;
         let cursor = store.load_cursor().await.and_then(|saved| Cursor::parse(&saved));
+        // A terminal keeps its layout, whatever became of the ledger.
+        let form = cursor.as_ref().map(|cursor| cursor.form);
         let cursor = cursor.filter(|cursor| cursor.is_believable(&holdings));
         Ok(Self {
             settings,
@@ -123,7 +125,7 @@ impl<'a> Serving<'a> {
             skew: None,
             sizes: Sizes::default(),
             latest: cursor.as_ref().and_then(|cursor| cursor.latest).max(holdings.latest),
-            form: cursor.as_ref().map(|cursor| cursor.form),
+            form,
             cursor,
             store,
             people: None,

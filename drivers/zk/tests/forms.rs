@@ -178,6 +178,29 @@ async fn an_internal_number_given_to_somebody_else_is_not_booked_for_who_had_it(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_terminal_whose_battery_dies_keeps_its_form() {
+    for cleared in [false, true] {
+        let site = Site::with(Model::of(Form::B8), "", |terminal| terminal.fill(20)).await;
+        site.until_stored(20).await;
+        site.until_settled().await;
+        if cleared {
+            site.terminal.clear_log();
+        }
+        let unset = date(2000, 1, 1).at(0, 12, 0, 0);
+        for second in 0..60 {
+            let local = unset.checked_add(jiff::Span::new().seconds(97 * second)).unwrap();
+            let time = driver_zk::time::encode(local).to_le_bytes();
+            site.terminal.append_raw(&[&[second as u8 % 5 + 1, 0, 1, second as u8 % 2][..], &time].concat());
+        }
+        site.terminal.cut();
+        site.until_stored(80).await;
+        let punches = site.punches();
+        assert!(punches[20..].iter().all(|it| it.local.date() == unset.date() && it.flags.contains(&Flag::ClockUnset)));
+        site.running.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_genuine_punches_in_one_second_both_live() {
     let site = Site::start(Model::default()).await;
     site.until_settled().await;
