@@ -2,7 +2,7 @@
 
 mod support;
 
-use driver_api::{Direction, Flag, Origin, Punch, PunchId, Raw, Verify};
+use driver_api::{Direction, Flag, Origin, Punch, PunchId, Raw, Trouble, Verify};
 use driver_zk::{
     command::{ask, reply},
     record::Form,
@@ -120,23 +120,49 @@ async fn an_internal_number_is_named_by_the_user_list_and_an_unknown_one_is_mark
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_user_list_that_is_not_given_once_gives_nobody_another_name() {
+async fn a_user_list_that_is_not_given_gives_nobody_another_name() {
     let refused = |times| Fault { times, ..Fault::once(ask::USERS, Harm::Code(reply::ERROR)) };
-    for times in [1, 2, u32::MAX] {
+    for fault in [refused(1), refused(2), refused(u32::MAX)] {
+        let waits = fault.times == u32::MAX;
         let model = Model { bulk: Bulk::Legacy, ..Model::of(Form::B8) };
         let site = Site::with(model, "", |terminal| {
             terminal.add_user(3, "1003", "Ana");
-            terminal.punch("1003");
-            terminal.harm(refused(times));
+            terminal.punch_at("1003", date(2026, 11, 20).at(8, 0, 0, 0), 1, 0);
+            terminal.harm(fault);
         })
         .await;
-        site.until_stored(1).await;
-        site.until_settled().await;
-        let (person, flags) = if times < 3 { ("1003", vec![]) } else { ("3", vec![Flag::UnknownPerson]) };
-        let punches = site.punches();
-        assert_eq!((punches[0].person.as_str(), &punches[0].flags), (person, &flags), "refused {times} times");
+        if waits {
+            let cause = site.until_troubled(Trouble::LogUnreadable).await;
+            assert!(cause.contains("the list of its 1 users cannot be had"), "{cause}");
+            site.terminal.punch("1003");
+            site.until("the event is acknowledged", |site| site.terminal.acknowledged() == 1).await;
+            assert_eq!(site.people(), Vec::<String>::new());
+            site.terminal.heal();
+        }
+        site.until_stored(if waits { 2 } else { 1 }).await;
+        site.until_relieved(Trouble::LogUnreadable).await;
+        assert!(site.punches().iter().all(|it| it.person == "1003" && it.flags.is_empty()));
         site.running.close().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_list_that_is_suddenly_empty_gives_nobody_another_name() {
+    let site = Site::with(Model::of(Form::B8), "", |terminal| {
+        terminal.add_user(3, "1003", "Ana");
+        terminal.punch("1003");
+    })
+    .await;
+    site.until_stored(1).await;
+    site.until_settled().await;
+    site.terminal.remove_user(3);
+    let reconcile = || site.ask(driver_api::Operation::Reconcile { from: None, to: None });
+    assert!(reconcile().await.is_err());
+    assert!(site.trouble(Trouble::LogUnreadable).is_some());
+    site.terminal.add_user(3, "1003", "Ana");
+    reconcile().await.unwrap();
+    assert_eq!(site.people(), ["1003"]);
+    site.running.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
