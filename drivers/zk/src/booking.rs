@@ -111,6 +111,11 @@ impl<'a> Log<'a> {
         self.records.len() / self.form.size()
     }
 
+    /// The numbers in it, with the names they have now.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = (u32, &str)> {
+        self.people.0.iter().map(|(number, (person, _))| (*number, person.as_str()))
+    }
+
     /// The newest time in it.
     pub(crate) fn latest(&self) -> Option<DateTime> {
         self.latest

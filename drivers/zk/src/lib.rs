@@ -6,7 +6,7 @@
 //! Bytes and records, pure, each usable from a fuzz target: [`frame`], [`record`], [`form`], [`event`], [`user`],
 //! [`sizes`], [`time`], [`commkey`]. A connected terminal: `transport` (whole packets), `login`, `session`
 //! (questions and answers), `download` (bulk reads). What is done with it: `serve`, `reconcile`, `booking`, `timekeeping`,
-//! `jobs`, and of these the weightier ones in `users` and `clearing`.
+//! `names`, `jobs`, and of these the weightier ones in `users` and `clearing`.
 //!
 //! Never sent, whatever happens: [`command::never`].
 
@@ -23,6 +23,7 @@ pub mod frame;
 mod identity;
 mod jobs;
 mod login;
+mod names;
 mod reconcile;
 pub mod record;
 mod serve;

@@ -13,7 +13,7 @@ use crate::{
     cursor::{Compared, Cursor},
     download::{BODY_LIMIT, Download, ReadFailed, What, abandon},
     form::{self, Hints},
-    record,
+    names, record,
     serve::Serving,
     sizes,
     user::People,
@@ -176,6 +176,7 @@ impl Serving<'_> {
         // First what came live, so that it is booked as that.
         self.book_events(true).await?;
         let mut log = Log::new(records, form, &people);
+        let former = names::former(&self.store, log.numbers()).await.map_err(DriverError::from)?;
         let known = match (&self.cursor, wanted) {
             (Some(cursor), Wanted::New) => match cursor.compare(records, form) {
                 Compared::Grown { known } => {
@@ -209,10 +210,11 @@ impl Serving<'_> {
             Wanted::Between(from, to) => from.is_none_or(|from| from <= local) && to.is_none_or(|to| local <= to),
         };
         let mut outcome = Outcome { records: log.count() as u64, ..Outcome::default() };
-        while let Some(batch) = log.batch(BATCH, known, inside, &book) {
+        while let Some(mut batch) = log.batch(BATCH, known, inside, &book) {
             if batch.punches.is_empty() && batch.set_aside.is_empty() {
                 continue;
             }
+            batch.former.clone_from(&former);
             outcome.unread += batch.set_aside.len();
             let Stored { new, twins, set_aside } = self.store.put(batch).await.map_err(DriverError::from)?;
             outcome.new += new;

@@ -16,6 +16,7 @@ use crate::{
     download::{Download, Manner, ReadFailed, What},
     event,
     identity::Identity,
+    names,
     record::{self, Form, Who},
     session::Session,
     settings::Settings,
@@ -194,6 +195,7 @@ impl<'a> Serving<'a> {
                     Ok(Some(events)) => {
                         batch.punches.extend(events.punches);
                         batch.set_aside.extend(events.set_aside);
+                        batch.former.extend(events.former);
                     }
                     Ok(None) => {
                         self.session.events.push_front(told);
@@ -261,7 +263,7 @@ impl<'a> Serving<'a> {
                     if !may_ask && !self.list_is_younger(age) {
                         return Ok(None);
                     }
-                    match self.people(age).await {
+                    let (person, known) = match self.people(age).await {
                         Ok(people) => named(number, people),
                         Err(ReadFailed::Lost(error)) => return Err(error),
                         // Its record is in the log, which waits for the list as well.
@@ -270,7 +272,9 @@ impl<'a> Serving<'a> {
                             self.read_soon();
                             return Ok(Some(batch));
                         }
-                    }
+                    };
+                    batch.former.extend(names::former(&self.store, [(number, person.as_str())]).await?);
+                    (person, known)
                 }
             };
             batch.punches.push(self.book(Origin::Live).punch(record, person, known, 1));

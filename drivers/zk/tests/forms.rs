@@ -204,6 +204,36 @@ async fn an_internal_number_given_to_somebody_else_is_not_booked_for_who_had_it(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_number_that_means_somebody_else_gives_no_old_punch_another_name() {
+    for form in [Form::B8, Form::Number16] {
+        let site = Site::with(Model::of(form), "timeout = \"100ms\"", |terminal| {
+            for (uid, id) in [(3, "1003"), (4, "1004")] {
+                terminal.add_user(uid, id, "Ana");
+                terminal.punch_at(id, date(2026, 11, 20).at(8, 0, 0, 0), 1, 0);
+            }
+        })
+        .await;
+        site.until_stored(2).await;
+        site.until_settled().await;
+        site.terminal.punch("1003");
+        site.until_stored(3).await;
+        let reconcile = || site.ask(driver_api::Operation::Reconcile { from: None, to: None });
+        let as_before = ["1003", "1004", "1003"];
+        site.terminal.remove_user(3);
+        reconcile().await.unwrap();
+        assert_eq!(site.people(), as_before, "{form:?}: his number means nobody");
+        site.terminal.add_user(3, "2222", "Zoe");
+        reconcile().await.unwrap();
+        assert_eq!(site.people(), as_before, "{form:?}: his number means somebody else");
+        site.terminal.punch_at("2222", date(2026, 11, 21).at(8, 0, 0, 0), 1, 0);
+        reconcile().await.unwrap();
+        assert_eq!(site.people(), ["1003", "1004", "1003", "2222"], "{form:?}");
+        assert_eq!(reconcile().await.unwrap()["twins"], 4);
+        site.running.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_terminal_whose_battery_dies_keeps_its_form() {
     for cleared in [false, true] {
         let site = Site::with(Model::of(Form::B8), "", |terminal| terminal.fill(20)).await;
