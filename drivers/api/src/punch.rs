@@ -156,7 +156,7 @@ pub enum Flag {
     DuplicateSecond,
     /// The terminal was not in the config when the punch arrived.
     UnknownTerminal,
-    /// The log holds an internal number that the terminal's user list does not explain.
+    /// The log holds an internal number that the terminal's user list does not explain, or explains in two ways.
     UnknownPerson,
     /// The terminal says that it refused this person.
     Denied,

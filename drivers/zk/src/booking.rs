@@ -195,7 +195,8 @@ impl Numbers {
     }
 }
 
-/// The person behind a number, and whether the user list knows it; else the number itself as text.
+/// The person behind a number, and whether the user list knows it for certain; else the number itself as text.
 pub(crate) fn named(number: u32, people: &People) -> (String, bool) {
-    people.find(number).map_or_else(|| (number.to_string(), false), |person| (person, true))
+    let certain = !people.is_ambiguous(number);
+    people.find(number).map_or_else(|| (number.to_string(), false), |person| (person, certain))
 }

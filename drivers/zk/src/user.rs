@@ -181,6 +181,11 @@ impl People {
         }
         self.by_uid.get(&number).cloned()
     }
+
+    /// Whether a number is one person's printed id and another's internal number: which of them punched, nobody can tell.
+    pub fn is_ambiguous(&self, number: u32) -> bool {
+        self.printed.contains(&number) && self.by_uid.get(&number).is_some_and(|id| *id != number.to_string())
+    }
 }
 
 #[cfg(test)]
@@ -199,6 +204,10 @@ mod tests {
         assert_eq!(people.find(7).as_deref(), Some("007"));
         assert_eq!(people.find(1005).as_deref(), Some("1005"));
         assert_eq!(people.find(9), None);
+        for (number, ambiguous) in [(5, true), (1, false), (7, false), (1005, false), (9, false)] {
+            assert_eq!(people.is_ambiguous(number), ambiguous, "{number}");
+        }
+        assert!(!People::new([user(3, "3")]).is_ambiguous(3));
     }
 
     fn long(uid: u16, id: &str) -> Vec<u8> {

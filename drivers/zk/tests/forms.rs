@@ -234,6 +234,24 @@ async fn a_number_that_means_somebody_else_gives_no_old_punch_another_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_number_that_may_mean_two_people_is_marked() {
+    let site = Site::with(Model::of(Form::A8), "", |terminal| {
+        for (uid, id) in [(1, "5"), (5, "1005"), (6, "6"), (7, "1007")] {
+            terminal.add_user(uid, id, "Ana");
+            terminal.punch_at(id, date(2026, 11, 20).at(8, 0, uid as i8, 0), 1, 0);
+        }
+    })
+    .await;
+    site.until_stored(4).await;
+    site.until_settled().await;
+    site.terminal.punch("1005");
+    site.until_stored(5).await;
+    let marked: Vec<_> = site.punches().iter().map(|it| it.flags == [Flag::UnknownPerson]).collect();
+    assert_eq!((site.people().join(" "), marked), ("5 5 6 1007 5".into(), vec![false, true, false, false, true]));
+    site.running.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_terminal_whose_battery_dies_keeps_its_form() {
     for cleared in [false, true] {
         let site = Site::with(Model::of(Form::B8), "", |terminal| terminal.fill(20)).await;
