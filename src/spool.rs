@@ -398,13 +398,17 @@ fn cursor_key(terminal: &str, serial: &str) -> String {
 
 /// Cuts a batch into parts that fit a group; an empty one is one part.
 fn parts(batch: Batch) -> impl Iterator<Item = Batch> {
-    let (mut punches, mut asides) = (batch.punches.into_iter().peekable(), batch.set_aside.into_iter().peekable());
+    let Batch { punches, set_aside, former } = batch;
+    let (mut punches, mut asides) = (punches.into_iter().peekable(), set_aside.into_iter().peekable());
     let mut first = true;
     std::iter::from_fn(move || {
         let (mut part, mut bytes) = (Batch::default(), 0);
         while part.punches.len() < PART_PUNCHES && bytes < PART_BYTES {
             let Some(punch) = punches.next() else { break };
             bytes += intake::weight(&punch);
+            if let Some(names) = former.get(&punch.person) {
+                part.former.entry(punch.person.clone()).or_insert_with(|| names.clone());
+            }
             part.punches.push(punch);
         }
         while part.set_aside.len() < PART_PUNCHES && bytes < PART_BYTES && punches.peek().is_none() {

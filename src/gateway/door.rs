@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use driver_api::{Batch, Frame, Gateway, Holdings, NotStored, Report, Stored, Stranger, async_trait};
+use driver_api::{Batch, Frame, Gateway, Holdings, NotStored, PunchId, Report, Stored, Stranger, async_trait};
 use jiff::{Timestamp, tz::TimeZone};
 
 use super::traces::Traces;
@@ -13,7 +13,7 @@ use crate::{
     clock::Clock,
     config::TerminalSettings,
     health::{Code, Health},
-    spool::Spool,
+    spool::{NoteKind, Spool},
 };
 
 pub(super) struct Door {
@@ -66,6 +66,14 @@ impl Gateway for Door {
         self.spool.save_cursor(terminal, serial, &cursor)
     }
 
+    async fn remember(&self, serial: &str, key: &str, body: Vec<u8>) -> Result<(), NotStored> {
+        self.spool.note(NoteKind::Driver, &note_key(serial, key), body).await
+    }
+
+    async fn remembered(&self, serial: &str, key: &str) -> Result<Option<Vec<u8>>, NotStored> {
+        Ok(self.spool.noted(NoteKind::Driver, &note_key(serial, key))?.map(|note| note.body))
+    }
+
     async fn holdings(&self, terminal: &str, serial: &str) -> Holdings {
         self.spool.holdings(terminal, serial)
     }
@@ -95,4 +103,9 @@ impl Gateway for Door {
     fn clock_trusted(&self) -> bool {
         self.clock.doubt().is_none()
     }
+}
+
+/// Of one length, since nobody bounds what a terminal calls its serial number.
+fn note_key(serial: &str, key: &str) -> String {
+    PunchId::of_raw(serial, key.as_bytes(), 0).to_string()
 }

@@ -384,7 +384,7 @@ conditions! {
     }
     TerminalLogUnreadable = "terminal-log-unreadable", High, after 0 s, clears after 0 s, explained by [] {
         title: "Terminal log cannot be read" / "无法读取考勤机记录",
-        text: "It is connected but does not give its log, or only part of it: of the rest only live punches arrive." / "已连接但不提供记录，或只提供一部分：其余只能收到实时打卡。",
+        text: "It is connected but does not give its log, or only part of it: of the rest at most live punches arrive." / "已连接但不提供记录，或只提供一部分：其余最多只能收到实时打卡。",
         mend: "Look at its device type setting (time attendance, not access control); see the cause."
             / "请查看其设备类型设置（考勤而非门禁）；详见原因。",
     }

@@ -103,18 +103,19 @@ impl Draft {
         let number = self.ledger(&terminal, &serial, look);
         self.waiters.push(Waiter { answer, stored: Stored::default(), since, ledger: number });
         let mut stored = Stored::default();
-        for mut punch in batch.punches {
+        let Batch { punches, set_aside, former } = batch;
+        for mut punch in punches {
             punch.local = intake::whole_seconds(punch.local);
             if let Some(reason) = intake::too_long(&punch) {
                 let raw = punch.person.into_bytes();
                 stored.set_aside += self.set_aside(SetAside { raw, reason, nth: punch.nth }, number, &serial, look)?;
-            } else if self.punch(punch, number, &serial, &zone, look)? {
+            } else if self.punch(punch, &former, number, (&serial, &zone), look)? {
                 stored.new += 1;
             } else {
                 stored.twins += 1;
             }
         }
-        for raw in batch.set_aside {
+        for raw in set_aside {
             stored.set_aside += self.set_aside(raw, number, &serial, look)?;
         }
         if let Some(waiter) = self.waiters.last_mut() {
@@ -172,15 +173,21 @@ impl Draft {
     fn punch(
         &mut self,
         punch: Punch,
+        former: &BTreeMap<String, Vec<String>>,
         number: u32,
-        serial: &str,
-        zone: &TimeZone,
+        (serial, zone): (&str, &TimeZone),
         look: &mut Lookup<'_>,
     ) -> Result<bool, IndexError> {
         let addition = self.ledgers.get_mut(&number).expect("`ledger` put it there");
         let id = PunchId::of(serial, &punch);
         let local = wall_seconds(punch.local);
         let key = BucketKey::punch(addition.source, local);
+        for name in former.get(&punch.person).into_iter().flatten() {
+            let other = PunchId::under(serial, &punch, name);
+            if self.taken.contains(&(addition.source, other)) || look.seen.contains(look.index, key, other)? {
+                return Ok(false);
+            }
+        }
         if look.seen.contains(look.index, key, id)? || !self.taken.insert((addition.source, id)) {
             return Ok(false);
         }

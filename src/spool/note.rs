@@ -22,6 +22,8 @@ pub enum NoteKind {
     Trust = 4,
     /// What is wrong with a terminal, or under an empty key with the gateway. Only the newest is worth anything.
     Condition = 16,
+    /// What a driver must not forget of a terminal. Only the newest is worth anything.
+    Driver = 17,
 }
 
 /// A note as it is on disk.

@@ -91,15 +91,17 @@ fn stub(board: &Board, file: &SegmentFile, retention: Duration) -> io::Result<Op
                 Record::Lost(_) | Record::Settled(_) => stub.group.push(&record),
                 // An old time says nothing beside a newer one.
                 Record::Note(ref note) if note.kind == NoteKind::Time as u8 => {}
-                // Conditions come and go: an older one says nothing beside a newer one of the same key. That one is over must
-                // stay: a stub may hold that it was not.
-                Record::Note(ref note) if note.kind == NoteKind::Condition as u8 => {
-                    let newest = note::find(board, NoteKind::Condition, note.key).map_err(io::Error::other)?;
-                    if newest.is_some_and(|it| it.stored.as_millisecond() == note.stored) {
-                        stub.group.push(&record);
+                Record::Note(ref note) => match newest_only(note.kind) {
+                    // An older one says nothing beside a newer one of the same key. That a condition is over must stay: a stub
+                    // may hold that it was not.
+                    Some(kind) => {
+                        let newest = note::find(board, kind, note.key).map_err(io::Error::other)?;
+                        if newest.is_some_and(|it| it.stored.as_millisecond() == note.stored) {
+                            stub.group.push(&record);
+                        }
                     }
-                }
-                Record::Note(_) => stub.group.push(&record),
+                    None => stub.group.push(&record),
+                },
                 Record::Retired(_) | Record::Confirmed(_) | Record::ConfirmedAt(_) => {}
                 Record::Repaired(_) | Record::Standing(_) => {}
             }
@@ -111,6 +113,11 @@ fn stub(board: &Board, file: &SegmentFile, retention: Duration) -> io::Result<Op
     runs.finish(&mut stub.group);
     // Without a whole group there is no number under which records of it could stand.
     Ok((stub.number > 0 || stub.group.is_empty()).then_some(stub))
+}
+
+/// Kinds of which only the newest of a key is worth anything, and which come again and again.
+fn newest_only(kind: u8) -> Option<NoteKind> {
+    [NoteKind::Condition, NoteKind::Driver].into_iter().find(|it| *it as u8 == kind)
 }
 
 /// Ids of consecutive punches, as they become records of a stub.

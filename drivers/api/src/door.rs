@@ -15,6 +15,14 @@ pub trait Gateway: Send + Sync + 'static {
     async fn load_cursor(&self, terminal: &str, serial: &str) -> Option<Vec<u8>>;
     async fn save_cursor(&self, terminal: &str, serial: &str, cursor: Vec<u8>) -> Result<(), NotStored>;
     async fn holdings(&self, terminal: &str, serial: &str) -> Holdings;
+    /// See [`Store::remember`]. A gateway that stores nothing has nothing to remember.
+    async fn remember(&self, _serial: &str, _key: &str, _body: Vec<u8>) -> Result<(), NotStored> {
+        Ok(())
+    }
+    /// See [`Store::remembered`].
+    async fn remembered(&self, _serial: &str, _key: &str) -> Result<Option<Vec<u8>>, NotStored> {
+        Ok(None)
+    }
     /// See [`Terminal::booked_under`].
     async fn booked_under(&self, terminal: &str) -> Option<String>;
     fn report(&self, terminal: &str, report: Report);
@@ -225,6 +233,17 @@ impl Store {
     /// Saves a few bytes. Save after the punches that they speak of are stored, never before.
     pub async fn save_cursor(&self, cursor: Vec<u8>) -> Result<(), NotStored> {
         self.terminal.gateway.save_cursor(&self.terminal.name, &self.serial, cursor).await
+    }
+
+    /// Remembers a few kilobytes for this serial, as durably as a punch; they take the place of what was remembered under the
+    /// key before. For what ids depend on and no terminal tells again.
+    pub async fn remember(&self, key: &str, body: Vec<u8>) -> Result<(), NotStored> {
+        self.terminal.gateway.remember(&self.serial, key, body).await
+    }
+
+    /// What was remembered under this key. An error says nothing of whether there is something.
+    pub async fn remembered(&self, key: &str) -> Result<Option<Vec<u8>>, NotStored> {
+        self.terminal.gateway.remembered(&self.serial, key).await
     }
 
     /// What the ledger of this terminal and serial holds.

@@ -33,6 +33,8 @@ struct Held {
     punches: Vec<(String, Punch)>,
     set_aside: Vec<(String, SetAside)>,
     cursors: HashMap<(String, String), Vec<u8>>,
+    /// By serial number and key.
+    remembered: HashMap<(String, String), Vec<u8>>,
     /// Serial numbers, by terminal.
     booked_under: HashMap<String, String>,
     reports: Vec<(String, Report)>,
@@ -143,7 +145,11 @@ impl Gateway for FakeGateway {
             let mut held = self.held();
             held.booked_under.insert(terminal.to_owned(), serial.to_owned());
             for punch in batch.punches {
-                if held.ids.insert(PunchId::of(serial, &punch)) {
+                let former = batch.former.get(&punch.person).into_iter().flatten();
+                let mut former = former.map(|name| PunchId::under(serial, &punch, name));
+                if former.any(|id| held.ids.contains(&id)) {
+                    stored.twins += 1;
+                } else if held.ids.insert(PunchId::of(serial, &punch)) {
                     held.punches.push((terminal.to_owned(), punch));
                     stored.new += 1;
                 } else {
@@ -170,6 +176,15 @@ impl Gateway for FakeGateway {
     async fn save_cursor(&self, terminal: &str, serial: &str, cursor: Vec<u8>) -> Result<(), NotStored> {
         self.held().cursors.insert((terminal.to_owned(), serial.to_owned()), cursor);
         Ok(())
+    }
+
+    async fn remember(&self, serial: &str, key: &str, body: Vec<u8>) -> Result<(), NotStored> {
+        self.held().remembered.insert((serial.to_owned(), key.to_owned()), body);
+        Ok(())
+    }
+
+    async fn remembered(&self, serial: &str, key: &str) -> Result<Option<Vec<u8>>, NotStored> {
+        Ok(self.held().remembered.get(&(serial.to_owned(), key.to_owned())).cloned())
     }
 
     async fn holdings(&self, terminal: &str, _serial: &str) -> Holdings {

@@ -40,9 +40,14 @@ pub type SetAsideId = PunchId;
 impl PunchId {
     /// The id of `punch` at the terminal with this serial number. See the module's head for the rule.
     pub fn of(serial: &str, punch: &Punch) -> Self {
+        Self::under(serial, punch, &punch.person)
+    }
+
+    /// The id that the same record has under another name. See [`Batch::former`](crate::Batch::former).
+    pub fn under(serial: &str, punch: &Punch, person: &str) -> Self {
         let mut hash = Fields::new(b"punch/1");
         hash.text(serial);
-        hash.text(&punch.person);
+        hash.text(person);
         hash.number(second(punch.local));
         hash.raw(punch.direction.raw.as_ref());
         hash.raw(punch.verify.raw.as_ref());

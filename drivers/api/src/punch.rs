@@ -1,6 +1,6 @@
 //! A punch as a driver hands it over: what the terminal said, before the gateway numbers and stores it.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use jiff::{civil::DateTime, tz::TimeZone};
 use serde::{Deserialize, Serialize};
@@ -156,7 +156,7 @@ pub enum Flag {
     DuplicateSecond,
     /// The terminal was not in the config when the punch arrived.
     UnknownTerminal,
-    /// The log holds an internal number that the terminal's user list does not explain.
+    /// The log holds an internal number that the terminal's user list does not explain, or explains in two ways.
     UnknownPerson,
     /// The terminal says that it refused this person.
     Denied,
@@ -187,11 +187,15 @@ impl SetAside {
 pub struct Batch {
     pub punches: Vec<Punch>,
     pub set_aside: Vec<SetAside>,
+    /// Other names that these punches may be stored under already, by the person that they name. A terminal whose records hold
+    /// a number of its own means another person by it after the number was given to somebody else, and has one old record still.
+    /// A punch that is there under one of these is a twin.
+    pub former: BTreeMap<String, Vec<String>>,
 }
 
 impl From<Vec<Punch>> for Batch {
     fn from(punches: Vec<Punch>) -> Self {
-        Self { punches, set_aside: Vec::new() }
+        Self { punches, ..Self::default() }
     }
 }
 

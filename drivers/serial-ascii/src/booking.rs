@@ -246,7 +246,7 @@ impl Booking {
         }
         let raw = raw[..raw.len().min(SetAside::LIMIT)].to_vec();
         let aside = SetAside { raw, reason: reason.to_owned(), nth: 1 };
-        self.until_stored(Batch { punches: Vec::new(), set_aside: vec![aside] }).await;
+        self.until_stored(Batch { set_aside: vec![aside], ..Batch::default() }).await;
         self.terminal.trouble(Trouble::RecordsSetAside, reason.to_owned());
     }
 

@@ -111,6 +111,11 @@ impl<'a> Log<'a> {
         self.records.len() / self.form.size()
     }
 
+    /// The numbers in it, with the names they have now.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = (u32, &str)> {
+        self.people.0.iter().map(|(number, (person, _))| (*number, person.as_str()))
+    }
+
     /// The newest time in it.
     pub(crate) fn latest(&self) -> Option<DateTime> {
         self.latest
@@ -190,7 +195,8 @@ impl Numbers {
     }
 }
 
-/// The person behind a number, and whether the user list knows it; else the number itself as text.
+/// The person behind a number, and whether the user list knows it for certain; else the number itself as text.
 pub(crate) fn named(number: u32, people: &People) -> (String, bool) {
-    people.find(number).map_or_else(|| (number.to_string(), false), |person| (person, true))
+    let certain = !people.is_ambiguous(number);
+    people.find(number).map_or_else(|| (number.to_string(), false), |person| (person, certain))
 }

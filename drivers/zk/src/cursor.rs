@@ -47,6 +47,11 @@ impl Cursor {
         Self { records: (records.len() / form.size()) as u64, told, form, all: hash(records), first, last, latest }
     }
 
+    /// Of a log of which nothing was read yet, or that we emptied: nothing but its layout is known.
+    pub(crate) fn begun(form: Form) -> Self {
+        Self::of(&[], form, 0, None)
+    }
+
     pub(crate) fn parse(saved: &[u8]) -> Option<Self> {
         serde_json::from_slice(saved).ok()
     }

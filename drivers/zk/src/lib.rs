@@ -6,7 +6,7 @@
 //! Bytes and records, pure, each usable from a fuzz target: [`frame`], [`record`], [`form`], [`event`], [`user`],
 //! [`sizes`], [`time`], [`commkey`]. A connected terminal: `transport` (whole packets), `login`, `session`
 //! (questions and answers), `download` and `collect` (bulk reads). What is done with it: `serve`, `reconcile`, `glance`,
-//! `incident`, `booking`, `timekeeping`, `jobs`, and of these the weightier ones in `users` and `clearing`.
+//! `incident`, `booking`, `names`, `timekeeping`, `jobs`, and of these the weightier ones in `users` and `clearing`.
 //!
 //! Never sent, whatever happens: [`command::never`].
 
@@ -26,6 +26,7 @@ mod identity;
 mod incident;
 mod jobs;
 mod login;
+mod names;
 mod reconcile;
 pub mod record;
 mod serve;

@@ -14,7 +14,7 @@ use crate::{
     download::{self, BODY_LIMIT, Download, HEADER, Manner, ReadFailed, What, abandon},
     form::{self, Hints},
     glance::Glance,
-    record,
+    names, record,
     serve::Serving,
     sizes,
     user::People,
@@ -227,13 +227,18 @@ impl Serving<'_> {
             debug!(start, "log of an unknown layout");
             bad(&error)
         })?;
-        self.form = Some(form);
+        if self.form != Some(form) {
+            self.form = Some(form);
+            // Before anything is booked by it: who reads this log again, after whatever may happen, reads it alike.
+            self.save(&Cursor::begun(form)).await;
+        }
         let nobody = People::default();
         let people = if form.is_numeric() { self.people(Duration::ZERO).await?.clone() } else { nobody };
         // First what came live, so that it is booked as that.
         self.book_events(true).await?;
         let mut log = Log::new(records, form, &people);
         let mut overran = false;
+        let former = names::former(&self.store, log.numbers()).await.map_err(DriverError::from)?;
         let known = match (&self.cursor, wanted) {
             (Some(cursor), Wanted::New) => match cursor.compare(records, form) {
                 Compared::Grown { known } => {
@@ -274,10 +279,11 @@ impl Serving<'_> {
         let mut outcome = Outcome { records: log.count() as u64, ..Outcome::default() };
         // Of a log that was overwritten all around the oldest record comes alone: where that is here already, all that went
         // before it came live.
-        while let Some(batch) = log.batch(if overran { 1 } else { BATCH }, known, inside, &book) {
+        while let Some(mut batch) = log.batch(if overran { 1 } else { BATCH }, known, inside, &book) {
             if batch.punches.is_empty() && batch.set_aside.is_empty() {
                 continue;
             }
+            batch.former.clone_from(&former);
             outcome.unread += batch.set_aside.len();
             let Stored { new, twins, set_aside } = self.store.put(batch).await.map_err(DriverError::from)?;
             if std::mem::take(&mut overran) {
@@ -313,11 +319,15 @@ impl Serving<'_> {
         self.read_at = Some(Instant::now());
         self.since_read = 0;
         if self.cursor.as_ref() != Some(&cursor) {
-            // Not saved is not lost: the next read is a longer one.
-            if let Err(error) = self.store.save_cursor(cursor.to_bytes()).await {
-                warn!(%error, "cursor not saved");
-            }
+            self.save(&cursor).await;
             self.cursor = Some(cursor);
+        }
+    }
+
+    /// Not saved is not lost: the next read is a longer one.
+    async fn save(&self, cursor: &Cursor) {
+        if let Err(error) = self.store.save_cursor(cursor.to_bytes()).await {
+            warn!(%error, "cursor not saved");
         }
     }
 
@@ -329,10 +339,12 @@ impl Serving<'_> {
         self.drop_cursor().await;
     }
 
-    /// What the cursor speaks of is gone, and whoever comes after us must not look for it.
+    /// What the cursor speaks of is gone, and whoever comes after us must not look for it. The form of its records stays.
     pub(crate) async fn drop_cursor(&mut self) {
         self.cursor = None;
-        if let Err(error) = self.store.save_cursor(Vec::new()).await {
+        if let Some(form) = self.form {
+            self.save(&Cursor::begun(form)).await;
+        } else if let Err(error) = self.store.save_cursor(Vec::new()).await {
             warn!(%error, "cursor not saved");
         }
     }

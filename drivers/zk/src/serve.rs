@@ -8,7 +8,7 @@ use tokio::{
     select,
     time::{Instant, sleep_until},
 };
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::{
     booking::{Book, named, set_aside},
@@ -17,6 +17,7 @@ use crate::{
     event,
     identity::Identity,
     incident::Incidents,
+    names,
     record::{self, Form, Who},
     session::Session,
     settings::Settings,
@@ -48,6 +49,8 @@ pub(crate) struct Serving<'a> {
     pub(crate) latest: Option<DateTime>,
     pub(crate) form: Option<Form>,
     people: Option<(Instant, People)>,
+    /// A user list had somebody in it.
+    had_people: bool,
     /// Registered for live punches.
     pub(crate) live: bool,
     /// Live punches that came in this session.
@@ -115,6 +118,8 @@ impl<'a> Serving<'a> {
         }
         let holdings = store.holdings().await;
         let cursor = store.load_cursor().await.and_then(|saved| Cursor::parse(&saved));
+        // A terminal keeps its layout, whatever became of the ledger.
+        let form = cursor.as_ref().map(|cursor| cursor.form);
         let cursor = cursor.filter(|cursor| cursor.is_believable(&holdings));
         Ok(Self {
             settings,
@@ -128,10 +133,11 @@ impl<'a> Serving<'a> {
             skew: None,
             sizes: Sizes::default(),
             latest: cursor.as_ref().and_then(|cursor| cursor.latest).max(holdings.latest),
-            form: cursor.as_ref().map(|cursor| cursor.form),
+            form,
             cursor,
             store,
             people: None,
+            had_people: false,
             live: false,
             lively: 0,
             since_read: 0,
@@ -200,6 +206,7 @@ impl<'a> Serving<'a> {
                     Ok(Some(events)) => {
                         batch.punches.extend(events.punches);
                         batch.set_aside.extend(events.set_aside);
+                        batch.former.extend(events.former);
                     }
                     Ok(None) => {
                         self.session.events.push_front(told);
@@ -267,7 +274,18 @@ impl<'a> Serving<'a> {
                     if !may_ask && !self.list_is_younger(age) {
                         return Ok(None);
                     }
-                    named(number, self.people(age).await?)
+                    let (person, known) = match self.people(age).await {
+                        Ok(people) => named(number, people),
+                        Err(ReadFailed::Lost(error)) => return Err(error),
+                        // Its record is in the log, which waits for the list as well.
+                        Err(_) => {
+                            self.since_read += 1;
+                            self.read_soon();
+                            return Ok(Some(batch));
+                        }
+                    };
+                    batch.former.extend(names::former(&self.store, [(number, person.as_str())]).await?);
+                    (person, known)
                 }
             };
             batch.punches.push(self.book(Origin::Live).punch(record, person, known, 1));
@@ -276,30 +294,49 @@ impl<'a> Serving<'a> {
     }
 
     /// The user list, read now if what is known of it is older than `age`.
-    pub(crate) async fn people(&mut self, age: Duration) -> Result<&People, DriverError> {
+    pub(crate) async fn people(&mut self, age: Duration) -> Result<&People, ReadFailed> {
         if !self.list_is_younger(age) {
             let asked = Instant::now();
             let people = self.list_or_none().await?;
+            self.had_people |= !people.is_empty();
             self.people = Some((asked, people));
         }
         Ok(&self.people.as_ref().expect("it was read above").1)
     }
 
-    /// The user list, or none when the terminal keeps it to itself, or has it in a width that nobody knows: better a marked
-    /// number than no punch. One damaged answer must not pass for that: with other names, all punches would have other ids.
-    async fn list_or_none(&mut self) -> Result<People, DriverError> {
+    /// The user list, or none where there is nobody to be told: an unknown number then is marked and booked. Where there are
+    /// users and their list is kept back, or is in a width that nobody knows, nothing may be booked: with other names, all
+    /// punches would have other ids.
+    async fn list_or_none(&mut self) -> Result<People, ReadFailed> {
+        let mut why = String::new();
         for _ in 0..=CONFIRMATIONS {
             match self.user_list().await {
                 Ok(list) => match user::decode(&list, self.sizes.users) {
-                    Ok(users) => return Ok(People::new(users)),
-                    Err(error) => warn!(%error, "user list not understood"),
+                    Ok(users) if !users.is_empty() || !self.has_users() => return Ok(People::new(users)),
+                    Ok(_) => why = "it is empty".into(),
+                    Err(error) => why = error.to_string(),
                 },
-                Err(ReadFailed::Refused(code)) => info!(code, "user list refused"),
-                Err(ReadFailed::Bad(what)) => return Err(self.session.garbled(format!("in the user list: {what}"))),
-                Err(ReadFailed::Lost(error)) => return Err(error),
+                Err(ReadFailed::Refused(code)) => why = ReadFailed::Refused(code).to_string(),
+                Err(ReadFailed::Bad(what)) => {
+                    return Err(self.session.garbled(format!("in the user list: {what}")).into());
+                }
+                Err(lost) => return Err(lost),
             }
         }
+        if self.has_users() {
+            let users = self.sizes.users.map_or("users".into(), |users| format!("{users} users"));
+            return Err(ReadFailed::Bad(format!(
+                "its log names people by internal numbers, and the list of its {users} cannot be had: {why}; nothing of the log \
+                 is booked until it can"
+            )));
+        }
+        warn!(why, "no user list");
         Ok(People::default())
+    }
+
+    /// Whether there is somebody for a user list to name.
+    fn has_users(&self) -> bool {
+        self.had_people || self.sizes.users.is_some_and(|users| users > 0)
     }
 
     fn list_is_younger(&self, age: Duration) -> bool {

@@ -15,6 +15,12 @@ pub struct User {
     pub privilege: u8,
 }
 
+impl User {
+    fn names_somebody(&self) -> bool {
+        self.uid != 0 && self.id != "0"
+    }
+}
+
 /// Bytes of one entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Width {
@@ -103,14 +109,25 @@ impl Width {
             .into_iter()
             .filter(|width| !list.is_empty() && list.len().is_multiple_of(width.size()))
             .collect();
-        let told = fits.iter().find(|width| count.is_some_and(|count| list.len() == count as usize * width.size()));
+        // One entry that names nobody makes no other list of a list.
         let sound = |width: &Self| {
             let mut seen = HashSet::new();
-            list.chunks_exact(width.size())
-                .all(|raw| width.decode(raw).is_ok_and(|user| user.uid != 0 && user.id != "0" && seen.insert(user.uid)))
+            let is_sound =
+                |raw: &&[u8]| width.decode(raw).is_ok_and(|user| user.names_somebody() && seen.insert(user.uid));
+            let entries = list.len() / width.size();
+            (list.chunks_exact(width.size()).filter(is_sound).count() * 1000 / entries) as u32
         };
-        told.filter(|width| fits.len() == 1 || sound(width))
-            .or_else(|| fits.iter().find(|width| sound(width)))
+        let is_told = |width: &&Self| count.is_some_and(|count| list.len() == count as usize * width.size());
+        if let [only] = fits[..]
+            && is_told(&&only)
+        {
+            return Ok(only);
+        }
+        let best = fits.iter().map(sound).max().filter(|best| *best > 500);
+        let mut best = fits.iter().filter(|width| Some(sound(width)) == best);
+        best.clone()
+            .find(is_told)
+            .or_else(|| best.next().filter(|_| best.next().is_none()))
             .copied()
             .ok_or(NoWidth { bytes: list.len() })
     }
@@ -143,7 +160,7 @@ pub struct People {
 impl People {
     pub fn new(users: impl IntoIterator<Item = User>) -> Self {
         let mut people = Self::default();
-        for user in users {
+        for user in users.into_iter().filter(User::names_somebody) {
             // `007` is not the number 7: only ids that read as the number reads count as printed numbers.
             if let Some(number) = user.id.parse().ok().filter(|number: &u32| number.to_string() == user.id) {
                 people.printed.insert(number);
@@ -153,12 +170,21 @@ impl People {
         people
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.by_uid.is_empty()
+    }
+
     /// The person behind a number: who has it as printed id, else who has it as internal number, else nobody known.
     pub fn find(&self, number: u32) -> Option<String> {
         if self.printed.contains(&number) {
             return Some(number.to_string());
         }
         self.by_uid.get(&number).cloned()
+    }
+
+    /// Whether a number is one person's printed id and another's internal number: which of them punched, nobody can tell.
+    pub fn is_ambiguous(&self, number: u32) -> bool {
+        self.printed.contains(&number) && self.by_uid.get(&number).is_some_and(|id| *id != number.to_string())
     }
 }
 
@@ -178,6 +204,10 @@ mod tests {
         assert_eq!(people.find(7).as_deref(), Some("007"));
         assert_eq!(people.find(1005).as_deref(), Some("1005"));
         assert_eq!(people.find(9), None);
+        for (number, ambiguous) in [(5, true), (1, false), (7, false), (1005, false), (9, false)] {
+            assert_eq!(people.is_ambiguous(number), ambiguous, "{number}");
+        }
+        assert!(!People::new([user(3, "3")]).is_ambiguous(3));
     }
 
     fn long(uid: u16, id: &str) -> Vec<u8> {
@@ -202,6 +232,11 @@ mod tests {
             assert_eq!(decode(&seven, count).unwrap().len(), 7, "{count:?}");
             assert_eq!(decode(&eighteen, count).unwrap().len(), 18, "{count:?}");
         }
+        // An entry for nobody among them, where nothing else tells the width.
+        let odd = [eighteen[..17 * 28].to_vec(), short(18, 0)].concat();
+        assert_eq!(decode(&odd, None).unwrap().len(), 18);
+        let people = People::new(decode(&odd, None).unwrap());
+        assert_eq!((people.find(17).as_deref(), people.find(18)), (Some("1017"), None));
         assert_eq!(decode(&[1; 30], None), Err(NoWidth { bytes: 30 }));
         assert_eq!(decode(&[], Some(4)), Ok(Vec::new()));
     }

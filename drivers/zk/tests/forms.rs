@@ -2,7 +2,7 @@
 
 mod support;
 
-use driver_api::{Direction, Flag, Origin, Punch, PunchId, Raw, Verify};
+use driver_api::{Direction, Flag, Origin, Punch, PunchId, Raw, Trouble, Verify};
 use driver_zk::{
     command::{ask, reply},
     record::Form,
@@ -120,23 +120,49 @@ async fn an_internal_number_is_named_by_the_user_list_and_an_unknown_one_is_mark
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_user_list_that_is_not_given_once_gives_nobody_another_name() {
+async fn a_user_list_that_is_not_given_gives_nobody_another_name() {
     let refused = |times| Fault { times, ..Fault::once(ask::USERS, Harm::Code(reply::ERROR)) };
-    for times in [1, 2, u32::MAX] {
+    for fault in [refused(1), refused(2), refused(u32::MAX)] {
+        let waits = fault.times == u32::MAX;
         let model = Model { bulk: Bulk::Legacy, ..Model::of(Form::B8) };
         let site = Site::with(model, "", |terminal| {
             terminal.add_user(3, "1003", "Ana");
-            terminal.punch("1003");
-            terminal.harm(refused(times));
+            terminal.punch_at("1003", date(2026, 11, 20).at(8, 0, 0, 0), 1, 0);
+            terminal.harm(fault);
         })
         .await;
-        site.until_stored(1).await;
-        site.until_settled().await;
-        let (person, flags) = if times < 3 { ("1003", vec![]) } else { ("3", vec![Flag::UnknownPerson]) };
-        let punches = site.punches();
-        assert_eq!((punches[0].person.as_str(), &punches[0].flags), (person, &flags), "refused {times} times");
+        if waits {
+            let cause = site.until_troubled(Trouble::LogUnreadable).await;
+            assert!(cause.contains("the list of its 1 users cannot be had"), "{cause}");
+            site.terminal.punch("1003");
+            site.until("the event is acknowledged", |site| site.terminal.acknowledged() == 1).await;
+            assert_eq!(site.people(), Vec::<String>::new());
+            site.terminal.heal();
+        }
+        site.until_stored(if waits { 2 } else { 1 }).await;
+        site.until_relieved(Trouble::LogUnreadable).await;
+        assert!(site.punches().iter().all(|it| it.person == "1003" && it.flags.is_empty()));
         site.running.close().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_list_that_is_suddenly_empty_gives_nobody_another_name() {
+    let site = Site::with(Model::of(Form::B8), "", |terminal| {
+        terminal.add_user(3, "1003", "Ana");
+        terminal.punch("1003");
+    })
+    .await;
+    site.until_stored(1).await;
+    site.until_settled().await;
+    site.terminal.remove_user(3);
+    let reconcile = || site.ask(driver_api::Operation::Reconcile { from: None, to: None });
+    assert!(reconcile().await.is_err());
+    assert!(site.trouble(Trouble::LogUnreadable).is_some());
+    site.terminal.add_user(3, "1003", "Ana");
+    reconcile().await.unwrap();
+    assert_eq!(site.people(), ["1003"]);
+    site.running.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -175,6 +201,77 @@ async fn an_internal_number_given_to_somebody_else_is_not_booked_for_who_had_it(
     site.until_stored(2).await;
     assert_eq!(site.people(), ["1003", "2003"]);
     site.running.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_that_means_somebody_else_gives_no_old_punch_another_name() {
+    for form in [Form::B8, Form::Number16] {
+        let site = Site::with(Model::of(form), "timeout = \"100ms\"", |terminal| {
+            for (uid, id) in [(3, "1003"), (4, "1004")] {
+                terminal.add_user(uid, id, "Ana");
+                terminal.punch_at(id, date(2026, 11, 20).at(8, 0, 0, 0), 1, 0);
+            }
+        })
+        .await;
+        site.until_stored(2).await;
+        site.until_settled().await;
+        site.terminal.punch("1003");
+        site.until_stored(3).await;
+        let reconcile = || site.ask(driver_api::Operation::Reconcile { from: None, to: None });
+        let as_before = ["1003", "1004", "1003"];
+        site.terminal.remove_user(3);
+        reconcile().await.unwrap();
+        assert_eq!(site.people(), as_before, "{form:?}: his number means nobody");
+        site.terminal.add_user(3, "2222", "Zoe");
+        reconcile().await.unwrap();
+        assert_eq!(site.people(), as_before, "{form:?}: his number means somebody else");
+        site.terminal.punch_at("2222", date(2026, 11, 21).at(8, 0, 0, 0), 1, 0);
+        reconcile().await.unwrap();
+        assert_eq!(site.people(), ["1003", "1004", "1003", "2222"], "{form:?}");
+        assert_eq!(reconcile().await.unwrap()["twins"], 4);
+        site.running.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_that_may_mean_two_people_is_marked() {
+    let site = Site::with(Model::of(Form::A8), "", |terminal| {
+        for (uid, id) in [(1, "5"), (5, "1005"), (6, "6"), (7, "1007")] {
+            terminal.add_user(uid, id, "Ana");
+            terminal.punch_at(id, date(2026, 11, 20).at(8, 0, uid as i8, 0), 1, 0);
+        }
+    })
+    .await;
+    site.until_stored(4).await;
+    site.until_settled().await;
+    site.terminal.punch("1005");
+    site.until_stored(5).await;
+    let marked: Vec<_> = site.punches().iter().map(|it| it.flags == [Flag::UnknownPerson]).collect();
+    assert_eq!((site.people().join(" "), marked), ("5 5 6 1007 5".into(), vec![false, true, false, false, true]));
+    site.running.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminal_whose_battery_dies_keeps_its_form() {
+    for cleared in [false, true] {
+        let site = Site::with(Model::of(Form::B8), "", |terminal| terminal.fill(20)).await;
+        site.until_stored(20).await;
+        site.until_settled().await;
+        if cleared {
+            site.terminal.clear_log();
+        }
+        let unset = date(2000, 1, 1).at(0, 12, 0, 0);
+        for second in 0..60 {
+            let local = unset.checked_add(jiff::Span::new().seconds(97 * second)).unwrap();
+            let time = driver_zk::time::encode(local).to_le_bytes();
+            site.terminal.append_raw(&[&[second as u8 % 5 + 1, 0, 1, second as u8 % 2][..], &time].concat());
+        }
+        site.terminal.cut();
+        site.until_stored(80).await;
+        let punches = site.punches();
+        assert!(punches[20..].iter().all(|it| it.local.date() == unset.date() && it.flags.contains(&Flag::ClockUnset)));
+        site.running.close().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -253,6 +253,100 @@ fn the_form_is_found_with_the_right_count_a_wrong_one_or_none() {
     assert!(choose(&[], &Hints { count: Some(0), now, known: None }).is_err());
 }
 
+/// A log of one form: person, state and time of each record.
+fn log(form: Form, records: impl IntoIterator<Item = (u8, u8, DateTime)>) -> Vec<u8> {
+    let raw = |(person, state, local): (u8, u8, DateTime)| {
+        let time = time::encode(local).to_le_bytes();
+        match form {
+            Form::A8 => [&[person, 0, 1][..], &time, &[state]].concat(),
+            Form::B8 => [&[person, 0, 1, state][..], &time].concat(),
+            Form::Number16 => [&[person, 0, 0, 0][..], &time, &[1, state, 0, 0, 0, 0, 0, 0]].concat(),
+            Form::Text(size) => {
+                let rest = vec![0; usize::from(size) - 32];
+                [&[1, 0][..], &field(&person.to_string()), &[1], &time, &[state], &rest].concat()
+            }
+        }
+    };
+    records.into_iter().flat_map(raw).collect()
+}
+
+/// So many punches from a time on, of five people who come and go.
+fn punches(first: DateTime, count: u8) -> impl Iterator<Item = (u8, u8, DateTime)> {
+    (0..count)
+        .map(move |i| (i % 5 + 1, i % 2, first.checked_add(jiff::Span::new().seconds(97 * i64::from(i))).unwrap()))
+}
+
+const NOW: DateTime = date(2026, 11, 23).at(0, 0, 0, 0);
+const REAL: DateTime = date(2026, 11, 20).at(8, 0, 0, 0);
+const UNSET: DateTime = date(2000, 1, 1).at(0, 12, 0, 0);
+const AHEAD: DateTime = date(2027, 10, 25).at(17, 0, 0, 0);
+
+const FORMS: [Form; 5] = [Form::A8, Form::B8, Form::Number16, Form::Text(40), Form::Text(49)];
+
+#[test]
+fn a_wrong_clock_is_no_other_form() {
+    for form in FORMS {
+        for first in [UNSET, AHEAD] {
+            let log = log(form, punches(first, 30));
+            // Some firmware always tells the count 0; half and twice were seen as well.
+            for count in [Some(30), Some(15), Some(60), None] {
+                let hints = Hints { count, now: NOW, known: None };
+                match choose(&log, &hints) {
+                    Ok(found) => assert_eq!(found, form, "{first} by count {count:?}"),
+                    Err(unclear) => assert_eq!(count, Some(15), "{form:?} {first}: {unclear}"),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_form_that_was_used_holds_when_the_clock_goes_wrong() {
+    for form in FORMS {
+        for (real, wrong) in [(20, 60), (1, 200), (0, 1), (0, 3)] {
+            for first in [UNSET, AHEAD] {
+                let log = log(form, punches(REAL, real).chain(punches(first, wrong)));
+                for count in [Some(u32::from(real + wrong)), Some(u32::from(real + wrong) * 2), None] {
+                    let hints = Hints { count, now: NOW, known: Some(form) };
+                    assert_eq!(choose(&log, &hints), Ok(form), "{real} and {wrong} from {first} by count {count:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_clear_form_beats_a_count_that_is_told_wrong() {
+    for form in FORMS {
+        let log = log(form, punches(REAL, 30));
+        for count in [Some(15), Some(60), Some(6), Some(150), None] {
+            assert_eq!(choose(&log, &Hints { count, now: NOW, known: None }), Ok(form), "by count {count:?}");
+        }
+    }
+}
+
+#[test]
+fn a_form_is_given_up_for_one_that_explains_what_it_does_not() {
+    for (before, form) in [(Form::Text(40), Form::Text(49)), (Form::B8, Form::Text(40)), (Form::B8, Form::Number16)] {
+        let log = log(form, punches(REAL, 40));
+        let hints = Hints { count: Some(40), now: NOW, known: Some(before) };
+        assert_eq!(choose(&log, &hints), Ok(form), "{before:?} before");
+    }
+}
+
+#[test]
+fn where_two_forms_explain_the_same_none_is_guessed() {
+    let two = log(Form::B8, punches(UNSET, 2));
+    for count in [Some(2), None] {
+        let hints = Hints { count, now: NOW, known: None };
+        let unclear = choose(&two, &hints).unwrap_err();
+        assert!(unclear.to_string().contains("more than one way"), "{unclear}");
+        // With a punch of today it is clear.
+        let three = log(Form::B8, punches(UNSET, 2).chain(punches(REAL, 1)));
+        assert_eq!(choose(&three, &hints), Ok(Form::B8));
+    }
+}
+
 #[test]
 fn users_of_both_widths_are_read() {
     let short = hex("02000e31323334 00 416e610000000000 92100000 00 01 0000 ea030000");

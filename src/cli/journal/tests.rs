@@ -137,7 +137,7 @@ async fn a_real_store_is_verified_and_exported_and_damage_is_named() {
             flags: vec![],
         };
         let set_aside = vec![driver_api::SetAside { raw: vec![0xff; 8], reason: "no date".into(), nth: 1 }];
-        let batch = driver_api::Batch { punches: vec![punch], set_aside };
+        let batch = driver_api::Batch { punches: vec![punch], set_aside, ..Default::default() };
         store.commit("front-door", "SN1", &zone, batch).await.unwrap();
     }
     store.close().await;

@@ -138,7 +138,7 @@ async fn a_record_set_aside_is_kept_once() {
     let house = House::new();
     let spool = house.open();
     let aside = |nth| SetAside { raw: vec![7; 40], reason: "no such month".into(), nth };
-    let batch = Batch { punches: vec![], set_aside: vec![aside(1), aside(2), aside(1)] };
+    let batch = Batch { set_aside: vec![aside(1), aside(2), aside(1)], ..Batch::default() };
     assert_eq!(put(&spool, "door", batch.clone()).await.set_aside, 2);
     drop(spool);
     let spool = house.open();

@@ -95,3 +95,38 @@ async fn of_conditions_only_the_newest_stay_and_what_is_over_does_not_come_back(
     let holding = stubs.iter().filter(holds).count();
     assert!(holding <= 2 && stubs.len() > holding, "{holding} of {} stubs hold conditions", stubs.len());
 }
+
+/// The same punches by other names, with those that they had before.
+fn renamed(numbers: std::ops::Range<u32>) -> Batch {
+    let mut batch = log(numbers);
+    for punch in &mut batch.punches {
+        let now = format!("now-{}", punch.person);
+        let before = std::mem::replace(&mut punch.person, now);
+        batch.former.insert(punch.person.clone(), vec!["never".into(), before]);
+    }
+    batch
+}
+
+#[tokio::test]
+async fn a_punch_that_is_there_under_a_former_name_is_a_twin() {
+    let house = House::new();
+    let spool = house.open();
+    put(&spool, "door", log(0..5)).await;
+    let stored = put(&spool, "door", renamed(0..8)).await;
+    assert_eq!((stored.twins, stored.new), (5, 3));
+    // Before the first is durable, and after the index was lost.
+    let mut both = log(10..12);
+    let later = renamed(10..12);
+    both.punches.extend(later.punches);
+    both.former = later.former;
+    let stored = put(&spool, "door", both).await;
+    assert_eq!((stored.twins, stored.new), (2, 2));
+    spool.note(NoteKind::Driver, "names", b"old".to_vec()).await.unwrap();
+    spool.note(NoteKind::Driver, "names", b"new".to_vec()).await.unwrap();
+    spool.close().await;
+    std::fs::remove_dir_all(house.state_dir().join("index")).unwrap();
+    let spool = house.open();
+    assert_eq!(spool.noted(NoteKind::Driver, "names").unwrap().unwrap().body, b"new");
+    let stored = put(&spool, "door", renamed(0..12)).await;
+    assert_eq!((stored.twins, stored.new), (10, 2));
+}

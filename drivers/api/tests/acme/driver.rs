@@ -91,7 +91,7 @@ impl Acme {
                 Err(reason) => {
                     // Kept raw with its reason; it is not acknowledged, and it holds nobody up.
                     let raw = SetAside { raw: line.clone(), reason: reason.clone(), nth: 1 };
-                    store.put(Batch { punches: vec![], set_aside: vec![raw] }).await?;
+                    store.put(Batch { set_aside: vec![raw], ..Batch::default() }).await?;
                     return Err(self.garbled(reason));
                 }
             }
