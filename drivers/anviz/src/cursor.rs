@@ -57,6 +57,11 @@ impl Cursor {
         }
     }
 
+    /// Records marked as read, as far as we know.
+    pub(crate) fn read(&self) -> u32 {
+        self.read
+    }
+
     /// Before so many more are marked by us.
     pub(crate) fn will_mark(mut self, count: u32) -> Self {
         self.perhaps = self.read.saturating_add(count);

@@ -59,6 +59,8 @@ enum Page {
     /// There may be more behind it.
     More,
     Last,
+    /// It was full, and its records are still new: nothing behind it can be reached in this way.
+    Stuck,
 }
 
 impl Serving<'_> {
@@ -71,12 +73,14 @@ impl Serving<'_> {
             }
         }
         if self.counters.new == 0 && self.announced.is_empty() && self.pending.is_empty() {
+            self.marks_refused = false; // there is nothing that it could refuse
             self.relieve();
             return Ok(());
         }
         for _ in 0..PAGES {
             match self.read_page(wire).await? {
                 Page::More => {}
+                Page::Stuck => return self.sweep(wire).await,
                 Page::Last => {
                     // What was told and is not here by now was never in its log.
                     if self.told_at.elapsed() > SETTLED {
@@ -90,6 +94,20 @@ impl Serving<'_> {
             }
         }
         self.due = Instant::now();
+        Ok(())
+    }
+
+    /// Reads what lies behind a page that does not go away. That is the whole log, so it is not done with every visit.
+    async fn sweep(&mut self, wire: &mut Wire) -> Result<(), Failed> {
+        let records = self.counters.records;
+        if self.swept.is_some_and(|(held, at)| held == records || at.elapsed() < AGAIN) {
+            return Ok(());
+        }
+        // Where the log's past is not wanted, it is not read for this either.
+        let from = if self.settings.history { None } else { self.latest };
+        if self.read_whole(wire, from, None).await?.is_some() {
+            self.swept = Some((records, Instant::now()));
+        }
         Ok(())
     }
 
@@ -135,10 +153,10 @@ impl Serving<'_> {
         let full = records.len() == usize::from(self.size);
         self.size = page::MOST;
         let ended = self.ended(&records, full);
-        if ended > 0 {
-            self.mark(wire, answer.data, &records, ended).await?;
-        } else {
+        if ended == 0 {
             self.wait_for(&records);
+        } else if !self.mark(wire, answer.data, &records, ended).await? {
+            return Ok(if full { Page::Stuck } else { Page::Last });
         }
         self.relieve();
         Ok(if full { Page::More } else { Page::Last })
@@ -183,8 +201,9 @@ impl Serving<'_> {
     }
 
     /// Takes the mark "new" from the first `count` of these records. Asked once: done twice, it would take marks from
-    /// records that nobody has read.
-    async fn mark(&mut self, wire: &mut Wire, data: Vec<u8>, records: &[Raw], count: usize) -> Result<(), Failed> {
+    /// records that nobody has read. Whether it was done.
+    async fn mark(&mut self, wire: &mut Wire, data: Vec<u8>, records: &[Raw], count: usize) -> Result<bool, Failed> {
+        let before = self.known().cursor.map(|cursor| cursor.read());
         let marked = u32::try_from(count).expect("a page holds few records");
         if let Some(cursor) = self.known().cursor {
             self.save(cursor.will_mark(marked)).await;
@@ -196,7 +215,15 @@ impl Serving<'_> {
             Err(error) => {
                 // It may have been done or not: either way the next page tells.
                 self.pending.clear();
-                return Err(error.into());
+                if !matches!(error, NoAnswer::Silence) {
+                    return Err(error.into());
+                }
+                // Is it gone, or does it just not know this?
+                self.count(wire).await?;
+                if self.counters.read() == before {
+                    return Ok(self.not_marked("it did not answer when records were to be marked as read".into()));
+                }
+                return Ok(true);
             }
         };
         if answer.result != 0 || u24(&answer.data) != Some(marked) {
@@ -205,8 +232,9 @@ impl Serving<'_> {
                 other => format!("it answered {} when records were to be marked as read", meaning(other)),
             };
             self.pending.clear();
-            return self.unreadable(cause).map(drop);
+            return Ok(self.not_marked(cause));
         }
+        self.marks_refused = false;
         if let Some(cursor) = self.known().cursor {
             self.save(cursor.marked(marked)).await;
         }
@@ -214,7 +242,13 @@ impl Serving<'_> {
         let rest = &records[count..];
         self.expected = Some(rest.to_vec());
         self.wait_for(rest);
-        Ok(())
+        Ok(true)
+    }
+
+    fn not_marked(&mut self, why: String) -> bool {
+        self.marks_refused = true;
+        self.tell_unreadable(why);
+        false
     }
 
     /// These are stored, and not marked yet.
@@ -237,15 +271,28 @@ impl Serving<'_> {
     }
 
     /// Its log cannot be read in this way; that is told, and tried again with the next visit.
-    fn unreadable(&mut self, why: String) -> Result<Page, Failed> {
-        warn!(why, "log not read");
-        self.terminal.report(Report::FailedRead { why: why.clone() });
-        self.terminal.trouble(Trouble::LogUnreadable, why);
+    fn unreadable(&self, why: String) -> Result<Page, Failed> {
+        self.tell_unreadable(why);
         Ok(Page::Last)
     }
 
+    /// Its log cannot be read as a whole. Where that has to be, new records that can be read do not end it.
+    fn not_whole(&mut self, why: String) -> Option<Outcome> {
+        self.whole_failed = self.known().whole;
+        self.tell_unreadable(why);
+        None
+    }
+
+    fn tell_unreadable(&self, why: String) {
+        warn!(why, "log not read");
+        self.terminal.report(Report::FailedRead { why: why.clone() });
+        self.terminal.trouble(Trouble::LogUnreadable, why);
+    }
+
     fn relieve(&self) {
-        self.terminal.relief(Trouble::LogUnreadable);
+        if !self.marks_refused && !self.whole_failed {
+            self.terminal.relief(Trouble::LogUnreadable);
+        }
     }
 
     fn tell_set_aside(&self, stored: Stored) {
@@ -276,13 +323,10 @@ impl Serving<'_> {
             let found = match (answer.result, decode(&answer.data)) {
                 (0, Ok(found)) => found,
                 (0x05, _) => Vec::new(),
-                (0, Err(error)) => {
-                    self.unreadable(error.to_string())?;
-                    return Ok(None);
-                }
+                (0, Err(error)) => return Ok(self.not_whole(error.to_string())),
                 (other, _) => {
-                    self.unreadable(format!("it answered {} when asked for its log", meaning(other)))?;
-                    return Ok(None);
+                    let why = format!("it answered {} when asked for its log", meaning(other));
+                    return Ok(self.not_whole(why));
                 }
             };
             records.extend_from_slice(&found);
@@ -294,19 +338,21 @@ impl Serving<'_> {
         self.count(wire).await?;
         let most = self.counters.records as usize;
         if !(least..=most).contains(&records.len()) {
-            self.unreadable(format!("its pages held {} records, and it says {least} to {most}", records.len()))?;
-            return Ok(None);
+            let why = format!("its pages held {} records, and it says {least} to {most}", records.len());
+            return Ok(self.not_whole(why));
         }
         let outcome = self.store_whole(&records, from, to).await?;
         let unread = self.counters.new as usize;
         let known = self.known();
-        known.whole = false;
+        // A part of it that was asked for is not all of it.
+        known.whole &= from.is_some() || to.is_some();
         if std::mem::take(&mut known.suspect) && outcome.new > unread {
             let cause = format!("{} records were marked as read while we were away", outcome.new - unread);
             self.terminal.trouble(Trouble::OtherReader, cause);
             self.odd_since = Some(Instant::now());
         }
         self.save(Cursor::of(&self.counters)).await;
+        self.whole_failed = false;
         self.relieve();
         info!(records = outcome.records, new = outcome.new, twins = outcome.twins, "whole log read");
         Ok(Some(outcome))

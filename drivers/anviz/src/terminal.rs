@@ -67,6 +67,12 @@ pub(crate) struct Serving<'a> {
     pub(crate) size: u8,
     /// When somebody else's doings were last seen.
     pub(crate) odd_since: Option<Instant>,
+    /// It does not take marks away: its new records do not move on, and what lies behind the first page is read another way.
+    pub(crate) marks_refused: bool,
+    /// Its whole log was to be read, and could not be.
+    pub(crate) whole_failed: bool,
+    /// Records that it held when that other way was gone last, and when that was.
+    pub(crate) swept: Option<(u32, Instant)>,
     failures: u32,
     rubbish: (u64, u64, u64),
 }
@@ -109,6 +115,9 @@ impl<'a> Serving<'a> {
             expected: None,
             size: crate::command::page::MOST,
             odd_since: None,
+            marks_refused: false,
+            whole_failed: false,
+            swept: None,
             failures: 0,
             rubbish: (0, 0, 0),
         })

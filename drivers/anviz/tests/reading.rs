@@ -388,6 +388,50 @@ async fn a_mark_that_is_not_confirmed_as_asked_is_told_and_costs_no_record() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_terminal_that_takes_no_marks_away_is_told_and_asked_in_peace_and_all_of_its_punches_come() {
+    for harm in [Harm::Result(1), Harm::Deaf] {
+        let model = Model { live: false, ..Model::default() };
+        let site = Site::with(model, "poll = \"600ms\"\ntimeout = \"100ms\"", |terminal| {
+            terminal.fill(0, 40);
+            terminal.harm(Fault { command: Some(ask::CLEAR), times: u32::MAX, harm: harm.clone() });
+        })
+        .await;
+        site.until_stored(40).await;
+        let cause = site.until_troubled(Trouble::LogUnreadable).await;
+        assert!(cause.contains("to be marked as read"), "{cause}");
+        let asked = site.asked(ask::CLEAR);
+        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+        assert!(site.asked(ask::CLEAR) - asked <= 5, "{harm:?}: {} times in 2 s", site.asked(ask::CLEAR) - asked);
+        assert!(site.trouble(Trouble::LogUnreadable).is_some(), "{harm:?}");
+        let away = |it: &driver_api::Report| matches!(it, driver_api::Report::Offline { .. });
+        assert!(!site.gateway().reports(support::NAME).iter().any(away), "{harm:?}");
+        site.terminal.heal();
+        site.until_marked(40).await;
+        site.until_relieved(Trouble::LogUnreadable).await;
+        site.running.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_log_that_cannot_be_read_is_told_for_as_long_as_that_is_so() {
+    let refused = driver_anviz::frame::Frame::answer(1, ask::RECORDS, 1, []).encode();
+    let site = Site::with(Model { live: false, ..Model::default() }, "", |terminal| {
+        terminal.fill(0, 60);
+        terminal.read_by_others(0, 60);
+        terminal.harm(Fault::once(ask::RECORDS, Harm::Instead(refused)));
+    })
+    .await;
+    let cause = site.until_troubled(Trouble::LogUnreadable).await;
+    assert!(cause.contains("when asked for its log"), "{cause}");
+    site.until_polled(3).await;
+    assert!(site.trouble(Trouble::LogUnreadable).is_some());
+    site.ask(Operation::Reconcile { from: None, to: None }).await.unwrap();
+    site.until_relieved(Trouble::LogUnreadable).await;
+    assert_eq!(site.punches().len(), 60);
+    site.running.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn users_are_listed_by_number_and_nothing_else_of_them_is_told() {
     let all: Vec<u64> = (0..21).map(|at| 1000 + at).collect();
     let site = Site::with(Model::default(), "", |terminal| terminal.set_users(0, &all)).await;
