@@ -1,4 +1,4 @@
-//! Reading what is new, and marking it as read; reading the whole log.
+//! Reading what is new, and marking it as read.
 //!
 //! The order, which is the promise: a page of new records is read; all of it is on our disk (`Store::put` returned); then,
 //! and not before, so many records, the oldest ones, lose their mark "new". They stay in the log all the same.
@@ -11,13 +11,12 @@
 
 use std::time::Duration;
 
-use driver_api::{Batch, DriverError, Occurrences, Origin, Report, Stored, Trouble};
-use jiff::civil::DateTime;
+use driver_api::{Batch, DriverError, Origin, Report, Stored, Trouble};
 use tokio::time::Instant;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use crate::{
-    booking::{Equals, Key, key},
+    booking::Equals,
     command::{CLEAR_MARKS, ask, meaning, page},
     cursor::Cursor,
     frame::Frame,
@@ -30,29 +29,8 @@ use crate::{
 const SETTLED: Duration = Duration::from_millis(1200);
 /// Pages of new records before others have their turn.
 const PAGES: u32 = 40;
-/// Records of a log that are held in memory while it is read; no terminal has so many.
-const MOST: usize = 1 << 19;
-/// Punches stored in one go.
-const BATCH: usize = 500;
 /// A log that could not be read as a whole is tried again after this.
-const AGAIN: Duration = Duration::from_secs(60);
-
-/// What a read came to.
-#[derive(Debug, Clone, Copy, Default, serde::Serialize)]
-pub(crate) struct Outcome {
-    pub(crate) records: usize,
-    pub(crate) new: usize,
-    pub(crate) twins: usize,
-    pub(crate) set_aside: usize,
-}
-
-impl Outcome {
-    fn add(&mut self, stored: Stored) {
-        self.new += stored.new;
-        self.twins += stored.twins;
-        self.set_aside += stored.set_aside;
-    }
-}
+pub(crate) const AGAIN: Duration = Duration::from_secs(60);
 
 /// What a page of new records was.
 enum Page {
@@ -94,20 +72,6 @@ impl Serving<'_> {
             }
         }
         self.due = Instant::now();
-        Ok(())
-    }
-
-    /// Reads what lies behind a page that does not go away. That is the whole log, so it is not done with every visit.
-    async fn sweep(&mut self, wire: &mut Wire) -> Result<(), Failed> {
-        let records = self.counters.records;
-        if self.swept.is_some_and(|(held, at)| held == records || at.elapsed() < AGAIN) {
-            return Ok(());
-        }
-        // Where the log's past is not wanted, it is not read for this either.
-        let from = if self.settings.history { None } else { self.latest };
-        if self.read_whole(wire, from, None).await?.is_some() {
-            self.swept = Some((records, Instant::now()));
-        }
         Ok(())
     }
 
@@ -259,7 +223,7 @@ impl Serving<'_> {
         }
     }
 
-    async fn save(&mut self, mut cursor: Cursor) {
+    pub(crate) async fn save(&mut self, mut cursor: Cursor) {
         let known = self.known();
         cursor.whole = known.whole;
         known.cursor = Some(cursor);
@@ -276,112 +240,25 @@ impl Serving<'_> {
         Ok(Page::Last)
     }
 
-    /// Its log cannot be read as a whole. Where that has to be, new records that can be read do not end it.
-    fn not_whole(&mut self, why: String) -> Option<Outcome> {
-        self.whole_failed = self.known().whole;
-        self.tell_unreadable(why);
-        None
-    }
-
-    fn tell_unreadable(&self, why: String) {
+    pub(crate) fn tell_unreadable(&self, why: String) {
         warn!(why, "log not read");
         self.terminal.report(Report::FailedRead { why: why.clone() });
         self.terminal.trouble(Trouble::LogUnreadable, why);
     }
 
-    fn relieve(&self) {
+    pub(crate) fn relieve(&self) {
         if !self.marks_refused && !self.whole_failed {
             self.terminal.relief(Trouble::LogUnreadable);
         }
     }
 
-    fn tell_set_aside(&self, stored: Stored) {
+    pub(crate) fn tell_set_aside(&self, stored: Stored) {
         if stored.set_aside > 0 {
             let cause = format!("{} records made no sense; they are kept as they are", stored.set_aside);
             self.terminal.trouble(Trouble::RecordsSetAside, cause);
         } else if stored.new > 0 {
             self.terminal.relief(Trouble::RecordsSetAside);
         }
-    }
-
-    /// Reads the whole log and stores what lies between these times. Marks nothing. Nothing comes of it when the pages do not add
-    /// up to what the terminal says it holds: then somebody else turned its pages.
-    pub(crate) async fn read_whole(
-        &mut self,
-        wire: &mut Wire,
-        from: Option<DateTime>,
-        to: Option<DateTime>,
-    ) -> Result<Option<Outcome>, Failed> {
-        self.count(wire).await?;
-        let least = self.counters.records as usize;
-        let mut records: Vec<Raw> = Vec::new();
-        let (mut which, mut last) = (page::FIRST_OF_ALL, None);
-        loop {
-            // Asked once: asked again for the next page, a terminal that had heard us would skip one.
-            let question = Frame::question(self.unit, ask::RECORDS, [which, page::MOST]);
-            let answer = wire.ask(&question, 1, |answer| last.as_ref() != Some(&answer.data)).await?;
-            let found = match (answer.result, decode(&answer.data)) {
-                (0, Ok(found)) => found,
-                (0x05, _) => Vec::new(),
-                (0, Err(error)) => return Ok(self.not_whole(error.to_string())),
-                (other, _) => {
-                    let why = format!("it answered {} when asked for its log", meaning(other));
-                    return Ok(self.not_whole(why));
-                }
-            };
-            records.extend_from_slice(&found);
-            if found.len() < usize::from(page::MOST) || records.len() > MOST {
-                break;
-            }
-            (which, last) = (page::NEXT, Some(answer.data));
-        }
-        self.count(wire).await?;
-        let most = self.counters.records as usize;
-        if !(least..=most).contains(&records.len()) {
-            let why = format!("its pages held {} records, and it says {least} to {most}", records.len());
-            return Ok(self.not_whole(why));
-        }
-        let outcome = self.store_whole(&records, from, to).await?;
-        let unread = self.counters.new as usize;
-        let known = self.known();
-        // A part of it that was asked for is not all of it.
-        known.whole &= from.is_some() || to.is_some();
-        if std::mem::take(&mut known.suspect) && outcome.new > unread {
-            let cause = format!("{} records were marked as read while we were away", outcome.new - unread);
-            self.terminal.trouble(Trouble::OtherReader, cause);
-            self.odd_since = Some(Instant::now());
-        }
-        self.save(Cursor::of(&self.counters)).await;
-        self.whole_failed = false;
-        self.relieve();
-        info!(records = outcome.records, new = outcome.new, twins = outcome.twins, "whole log read");
-        Ok(Some(outcome))
-    }
-
-    async fn store_whole(
-        &mut self,
-        records: &[Raw],
-        from: Option<DateTime>,
-        to: Option<DateTime>,
-    ) -> Result<Outcome, Failed> {
-        let mut equal = Occurrences::of(records.iter().map(key));
-        let mut outcome = Outcome { records: records.len(), ..Outcome::default() };
-        let (store, clock) = (self.known().store.clone(), self.clock());
-        for part in records.chunks(BATCH) {
-            let mut batch = Batch::default();
-            for raw in part {
-                let nth = equal.nth::<Key>(key(raw));
-                let local = Record::of(raw).local(self.settings.codes.epoch);
-                self.latest = self.latest.max(local);
-                let inside = |local| from.is_none_or(|from| from <= local) && to.is_none_or(|to: DateTime| local <= to);
-                if local.is_none_or(inside) {
-                    self.settings.codes.book(raw, nth, (Origin::Reread, clock), &mut batch);
-                }
-            }
-            outcome.add(store.put(batch).await.map_err(DriverError::from)?);
-        }
-        self.tell_set_aside(Stored { new: outcome.new, twins: 0, set_aside: outcome.set_aside });
-        Ok(outcome)
     }
 
     pub(crate) fn known(&mut self) -> &mut Known {
