@@ -325,6 +325,16 @@ impl<'a> Serving<'a> {
                 known.whole = true;
                 self.expected = None;
             }
+            Some(Compared::AllNew { marked }) => {
+                let cause = format!(
+                    "{marked} records were marked as read, and all {} in its log are new: it was full and overwrote \
+                     those, and perhaps others that nobody had read; or somebody cleared it",
+                    counters.records
+                );
+                self.terminal.trouble(Trouble::LogOverrun, cause);
+                self.odd_since = Some(Instant::now());
+                (self.pending, self.done, self.expected) = (Vec::new(), None, None);
+            }
             Some(Compared::Shrank { before }) => {
                 let cause = format!("{before} records were in its log, now there are {}", counters.records);
                 self.terminal.trouble(Trouble::LogShrank, cause);
@@ -342,6 +352,7 @@ impl<'a> Serving<'a> {
         self.odd_since = None;
         self.terminal.relief(Trouble::OtherReader);
         self.terminal.relief(Trouble::LogShrank);
+        self.terminal.relief(Trouble::LogOverrun);
     }
 
     /// Says when much of what comes is rubbish, until none does.

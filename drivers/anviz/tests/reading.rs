@@ -264,6 +264,24 @@ async fn a_cleared_log_is_told_and_its_new_punches_are_stored() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_full_log_that_overwrote_what_nobody_had_read_is_told() {
+    let site = Site::with(Model { live: false, ..Model::default() }, "poll = \"1h\"", |terminal| {
+        terminal.fill(0, 40);
+    })
+    .await;
+    site.until_marked(40).await;
+    (0..70).for_each(|at| site.terminal.punch(0, 3000 + at));
+    site.terminal.overwrite(0, 50);
+    site.terminal.cut();
+    site.until_stored(90).await;
+    let cause = site.until_troubled(Trouble::LogOverrun).await;
+    assert!(cause.starts_with("40 records were marked as read, and all 50 in its log are new"), "{cause}");
+    site.ask(Operation::Reconcile { from: None, to: None }).await.unwrap();
+    site.until_relieved(Trouble::LogOverrun).await;
+    site.running.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn live_records_bring_punches_at_once_and_are_no_punches_themselves() {
     let site = Site::with(Model { live: false, ..Model::default() }, "live = true\npoll = \"1h\"", |_| {}).await;
     site.until("its real-time mode is on", |site| site.terminal.is_live(0)).await;
