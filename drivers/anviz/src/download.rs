@@ -8,6 +8,8 @@
 //!
 //! Equal records are told apart by their place among those of their second, so a page must begin where a second begins:
 //! marks are taken only up to where a second ends, and those of the last second when it has been over for a while.
+//! A clock that stands still, or was put back, goes on in a second that was marked: then a new record is taken for one that is
+//! known. A twin that is no page of ours coming again is a sign of that, and the whole log numbers them.
 
 use std::time::Duration;
 
@@ -108,9 +110,22 @@ impl Serving<'_> {
             self.odd_since = Some(Instant::now());
             self.known().whole = true;
             self.pending.clear();
+            self.booked.clear();
             return Ok(Page::Last);
         }
-        let stored = self.store_page(&records).await?;
+        let (stored, surprising) = self.store_page(&records).await?;
+        if surprising {
+            let times = || records.iter().filter_map(|raw| Record::of(raw).local(self.settings.codes.epoch));
+            let (from, to) = (times().min(), times().max());
+            self.booked.clear();
+            if self.read_whole(wire, from, to).await?.is_none() {
+                return Ok(Page::Last);
+            }
+            // Others may have marked records meanwhile: what is new is asked for again before any is marked.
+            self.booked = records;
+            return Ok(Page::More);
+        }
+        self.booked.clone_from(&records);
         if stored.new > 0 {
             debug!(records = records.len(), new = stored.new, "page stored");
         }
@@ -141,8 +156,10 @@ impl Serving<'_> {
         }
     }
 
-    /// Makes a page durable, but for what is known to be so.
-    async fn store_page(&mut self, records: &[Raw]) -> Result<Stored, Failed> {
+    /// Makes a page durable, but for what is known to be so. Whether one was known that should not be.
+    async fn store_page(&mut self, records: &[Raw]) -> Result<(Stored, bool), Failed> {
+        let booked = records.iter().zip(&self.booked).take_while(|(now, before)| now == before).count();
+        let mut twins = 0;
         let known = if records.starts_with(&self.pending) { self.pending.len() } else { 0 };
         let mut equals = Equals::default();
         let mut batch = Batch::default();
@@ -154,14 +171,17 @@ impl Serving<'_> {
             let origin = if self.announced.remove(raw) { Origin::Live } else { Origin::Backfill };
             let local = self.settings.codes.book(raw, nth, (origin, self.clock()), &mut batch);
             self.latest = self.latest.max(local);
+            if at < booked {
+                twins = batch.punches.len();
+            }
         }
         if batch.punches.is_empty() && batch.set_aside.is_empty() {
-            return Ok(Stored::default());
+            return Ok((Stored::default(), false));
         }
         let store = self.known().store.clone();
         let stored = store.put(batch).await.map_err(DriverError::from)?;
         self.tell_set_aside(stored);
-        Ok(stored)
+        Ok((stored, stored.twins > twins))
     }
 
     /// Takes the mark "new" from the first `count` of these records. Asked once: done twice, it would take marks from
@@ -179,12 +199,14 @@ impl Serving<'_> {
             Err(error) => {
                 // It may have been done or not: either way the next page tells.
                 self.pending.clear();
+                let booked = std::mem::take(&mut self.booked);
                 if !matches!(error, NoAnswer::Silence) {
                     return Err(error.into());
                 }
                 // Is it gone, or does it just not know this?
                 self.count(wire).await?;
                 if self.counters.read() == before {
+                    self.booked = booked;
                     return Ok(self.not_marked("it did not answer when records were to be marked as read".into()));
                 }
                 return Ok(true);
@@ -192,7 +214,10 @@ impl Serving<'_> {
         };
         if answer.result != 0 || u24(&answer.data) != Some(marked) {
             let cause = match answer.result {
-                0 => format!("{count} records were to be marked as read, and it says {:?}", u24(&answer.data)),
+                0 => {
+                    self.booked.clear(); // so many, or others, are marked
+                    format!("{count} records were to be marked as read, and it says {:?}", u24(&answer.data))
+                }
                 other => format!("it answered {} when records were to be marked as read", meaning(other)),
             };
             self.pending.clear();
@@ -205,6 +230,7 @@ impl Serving<'_> {
         self.done = Some(data);
         let rest = &records[count..];
         self.expected = Some(rest.to_vec());
+        self.booked = rest.to_vec();
         self.wait_for(rest);
         Ok(true)
     }

@@ -59,6 +59,8 @@ pub(crate) struct Serving<'a> {
     /// Records stored, and not yet marked as read: those of the last second, which may go on.
     pub(crate) pending: Vec<Raw>,
     pub(crate) pending_since: Instant,
+    /// The page that was stored last, and how much of it is not marked: these may come again, and are twins then.
+    pub(crate) booked: Vec<Raw>,
     /// The page that was marked last, as received: it cannot come again.
     pub(crate) done: Option<Vec<u8>>,
     /// What must stand at the start of the next page.
@@ -111,6 +113,7 @@ impl<'a> Serving<'a> {
             told_at: now,
             pending: Vec::new(),
             pending_since: now,
+            booked: Vec::new(),
             done: None,
             expected: None,
             size: crate::command::page::MOST,
@@ -154,6 +157,8 @@ impl<'a> Serving<'a> {
         }
         self.count(wire).await?;
         self.terminal.seen();
+        // An echo of that page would have come in front of the counters. From here on the same bytes are another page.
+        self.done = None;
         let clock = Instant::now() >= self.clock_due;
         if clock {
             self.measure_clock(wire).await?;
@@ -177,6 +182,7 @@ impl<'a> Serving<'a> {
         self.terminal.offline(why);
         self.known = None; // who comes back may be another
         (self.pending, self.done, self.expected) = (Vec::new(), None, None);
+        self.booked.clear();
         let pause = AGAIN * 2_u32.saturating_pow(self.failures.min(10));
         self.failures += 1;
         self.due = Instant::now() + pause.min(SELDOM);
@@ -334,6 +340,7 @@ impl<'a> Serving<'a> {
                 self.terminal.trouble(Trouble::LogOverrun, cause);
                 self.odd_since = Some(Instant::now());
                 (self.pending, self.done, self.expected) = (Vec::new(), None, None);
+                self.booked.clear();
             }
             Some(Compared::Shrank { before }) => {
                 let cause = format!("{before} records were in its log, now there are {}", counters.records);
@@ -341,6 +348,7 @@ impl<'a> Serving<'a> {
                 self.odd_since = Some(Instant::now());
                 known.whole = true;
                 (self.pending, self.done, self.expected) = (Vec::new(), None, None);
+                self.booked.clear();
             }
         }
         known.cursor = Some(Cursor::of(&counters));

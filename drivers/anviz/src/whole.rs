@@ -94,8 +94,9 @@ impl Serving<'_> {
         let unread = self.counters.new as usize;
         let known = self.known();
         // A part of it that was asked for is not all of it.
-        known.whole &= from.is_some() || to.is_some();
-        if std::mem::take(&mut known.suspect) && outcome.new > unread {
+        let is_part = from.is_some() || to.is_some();
+        known.whole &= is_part;
+        if !is_part && std::mem::take(&mut known.suspect) && outcome.new > unread {
             let cause = format!("{} records were marked as read while we were away", outcome.new - unread);
             self.terminal.trouble(Trouble::OtherReader, cause);
             self.odd_since = Some(Instant::now());

@@ -79,6 +79,28 @@ async fn two_punches_in_one_second_are_two_whenever_they_are_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_stands_still_makes_no_punch_another_ones_twin() {
+    let site = Site::with(Model { live: false, ..Model::default() }, "", |_| {}).await;
+    let second = site.terminal.now(0);
+    for count in 1..=5 {
+        if count == 4 {
+            site.terminal.cut(); // what was marked before is not known any more
+        }
+        site.terminal.punch_at(0, 77, second, 8, 0);
+        site.until_stored(count).await;
+        site.until_marked(count).await;
+    }
+    // More than a page at once.
+    (0..30).for_each(|_| site.terminal.punch_at(0, 78, second, 8, 0));
+    site.until_stored(35).await;
+    site.until_marked(35).await;
+    let numbers: Vec<u32> = site.punches().iter().filter(|it| it.person == "77").map(|it| it.nth).collect();
+    assert_eq!(numbers, [1, 2, 3, 4, 5]);
+    assert_eq!(site.trouble(Trouble::OtherReader), None);
+    site.running.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn equal_punches_across_pages_keep_their_numbers() {
     let site = Site::with(Model::default(), "", |terminal| {
         let day = date(2026, 11, 22);
