@@ -37,6 +37,7 @@ use crate::{
     console::Console,
     courier::{Courier, Inbox},
     health::Health,
+    host,
     incident::Incidents,
     inquiry::Standing,
     logging::Recent,
@@ -84,7 +85,7 @@ pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Resul
     health.set_groups(config.groups.clone());
     let memory = Memory::recall(&health, &spool).await;
     let incidents = Incidents::new(&config.gateway.state_dir, config.targets);
-    let clock = Arc::new(Clock::default());
+    let clock = Arc::new(Clock::new(host::time_server_keeps_clock));
     if let Some((_, newest)) = spool.recent(Filter { limit: 1, ..Filter::default() }).await?.pop() {
         clock.passed(newest.stored);
     }

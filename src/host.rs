@@ -174,10 +174,15 @@ fn ports_below(folder: &Path) -> Option<(usize, usize)> {
 /// The battery clock of this machine.
 const RTC: &str = "/sys/class/rtc/rtc0/since_epoch";
 
+/// Whether a time server keeps this machine's clock, as whoever asks it says.
+pub fn time_server_keeps_clock() -> bool {
+    time_server::keeps_clock()
+}
+
 /// `ntp` when a time server keeps the clock (systemd-timesyncd, chronyd, ntpd), `rtc` when there is a battery clock from
 /// which it was set at the boot.
 pub fn clock_source() -> Option<String> {
-    let (ntp, rtc) = (time_server::keeps_clock(), Path::new(RTC).exists());
+    let (ntp, rtc) = (time_server_keeps_clock(), Path::new(RTC).exists());
     if ntp { Some("ntp".into()) } else { rtc.then(|| "rtc".into()) }
 }
 

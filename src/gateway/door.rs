@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use driver_api::{Batch, Frame, Gateway, Holdings, NotStored, PunchId, Report, Stored, Stranger, async_trait};
+use driver_api::{Batch, Frame, Gateway, Holdings, NotStored, Punch, PunchId, Report, Stored, Stranger, async_trait};
 use jiff::{Timestamp, tz::TimeZone};
 
 use super::traces::Traces;
@@ -13,7 +13,8 @@ use crate::{
     clock::Clock,
     config::TerminalSettings,
     health::{Code, Health},
-    spool::{NoteKind, Spool},
+    ledger::Entry,
+    spool::{Filter, NoteKind, Spool},
 };
 
 pub(super) struct Door {
@@ -78,6 +79,12 @@ impl Gateway for Door {
         self.spool.holdings(terminal, serial)
     }
 
+    async fn newest(&self, terminal: &str, serial: &str) -> Option<Punch> {
+        let filter = Filter { terminal: Some(terminal.to_owned()), limit: 1, ..Filter::default() };
+        let (ledger, entry) = self.spool.recent(filter).await.ok()?.pop()?;
+        if ledger.serial == serial { handed_over(serial, entry) } else { None }
+    }
+
     async fn booked_under(&self, terminal: &str) -> Option<String> {
         self.spool.booked_under(terminal)
     }
@@ -108,4 +115,21 @@ impl Gateway for Door {
 /// Of one length, since nobody bounds what a terminal calls its serial number.
 fn note_key(serial: &str, key: &str) -> String {
     PunchId::of_raw(serial, key.as_bytes(), 0).to_string()
+}
+
+/// Equal punches of one second that are looked for.
+const MOST_EQUAL: u32 = 1000;
+
+/// A punch as its driver handed it over. Which of equal ones it was is not on disk, but in its id.
+fn handed_over(serial: &str, entry: Entry) -> Option<Punch> {
+    let Entry { id, person, local, clock, direction, verify, work_code, origin, native, flags, .. } = entry;
+    let zone = None;
+    let mut punch = Punch { person, local, zone, direction, verify, work_code, native, nth: 1, origin, clock, flags };
+    while PunchId::of(serial, &punch) != id {
+        punch.nth += 1;
+        if punch.nth > MOST_EQUAL {
+            return None;
+        }
+    }
+    Some(punch)
 }

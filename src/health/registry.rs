@@ -255,8 +255,8 @@ conditions! {
         title: "Gateway clock not to be believed" / "网关时钟不可信",
         text: "The gateway's clock is before the time of its own records: no terminal is set by it. Those that push keep their punches until it is right."
             / "网关时钟早于自身已有记录的时间：不会用它校准考勤机。推送型考勤机将保留打卡，直到网关时钟恢复正确。",
-        mend: "Let the gateway reach a time server (timedatectl), or replace its clock battery."
-            / "请让网关连接时间服务器（timedatectl），或更换时钟电池。",
+        mend: "Let the gateway reach a time server (timedatectl), or replace its clock battery. If its records lie in the future, a time server that keeps the clock ends it too; without one, set the clock right by hand while the gateway runs: ten minutes later it is believed."
+            / "请让网关连接时间服务器（timedatectl），或更换时钟电池。若是已有记录处于未来时间，由时间服务器校时同样会解除；没有时间服务器时，请在网关运行期间手动校准时钟：十分钟后即被信任。",
     }
     TerminalsCutOff = "terminals-cut-off", Medium, after 15 s, clears after 5 s, explained by [NetworkDown] {
         title: "Terminals cut off together" / "多台考勤机同时断开",

@@ -129,7 +129,7 @@ impl Remote {
         Moment {
             now: Timestamp::now().as_second(),
             floor: self.parts.clock.floor(),
-            trusted: self.parts.clock.doubt().is_none(),
+            trusted: self.parts.clock.doubt().is_none() && !self.parts.clock.is_behind(),
             running: i64::try_from(self.parts.started.elapsed().as_secs()).unwrap_or(i64::MAX),
         }
     }

@@ -26,6 +26,10 @@ pub(crate) enum Compared {
     ReadByOthers {
         records: u32,
     },
+    /// Nothing is marked as read any more, although its log did not get smaller.
+    AllNew {
+        marked: u32,
+    },
     /// It holds fewer records than before.
     Shrank {
         before: u32,
@@ -50,11 +54,19 @@ impl Cursor {
         if counters.records < self.records {
             return Compared::Shrank { before: self.records };
         }
+        if counters.records > 0 && counters.read() == Some(0) && self.read > 0 {
+            return Compared::AllNew { marked: self.read };
+        }
         // A full log overwrites its oldest: then less of it is marked as read, and that is nobody's doing.
         match counters.read().unwrap_or(0).checked_sub(self.perhaps.max(self.read)) {
             Some(records @ 1..) => Compared::ReadByOthers { records },
             _ => Compared::AsWeLeftIt,
         }
+    }
+
+    /// Records marked as read, as far as we know.
+    pub(crate) fn read(&self) -> u32 {
+        self.read
     }
 
     /// Before so many more are marked by us.
@@ -98,6 +110,9 @@ mod tests {
     fn a_full_log_that_overwrites_its_oldest_is_no_sign_of_others() {
         let cursor = Cursor::of(&counters(1000, 0));
         assert_eq!(cursor.compare(&counters(1000, 3)), Compared::AsWeLeftIt);
+        // Up to what nobody has read.
+        assert_eq!(cursor.compare(&counters(1000, 1000)), Compared::AllNew { marked: 1000 });
+        assert_eq!(Cursor::of(&counters(10, 10)).compare(&counters(20, 20)), Compared::AsWeLeftIt);
         assert_eq!(Cursor::of(&counters(1000, 3)).marked(3).compare(&counters(1000, 1)), Compared::AsWeLeftIt);
     }
 

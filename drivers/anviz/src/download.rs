@@ -1,4 +1,4 @@
-//! Reading what is new, and marking it as read; reading the whole log.
+//! Reading what is new, and marking it as read.
 //!
 //! The order, which is the promise: a page of new records is read; all of it is on our disk (`Store::put` returned); then,
 //! and not before, so many records, the oldest ones, lose their mark "new". They stay in the log all the same.
@@ -8,16 +8,17 @@
 //!
 //! Equal records are told apart by their place among those of their second, so a page must begin where a second begins:
 //! marks are taken only up to where a second ends, and those of the last second when it has been over for a while.
+//! A clock that stands still, or was put back, goes on in a second that was marked: then a new record is taken for one that is
+//! known. A twin that is no page of ours coming again is a sign of that, and the whole log numbers them.
 
 use std::time::Duration;
 
-use driver_api::{Batch, DriverError, Occurrences, Origin, Report, Stored, Trouble};
-use jiff::civil::DateTime;
+use driver_api::{Batch, DriverError, Origin, Report, Stored, Trouble};
 use tokio::time::Instant;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use crate::{
-    booking::{Equals, Key, key},
+    booking::Equals,
     command::{CLEAR_MARKS, ask, meaning, page},
     cursor::Cursor,
     frame::Frame,
@@ -30,35 +31,16 @@ use crate::{
 const SETTLED: Duration = Duration::from_millis(1200);
 /// Pages of new records before others have their turn.
 const PAGES: u32 = 40;
-/// Records of a log that are held in memory while it is read; no terminal has so many.
-const MOST: usize = 1 << 19;
-/// Punches stored in one go.
-const BATCH: usize = 500;
 /// A log that could not be read as a whole is tried again after this.
-const AGAIN: Duration = Duration::from_secs(60);
-
-/// What a read came to.
-#[derive(Debug, Clone, Copy, Default, serde::Serialize)]
-pub(crate) struct Outcome {
-    pub(crate) records: usize,
-    pub(crate) new: usize,
-    pub(crate) twins: usize,
-    pub(crate) set_aside: usize,
-}
-
-impl Outcome {
-    fn add(&mut self, stored: Stored) {
-        self.new += stored.new;
-        self.twins += stored.twins;
-        self.set_aside += stored.set_aside;
-    }
-}
+pub(crate) const AGAIN: Duration = Duration::from_secs(60);
 
 /// What a page of new records was.
 enum Page {
     /// There may be more behind it.
     More,
     Last,
+    /// It was full, and its records are still new: nothing behind it can be reached in this way.
+    Stuck,
 }
 
 impl Serving<'_> {
@@ -71,12 +53,14 @@ impl Serving<'_> {
             }
         }
         if self.counters.new == 0 && self.announced.is_empty() && self.pending.is_empty() {
+            self.marks_refused = false; // there is nothing that it could refuse
             self.relieve();
             return Ok(());
         }
         for _ in 0..PAGES {
             match self.read_page(wire).await? {
                 Page::More => {}
+                Page::Stuck => return self.sweep(wire).await,
                 Page::Last => {
                     // What was told and is not here by now was never in its log.
                     if self.told_at.elapsed() > SETTLED {
@@ -126,19 +110,32 @@ impl Serving<'_> {
             self.odd_since = Some(Instant::now());
             self.known().whole = true;
             self.pending.clear();
+            self.booked.clear();
             return Ok(Page::Last);
         }
-        let stored = self.store_page(&records).await?;
+        let (stored, surprising) = self.store_page(&records).await?;
+        if surprising {
+            let times = || records.iter().filter_map(|raw| Record::of(raw).local(self.settings.codes.epoch));
+            let (from, to) = (times().min(), times().max());
+            self.booked.clear();
+            if self.read_whole(wire, from, to).await?.is_none() {
+                return Ok(Page::Last);
+            }
+            // Others may have marked records meanwhile: what is new is asked for again before any is marked.
+            self.booked = records;
+            return Ok(Page::More);
+        }
+        self.booked.clone_from(&records);
         if stored.new > 0 {
             debug!(records = records.len(), new = stored.new, "page stored");
         }
         let full = records.len() == usize::from(self.size);
         self.size = page::MOST;
         let ended = self.ended(&records, full);
-        if ended > 0 {
-            self.mark(wire, answer.data, &records, ended).await?;
-        } else {
+        if ended == 0 {
             self.wait_for(&records);
+        } else if !self.mark(wire, answer.data, &records, ended).await? {
+            return Ok(if full { Page::Stuck } else { Page::Last });
         }
         self.relieve();
         Ok(if full { Page::More } else { Page::Last })
@@ -159,8 +156,10 @@ impl Serving<'_> {
         }
     }
 
-    /// Makes a page durable, but for what is known to be so.
-    async fn store_page(&mut self, records: &[Raw]) -> Result<Stored, Failed> {
+    /// Makes a page durable, but for what is known to be so. Whether one was known that should not be.
+    async fn store_page(&mut self, records: &[Raw]) -> Result<(Stored, bool), Failed> {
+        let booked = records.iter().zip(&self.booked).take_while(|(now, before)| now == before).count();
+        let mut twins = 0;
         let known = if records.starts_with(&self.pending) { self.pending.len() } else { 0 };
         let mut equals = Equals::default();
         let mut batch = Batch::default();
@@ -172,19 +171,23 @@ impl Serving<'_> {
             let origin = if self.announced.remove(raw) { Origin::Live } else { Origin::Backfill };
             let local = self.settings.codes.book(raw, nth, (origin, self.clock()), &mut batch);
             self.latest = self.latest.max(local);
+            if at < booked {
+                twins = batch.punches.len();
+            }
         }
         if batch.punches.is_empty() && batch.set_aside.is_empty() {
-            return Ok(Stored::default());
+            return Ok((Stored::default(), false));
         }
         let store = self.known().store.clone();
         let stored = store.put(batch).await.map_err(DriverError::from)?;
         self.tell_set_aside(stored);
-        Ok(stored)
+        Ok((stored, stored.twins > twins))
     }
 
     /// Takes the mark "new" from the first `count` of these records. Asked once: done twice, it would take marks from
-    /// records that nobody has read.
-    async fn mark(&mut self, wire: &mut Wire, data: Vec<u8>, records: &[Raw], count: usize) -> Result<(), Failed> {
+    /// records that nobody has read. Whether it was done.
+    async fn mark(&mut self, wire: &mut Wire, data: Vec<u8>, records: &[Raw], count: usize) -> Result<bool, Failed> {
+        let before = self.known().cursor.map(|cursor| cursor.read());
         let marked = u32::try_from(count).expect("a page holds few records");
         if let Some(cursor) = self.known().cursor {
             self.save(cursor.will_mark(marked)).await;
@@ -196,25 +199,46 @@ impl Serving<'_> {
             Err(error) => {
                 // It may have been done or not: either way the next page tells.
                 self.pending.clear();
-                return Err(error.into());
+                let booked = std::mem::take(&mut self.booked);
+                if !matches!(error, NoAnswer::Silence) {
+                    return Err(error.into());
+                }
+                // Is it gone, or does it just not know this?
+                self.count(wire).await?;
+                if self.counters.read() == before {
+                    self.booked = booked;
+                    return Ok(self.not_marked("it did not answer when records were to be marked as read".into()));
+                }
+                return Ok(true);
             }
         };
         if answer.result != 0 || u24(&answer.data) != Some(marked) {
             let cause = match answer.result {
-                0 => format!("{count} records were to be marked as read, and it says {:?}", u24(&answer.data)),
+                0 => {
+                    self.booked.clear(); // so many, or others, are marked
+                    format!("{count} records were to be marked as read, and it says {:?}", u24(&answer.data))
+                }
                 other => format!("it answered {} when records were to be marked as read", meaning(other)),
             };
             self.pending.clear();
-            return self.unreadable(cause).map(drop);
+            return Ok(self.not_marked(cause));
         }
+        self.marks_refused = false;
         if let Some(cursor) = self.known().cursor {
             self.save(cursor.marked(marked)).await;
         }
         self.done = Some(data);
         let rest = &records[count..];
         self.expected = Some(rest.to_vec());
+        self.booked = rest.to_vec();
         self.wait_for(rest);
-        Ok(())
+        Ok(true)
+    }
+
+    fn not_marked(&mut self, why: String) -> bool {
+        self.marks_refused = true;
+        self.tell_unreadable(why);
+        false
     }
 
     /// These are stored, and not marked yet.
@@ -225,7 +249,7 @@ impl Serving<'_> {
         }
     }
 
-    async fn save(&mut self, mut cursor: Cursor) {
+    pub(crate) async fn save(&mut self, mut cursor: Cursor) {
         let known = self.known();
         cursor.whole = known.whole;
         known.cursor = Some(cursor);
@@ -237,105 +261,30 @@ impl Serving<'_> {
     }
 
     /// Its log cannot be read in this way; that is told, and tried again with the next visit.
-    fn unreadable(&mut self, why: String) -> Result<Page, Failed> {
-        warn!(why, "log not read");
-        self.terminal.report(Report::FailedRead { why: why.clone() });
-        self.terminal.trouble(Trouble::LogUnreadable, why);
+    fn unreadable(&self, why: String) -> Result<Page, Failed> {
+        self.tell_unreadable(why);
         Ok(Page::Last)
     }
 
-    fn relieve(&self) {
-        self.terminal.relief(Trouble::LogUnreadable);
+    pub(crate) fn tell_unreadable(&self, why: String) {
+        warn!(why, "log not read");
+        self.terminal.report(Report::FailedRead { why: why.clone() });
+        self.terminal.trouble(Trouble::LogUnreadable, why);
     }
 
-    fn tell_set_aside(&self, stored: Stored) {
+    pub(crate) fn relieve(&self) {
+        if !self.marks_refused && !self.whole_failed {
+            self.terminal.relief(Trouble::LogUnreadable);
+        }
+    }
+
+    pub(crate) fn tell_set_aside(&self, stored: Stored) {
         if stored.set_aside > 0 {
             let cause = format!("{} records made no sense; they are kept as they are", stored.set_aside);
             self.terminal.trouble(Trouble::RecordsSetAside, cause);
         } else if stored.new > 0 {
             self.terminal.relief(Trouble::RecordsSetAside);
         }
-    }
-
-    /// Reads the whole log and stores what lies between these times. Marks nothing. Nothing comes of it when the pages do not add
-    /// up to what the terminal says it holds: then somebody else turned its pages.
-    pub(crate) async fn read_whole(
-        &mut self,
-        wire: &mut Wire,
-        from: Option<DateTime>,
-        to: Option<DateTime>,
-    ) -> Result<Option<Outcome>, Failed> {
-        self.count(wire).await?;
-        let least = self.counters.records as usize;
-        let mut records: Vec<Raw> = Vec::new();
-        let (mut which, mut last) = (page::FIRST_OF_ALL, None);
-        loop {
-            // Asked once: asked again for the next page, a terminal that had heard us would skip one.
-            let question = Frame::question(self.unit, ask::RECORDS, [which, page::MOST]);
-            let answer = wire.ask(&question, 1, |answer| last.as_ref() != Some(&answer.data)).await?;
-            let found = match (answer.result, decode(&answer.data)) {
-                (0, Ok(found)) => found,
-                (0x05, _) => Vec::new(),
-                (0, Err(error)) => {
-                    self.unreadable(error.to_string())?;
-                    return Ok(None);
-                }
-                (other, _) => {
-                    self.unreadable(format!("it answered {} when asked for its log", meaning(other)))?;
-                    return Ok(None);
-                }
-            };
-            records.extend_from_slice(&found);
-            if found.len() < usize::from(page::MOST) || records.len() > MOST {
-                break;
-            }
-            (which, last) = (page::NEXT, Some(answer.data));
-        }
-        self.count(wire).await?;
-        let most = self.counters.records as usize;
-        if !(least..=most).contains(&records.len()) {
-            self.unreadable(format!("its pages held {} records, and it says {least} to {most}", records.len()))?;
-            return Ok(None);
-        }
-        let outcome = self.store_whole(&records, from, to).await?;
-        let unread = self.counters.new as usize;
-        let known = self.known();
-        known.whole = false;
-        if std::mem::take(&mut known.suspect) && outcome.new > unread {
-            let cause = format!("{} records were marked as read while we were away", outcome.new - unread);
-            self.terminal.trouble(Trouble::OtherReader, cause);
-            self.odd_since = Some(Instant::now());
-        }
-        self.save(Cursor::of(&self.counters)).await;
-        self.relieve();
-        info!(records = outcome.records, new = outcome.new, twins = outcome.twins, "whole log read");
-        Ok(Some(outcome))
-    }
-
-    async fn store_whole(
-        &mut self,
-        records: &[Raw],
-        from: Option<DateTime>,
-        to: Option<DateTime>,
-    ) -> Result<Outcome, Failed> {
-        let mut equal = Occurrences::of(records.iter().map(key));
-        let mut outcome = Outcome { records: records.len(), ..Outcome::default() };
-        let (store, clock) = (self.known().store.clone(), self.clock());
-        for part in records.chunks(BATCH) {
-            let mut batch = Batch::default();
-            for raw in part {
-                let nth = equal.nth::<Key>(key(raw));
-                let local = Record::of(raw).local(self.settings.codes.epoch);
-                self.latest = self.latest.max(local);
-                let inside = |local| from.is_none_or(|from| from <= local) && to.is_none_or(|to: DateTime| local <= to);
-                if local.is_none_or(inside) {
-                    self.settings.codes.book(raw, nth, (Origin::Reread, clock), &mut batch);
-                }
-            }
-            outcome.add(store.put(batch).await.map_err(DriverError::from)?);
-        }
-        self.tell_set_aside(Stored { new: outcome.new, twins: 0, set_aside: outcome.set_aside });
-        Ok(outcome)
     }
 
     pub(crate) fn known(&mut self) -> &mut Known {

@@ -28,6 +28,7 @@ pub mod sim;
 mod strangers;
 mod terminal;
 mod timekeeping;
+mod whole;
 mod wire;
 
 use std::{

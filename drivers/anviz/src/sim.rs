@@ -193,6 +193,15 @@ impl Simulator {
         (state.units[terminal].log, state.units[terminal].read) = (Vec::new(), 0);
     }
 
+    /// Its log was full: it overwrote all but so many of its newest records.
+    pub fn overwrite(&self, terminal: usize, keep: usize) {
+        let mut state = self.state();
+        let unit = &mut state.units[terminal];
+        let gone = unit.log.len().saturating_sub(keep);
+        unit.log.drain(..gone);
+        unit.read = unit.read.saturating_sub(gone);
+    }
+
     /// Takes a terminal from the bus, or puts it back.
     pub fn set_deaf(&self, terminal: usize, deaf: bool) {
         self.state().units[terminal].deaf = deaf;

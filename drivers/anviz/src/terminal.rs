@@ -59,6 +59,8 @@ pub(crate) struct Serving<'a> {
     /// Records stored, and not yet marked as read: those of the last second, which may go on.
     pub(crate) pending: Vec<Raw>,
     pub(crate) pending_since: Instant,
+    /// The page that was stored last, and how much of it is not marked: these may come again, and are twins then.
+    pub(crate) booked: Vec<Raw>,
     /// The page that was marked last, as received: it cannot come again.
     pub(crate) done: Option<Vec<u8>>,
     /// What must stand at the start of the next page.
@@ -67,6 +69,12 @@ pub(crate) struct Serving<'a> {
     pub(crate) size: u8,
     /// When somebody else's doings were last seen.
     pub(crate) odd_since: Option<Instant>,
+    /// It does not take marks away: its new records do not move on, and what lies behind the first page is read another way.
+    pub(crate) marks_refused: bool,
+    /// Its whole log was to be read, and could not be.
+    pub(crate) whole_failed: bool,
+    /// Records that it held when that other way was gone last, and when that was.
+    pub(crate) swept: Option<(u32, Instant)>,
     failures: u32,
     rubbish: (u64, u64, u64),
 }
@@ -105,10 +113,14 @@ impl<'a> Serving<'a> {
             told_at: now,
             pending: Vec::new(),
             pending_since: now,
+            booked: Vec::new(),
             done: None,
             expected: None,
             size: crate::command::page::MOST,
             odd_since: None,
+            marks_refused: false,
+            whole_failed: false,
+            swept: None,
             failures: 0,
             rubbish: (0, 0, 0),
         })
@@ -145,6 +157,8 @@ impl<'a> Serving<'a> {
         }
         self.count(wire).await?;
         self.terminal.seen();
+        // An echo of that page would have come in front of the counters. From here on the same bytes are another page.
+        self.done = None;
         let clock = Instant::now() >= self.clock_due;
         if clock {
             self.measure_clock(wire).await?;
@@ -168,6 +182,7 @@ impl<'a> Serving<'a> {
         self.terminal.offline(why);
         self.known = None; // who comes back may be another
         (self.pending, self.done, self.expected) = (Vec::new(), None, None);
+        self.booked.clear();
         let pause = AGAIN * 2_u32.saturating_pow(self.failures.min(10));
         self.failures += 1;
         self.due = Instant::now() + pause.min(SELDOM);
@@ -316,12 +331,24 @@ impl<'a> Serving<'a> {
                 known.whole = true;
                 self.expected = None;
             }
+            Some(Compared::AllNew { marked }) => {
+                let cause = format!(
+                    "{marked} records were marked as read, and all {} in its log are new: it was full and overwrote \
+                     those, and perhaps others that nobody had read; or somebody cleared it",
+                    counters.records
+                );
+                self.terminal.trouble(Trouble::LogOverrun, cause);
+                self.odd_since = Some(Instant::now());
+                (self.pending, self.done, self.expected) = (Vec::new(), None, None);
+                self.booked.clear();
+            }
             Some(Compared::Shrank { before }) => {
                 let cause = format!("{before} records were in its log, now there are {}", counters.records);
                 self.terminal.trouble(Trouble::LogShrank, cause);
                 self.odd_since = Some(Instant::now());
                 known.whole = true;
                 (self.pending, self.done, self.expected) = (Vec::new(), None, None);
+                self.booked.clear();
             }
         }
         known.cursor = Some(Cursor::of(&counters));
@@ -333,6 +360,7 @@ impl<'a> Serving<'a> {
         self.odd_since = None;
         self.terminal.relief(Trouble::OtherReader);
         self.terminal.relief(Trouble::LogShrank);
+        self.terminal.relief(Trouble::LogOverrun);
     }
 
     /// Says when much of what comes is rubbish, until none does.

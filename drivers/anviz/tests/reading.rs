@@ -79,6 +79,28 @@ async fn two_punches_in_one_second_are_two_whenever_they_are_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_stands_still_makes_no_punch_another_ones_twin() {
+    let site = Site::with(Model { live: false, ..Model::default() }, "", |_| {}).await;
+    let second = site.terminal.now(0);
+    for count in 1..=5 {
+        if count == 4 {
+            site.terminal.cut(); // what was marked before is not known any more
+        }
+        site.terminal.punch_at(0, 77, second, 8, 0);
+        site.until_stored(count).await;
+        site.until_marked(count).await;
+    }
+    // More than a page at once.
+    (0..30).for_each(|_| site.terminal.punch_at(0, 78, second, 8, 0));
+    site.until_stored(35).await;
+    site.until_marked(35).await;
+    let numbers: Vec<u32> = site.punches().iter().filter(|it| it.person == "77").map(|it| it.nth).collect();
+    assert_eq!(numbers, [1, 2, 3, 4, 5]);
+    assert_eq!(site.trouble(Trouble::OtherReader), None);
+    site.running.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn equal_punches_across_pages_keep_their_numbers() {
     let site = Site::with(Model::default(), "", |terminal| {
         let day = date(2026, 11, 22);
@@ -264,6 +286,24 @@ async fn a_cleared_log_is_told_and_its_new_punches_are_stored() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_full_log_that_overwrote_what_nobody_had_read_is_told() {
+    let site = Site::with(Model { live: false, ..Model::default() }, "poll = \"1h\"", |terminal| {
+        terminal.fill(0, 40);
+    })
+    .await;
+    site.until_marked(40).await;
+    (0..70).for_each(|at| site.terminal.punch(0, 3000 + at));
+    site.terminal.overwrite(0, 50);
+    site.terminal.cut();
+    site.until_stored(90).await;
+    let cause = site.until_troubled(Trouble::LogOverrun).await;
+    assert!(cause.starts_with("40 records were marked as read, and all 50 in its log are new"), "{cause}");
+    site.ask(Operation::Reconcile { from: None, to: None }).await.unwrap();
+    site.until_relieved(Trouble::LogOverrun).await;
+    site.running.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn live_records_bring_punches_at_once_and_are_no_punches_themselves() {
     let site = Site::with(Model { live: false, ..Model::default() }, "live = true\npoll = \"1h\"", |_| {}).await;
     site.until("its real-time mode is on", |site| site.terminal.is_live(0)).await;
@@ -385,6 +425,50 @@ async fn a_mark_that_is_not_confirmed_as_asked_is_told_and_costs_no_record() {
         site.until_relieved(Trouble::LogUnreadable).await;
         site.running.close().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminal_that_takes_no_marks_away_is_told_and_asked_in_peace_and_all_of_its_punches_come() {
+    for harm in [Harm::Result(1), Harm::Deaf] {
+        let model = Model { live: false, ..Model::default() };
+        let site = Site::with(model, "poll = \"600ms\"\ntimeout = \"100ms\"", |terminal| {
+            terminal.fill(0, 40);
+            terminal.harm(Fault { command: Some(ask::CLEAR), times: u32::MAX, harm: harm.clone() });
+        })
+        .await;
+        site.until_stored(40).await;
+        let cause = site.until_troubled(Trouble::LogUnreadable).await;
+        assert!(cause.contains("to be marked as read"), "{cause}");
+        let asked = site.asked(ask::CLEAR);
+        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+        assert!(site.asked(ask::CLEAR) - asked <= 5, "{harm:?}: {} times in 2 s", site.asked(ask::CLEAR) - asked);
+        assert!(site.trouble(Trouble::LogUnreadable).is_some(), "{harm:?}");
+        let away = |it: &driver_api::Report| matches!(it, driver_api::Report::Offline { .. });
+        assert!(!site.gateway().reports(support::NAME).iter().any(away), "{harm:?}");
+        site.terminal.heal();
+        site.until_marked(40).await;
+        site.until_relieved(Trouble::LogUnreadable).await;
+        site.running.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_log_that_cannot_be_read_is_told_for_as_long_as_that_is_so() {
+    let refused = driver_anviz::frame::Frame::answer(1, ask::RECORDS, 1, []).encode();
+    let site = Site::with(Model { live: false, ..Model::default() }, "", |terminal| {
+        terminal.fill(0, 60);
+        terminal.read_by_others(0, 60);
+        terminal.harm(Fault::once(ask::RECORDS, Harm::Instead(refused)));
+    })
+    .await;
+    let cause = site.until_troubled(Trouble::LogUnreadable).await;
+    assert!(cause.contains("when asked for its log"), "{cause}");
+    site.until_polled(3).await;
+    assert!(site.trouble(Trouble::LogUnreadable).is_some());
+    site.ask(Operation::Reconcile { from: None, to: None }).await.unwrap();
+    site.until_relieved(Trouble::LogUnreadable).await;
+    assert_eq!(site.punches().len(), 60);
+    site.running.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use async_trait::async_trait;
 use tokio::sync::{Mutex, mpsc, watch};
 
-use crate::{Batch, Frame, Holdings, Job, NotStored, Report, Stored, Stranger, Trouble, Way};
+use crate::{Batch, Frame, Holdings, Job, NotStored, Punch, Report, Stored, Stranger, Trouble, Way};
 
 /// What stands behind the door: the gateway, or [`fake::Gateway`](crate::fake::FakeGateway) in tests of drivers.
 #[async_trait]
@@ -22,6 +22,10 @@ pub trait Gateway: Send + Sync + 'static {
     /// See [`Store::remembered`].
     async fn remembered(&self, _serial: &str, _key: &str) -> Result<Option<Vec<u8>>, NotStored> {
         Ok(None)
+    }
+    /// See [`Store::newest`].
+    async fn newest(&self, _terminal: &str, _serial: &str) -> Option<Punch> {
+        None
     }
     /// See [`Terminal::booked_under`].
     async fn booked_under(&self, terminal: &str) -> Option<String>;
@@ -249,6 +253,12 @@ impl Store {
     /// What the ledger of this terminal and serial holds.
     pub async fn holdings(&self) -> Holdings {
         self.terminal.gateway.holdings(&self.terminal.name, &self.serial).await
+    }
+
+    /// The punch of this terminal and serial that became durable last, as it was handed over (but for its zone). Unlike a cursor
+    /// it is never older than a crash. It is looked up on the disk: ask once, at the start, and only when it is needed.
+    pub async fn newest(&self) -> Option<Punch> {
+        self.terminal.gateway.newest(&self.terminal.name, &self.serial).await
     }
 
     pub fn terminal(&self) -> &Terminal {

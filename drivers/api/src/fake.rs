@@ -196,6 +196,12 @@ impl Gateway for FakeGateway {
         }
     }
 
+    async fn newest(&self, terminal: &str, serial: &str) -> Option<Punch> {
+        let held = self.held();
+        let ours = held.booked_under.get(terminal).is_some_and(|booked| booked == serial);
+        held.punches.iter().rev().find(|(name, _)| ours && name == terminal).map(|(_, punch)| punch.clone())
+    }
+
     async fn booked_under(&self, terminal: &str) -> Option<String> {
         self.held().booked_under.get(terminal).cloned()
     }

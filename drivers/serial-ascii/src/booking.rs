@@ -13,10 +13,11 @@
 //! * A reader that tells its own time: that time is the punch's, and an equal frame is the same punch for ever.
 //! * A reader that numbers its reads: the number is part of the id (`native`), and the same number and card as in the frame before
 //!   is the same punch, whenever it comes.
-//! * A reader that waits for its answer sends again what was not answered. The second that was given to a frame is saved before
-//!   its punch is stored, so the frame has the same id after a crash in between. Once its answer was sent, an equal frame without
-//!   a number is judged by the window again. When we are killed between the answer and the note that it was given, and the same
-//!   card comes first afterwards, that one is taken for the one before.
+//! * A reader that waits for its answer sends again what was not answered. The second that was given to a frame stands in its
+//!   punch, so the frame has the same id after a crash in between: what was saved may be older, and then the newest punch on disk
+//!   tells. Once its answer was sent, an equal frame without a number is judged by the window again. When we are killed before
+//!   it is on disk that the answer was given (some seconds), and the same card comes first within [`SENT_AGAIN`] after the
+//!   start, that one is taken for the one before.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -34,6 +35,7 @@ use tracing::warn;
 
 use crate::{
     decode::{Read, whole},
+    fading::Fading,
     settings::Settings,
 };
 
@@ -43,6 +45,8 @@ pub(crate) const REMEMBERED: usize = 4096;
 const ASIDE_AN_HOUR: u32 = 60;
 /// Between two attempts at a store that refuses. Nothing else is read meanwhile: bytes wait on the line.
 const STORE_PAUSE: Duration = Duration::from_millis(200);
+/// A frame that a crash left without its answer comes again so soon after the start.
+pub(crate) const SENT_AGAIN: Duration = Duration::from_secs(600);
 /// Whose clock runs behind by more than this may be telling an old read, and nothing is learnt of its clock.
 const OLD_NEWS_MS: i64 = 10_000;
 
@@ -56,6 +60,29 @@ struct Given {
     nth: u32,
     /// The reader was told that it is stored.
     answered: bool,
+    /// Punches that its ledger held before.
+    #[serde(default)]
+    before: u64,
+}
+
+impl Given {
+    /// What was given last, and whether that is known of its answer too.
+    async fn last(store: &Store) -> (Option<Self>, bool) {
+        let saved: Option<Self> = store.load_cursor().await.and_then(|saved| serde_json::from_slice(&saved).ok());
+        let held = store.holdings().await;
+        let is_last = |given: &Self| held.latest <= Some(given.local) && held.punches <= given.before + 1;
+        if held.punches == 0 || saved.as_ref().is_some_and(is_last) {
+            return (saved, true);
+        }
+        let Some(newest) = store.newest().await else { return (saved, true) };
+        let Punch { person: card, local, native: sequence, nth, .. } = newest;
+        let before = held.punches.saturating_sub(1);
+        let given = Self { card, direction: newest.direction.raw, sequence, local, nth, answered: false, before };
+        match saved {
+            Some(saved) if (Self { answered: false, before, ..saved.clone() }) == given => (Some(saved), true),
+            _ => (Some(given), false),
+        }
+    }
 }
 
 type Key = (String, Option<Raw>);
@@ -72,10 +99,14 @@ pub(crate) struct Booking {
     own_time: bool,
     late_ms: i64,
     given: Option<Given>,
+    /// Since when it is not known whether that was answered.
+    unsure: Option<Instant>,
     seen: HashMap<Key, Instant>,
     counted: VecDeque<(Key, DateTime, u32)>,
     aside_since: Instant,
     aside: u32,
+    events_lost: Fading,
+    set_aside: Fading,
     pub(crate) online: bool,
     pub(crate) answered_at: Instant,
     pub(crate) stored: u64,
@@ -89,7 +120,7 @@ impl Booking {
         let reader = &settings.reader;
         let numbers = reader.pattern.as_ref().is_some_and(|it| it.0.capture_names().flatten().any(|it| it == "seq"));
         let lasting = reader.waits || numbers;
-        let given = if lasting { store.load_cursor().await } else { None };
+        let (given, is_sure) = if lasting { Given::last(&store).await } else { (None, true) };
         if reader.waits {
             terminal.report(Report::Delivery(driver_api::Delivery::Acked));
         }
@@ -102,11 +133,14 @@ impl Booking {
             lasting,
             own_time: reader.time.is_some(),
             late_ms: reader.poll.as_ref().map_or(100, |poll| poll.every.as_millis() as i64),
-            given: given.and_then(|saved| serde_json::from_slice(&saved).ok()),
+            given,
+            unsure: (!is_sure).then(Instant::now),
             seen: HashMap::new(),
             counted: VecDeque::new(),
             aside_since: Instant::now(),
             aside: 0,
+            events_lost: Fading::new(Trouble::EventsLost),
+            set_aside: Fading::new(Trouble::RecordsSetAside),
             online: false,
             answered_at: Instant::now(),
             stored: 0,
@@ -137,9 +171,10 @@ impl Booking {
             local,
             nth,
             answered: false,
+            before: if self.lasting { self.store.holdings().await.punches } else { 0 },
         };
         self.tell_gap(&read);
-        self.given = Some(given);
+        (self.given, self.unsure) = (Some(given), None);
         let direction = match (&read.direction.raw, self.direction) {
             (None, Some(value)) => Mark { value, raw: None },
             _ => read.direction,
@@ -159,6 +194,8 @@ impl Booking {
         };
         self.until_stored(Batch::from(vec![punch])).await;
         self.stored += 1;
+        self.events_lost.look(&self.terminal);
+        self.set_aside.look(&self.terminal);
     }
 
     /// The second and the count of a read; `None` when it is a repetition of one that is stored.
@@ -178,7 +215,9 @@ impl Booking {
         });
         match same {
             // Its answer was never sent: it comes again because of that, and whether it was stored is not known.
-            Some(given) if self.lasting && !given.answered => return Some((given.local, given.nth)),
+            Some(given) if self.lasting && !given.answered && self.unsure.is_none_or(|it| now - it <= SENT_AGAIN) => {
+                return Some((given.local, given.nth));
+            }
             Some(given) if given.sequence.is_some() => return None,
             _ => {}
         }
@@ -221,7 +260,7 @@ impl Booking {
             self.lost += missing;
             let cause = format!("its number went from {last} to {now}; {} reads were missed so far", self.lost);
             warn!(terminal = self.terminal.name(), missing, "reads missed");
-            self.terminal.trouble(Trouble::EventsLost, cause);
+            self.events_lost.tell(&self.terminal, cause);
         }
     }
 
@@ -247,7 +286,7 @@ impl Booking {
         let raw = raw[..raw.len().min(SetAside::LIMIT)].to_vec();
         let aside = SetAside { raw, reason: reason.to_owned(), nth: 1 };
         self.until_stored(Batch { set_aside: vec![aside], ..Batch::default() }).await;
-        self.terminal.trouble(Trouble::RecordsSetAside, reason.to_owned());
+        self.set_aside.tell(&self.terminal, reason.to_owned());
     }
 
     async fn until_stored(&self, batch: Batch) {

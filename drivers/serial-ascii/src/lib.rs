@@ -15,6 +15,7 @@ pub mod checksum;
 pub mod decode;
 #[cfg(feature = "decoders")]
 pub mod decoders;
+mod fading;
 pub mod framing;
 pub mod reader;
 pub mod readers;

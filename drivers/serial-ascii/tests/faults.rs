@@ -5,7 +5,7 @@ mod support;
 use std::{fs, os::unix::fs::symlink, time::Duration};
 
 use driver_api::{
-    ClockSource, Delivery, Direction, JobFailed, Operation, PunchId, Raw, Report, Trouble,
+    ClockSource, Delivery, Direction, Gateway, JobFailed, Operation, PunchId, Raw, Report, Trouble,
     contract::{Running, garbage},
 };
 use driver_serial_ascii::sim::{Product, Simulator};
@@ -329,6 +329,37 @@ async fn killed_before_the_answer_nothing_is_lost_or_doubled() {
         }
     }
     assert_eq!(running.people(0).len(), 6);
+    running.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_that_a_crash_made_old_gives_no_second_id_and_misses_nobody() {
+    let site = Site::start(Way::Tcp, &[Product::Waiting], LONG).await;
+    let Site { line, running } = site;
+    let (gateway, reader) = (running.gateway.clone(), name(0));
+    line.punch(0, "1001");
+    running.until_stored("the first", 0, 1).await;
+    running.gateway.until("it is answered", Duration::from_secs(5), |_| line.waiting(0) == 0).await;
+    let old = gateway.load_cursor(&reader, &reader).await.unwrap();
+    for person in 1002..1005 {
+        line.punch(0, &person.to_string());
+    }
+    running.until_stored("the next", 0, 4).await;
+    running.gateway.until("they are answered", Duration::from_secs(5), |_| line.waiting(0) == 0).await;
+    line.repeat(0); // the answer is lost
+    line.punch(0, "1005");
+    running.until_stored("the last", 0, 5).await;
+    let gateway = running.kill().await;
+    gateway.save_cursor(&reader, &reader, old).await.unwrap();
+    sleep(Duration::from_millis(1100)).await; // another second: it must not get another id
+    let running = Running::start_behind(gateway, &Blocks::of(&line, &[Product::Waiting], LONG));
+    running.gateway.until("it is answered at last", Duration::from_secs(10), |_| line.waiting(0) == 0).await;
+    line.punch(0, "1006");
+    running.until_stored("one more", 0, 6).await;
+    let people: Vec<String> = running.gateway.punches(&reader).into_iter().map(|punch| punch.person).collect();
+    assert_eq!(people, ["1001", "1002", "1003", "1004", "1005", "1006"]);
+    let told = |it: &Report| matches!(it, Report::Trouble { trouble: Trouble::EventsLost, .. });
+    assert!(!running.gateway.reports(&reader).iter().any(told), "each of them was stored");
     running.close().await;
 }
 

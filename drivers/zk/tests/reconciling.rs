@@ -68,16 +68,21 @@ async fn a_log_that_was_seen_empty_is_forgotten_at_once() {
     let site = Site::with(Model::default(), "reconcile = \"200ms\"", |terminal| terminal.fill(12)).await;
     site.until_settled().await;
     let serial = Model::default().serial;
-    assert!(!site.gateway().load_cursor(NAME, &serial).await.unwrap().is_empty());
+    let saved = async || {
+        let saved = site.gateway().load_cursor(NAME, &serial).await.unwrap();
+        serde_json::from_slice::<serde_json::Value>(&saved).unwrap()
+    };
+    let form = saved().await["form"].clone();
+    assert_eq!(saved().await["records"], 12);
     site.terminal.clear_log();
     site.until_troubled(Trouble::LogCleared).await;
-    let saved = async || site.gateway().load_cursor(NAME, &serial).await.unwrap();
     let forgotten = async {
-        while !saved().await.is_empty() {
+        while saved().await["records"] != 0 {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };
     tokio::time::timeout(PATIENCE, forgotten).await.expect("whoever comes next does not look for what is gone");
+    assert_eq!(saved().await["form"], form, "its records are still of the same layout");
     site.running.close().await;
 }
 

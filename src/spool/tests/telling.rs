@@ -200,7 +200,7 @@ async fn a_bad_record_that_came_late_is_told_for_the_time_before() {
     let house = House::new();
     let spool = house.open();
     let aside = driver_api::SetAside { raw: vec![0xff; 8], reason: "no date".into(), nth: 1 };
-    put(&spool, "door", Batch { punches: Vec::new(), set_aside: vec![aside] }).await;
+    put(&spool, "door", Batch { set_aside: vec![aside], ..Batch::default() }).await;
     // It is kept now, which is years from here.
     let trail = why(&house, "7", date(2019, 5, 6).at(8, 0, 0, 0), "door");
     assert_eq!((trail.terminals[0].set_aside, trail.terminals[0].set_aside_all), (0, 1), "{trail:?}");
