@@ -113,7 +113,7 @@ impl Supervisor {
         operation: Operation,
     ) -> Result<impl Future<Output = Result<serde_json::Value, JobFailed>> + Send + 'static, JobFailed> {
         let line = self.running.values().find(|running| running.terminals.iter().any(|name| name == terminal));
-        let line = line.ok_or(JobFailed::NotSupported)?;
+        let line = line.ok_or(JobFailed::UnknownTerminal)?;
         if !line.operations.contains(&operation.name()) {
             return Err(JobFailed::NotSupported);
         }

@@ -88,6 +88,9 @@ async fn a_punch_is_followed_from_the_terminal_to_the_broker_and_a_missing_one_i
     assert_eq!((&outcome["records"], &outcome["new"]), (&60.into(), &0.into()), "{outcome}");
     assert!(outcome["twins"].as_u64().unwrap() >= 1 && outcome["twins"].as_u64().unwrap() < 60, "{outcome}");
 
+    let (code, said) = ask(&daemon, &["reconcile", "front-dor"]);
+    assert!(code != 0 && said.contains("there is no such terminal in the config"), "{said}");
+
     stop(&mut daemon).await;
     // Dead, and from its disk alone; the terminal's states and the gateway's end are noted there.
     let (code, said) = ask(&daemon, &["why", "1005", &local]);

@@ -114,8 +114,11 @@ impl Desk for FrontDesk {
         to: Option<DateTime>,
     ) -> Result<serde_json::Value, Failed> {
         let failed = |error: driver_api::JobFailed| Failed {
+            mend: match error {
+                driver_api::JobFailed::UnknownTerminal => "see punchgate terminals for their names".into(),
+                _ => format!("see punchgate terminals, and its driver's page for what {terminal} can do"),
+            },
             why: error.to_string(),
-            mend: format!("see punchgate terminals, and its driver's page for what {terminal} can do"),
         };
         let told = serde_json::json!({ "act": "reconcile", "terminal": terminal, "from": from, "to": to });
         if let Err(error) = self.audit.tell("console", told).await {

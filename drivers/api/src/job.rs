@@ -134,6 +134,8 @@ impl Job {
 /// Why a job came to nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JobFailed {
+    #[error("there is no such terminal in the config")]
+    UnknownTerminal,
     #[error("this driver cannot do that")]
     NotSupported,
     #[error("the terminal is not connected")]
