@@ -53,6 +53,13 @@ impl Serving<'_> {
             let unread = found.unread;
             return Err(no(format!("{unread} records of its log make no punch, and nobody was sent them")));
         }
+        if found.undated > 0 {
+            let undated = found.undated;
+            return Err(no(format!(
+                "{undated} records of its log were made while its clock was not set: such times come again whenever it forgets \
+                 its clock, and then two punches look like one; compare them, and clear the log at the terminal"
+            )));
+        }
         let held = self.store.holdings().await.punches;
         if held != punches {
             return Err(no(format!(

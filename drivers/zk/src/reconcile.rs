@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use driver_api::{DriverError, Origin, Report, Stored, Trouble};
+use driver_api::{DriverError, Flag, Origin, Report, Stored, Trouble};
 use jiff::{Timestamp, civil::DateTime};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
@@ -49,6 +49,9 @@ pub(crate) struct Outcome {
     /// Of all records those that make no punch, kept raw now or before.
     #[serde(skip)]
     pub(crate) unread: usize,
+    /// And those of a clock that was never set.
+    #[serde(skip)]
+    pub(crate) undated: usize,
 }
 
 impl Serving<'_> {
@@ -285,6 +288,7 @@ impl Serving<'_> {
             }
             batch.former.clone_from(&former);
             outcome.unread += batch.set_aside.len();
+            outcome.undated += batch.punches.iter().filter(|punch| punch.flags.contains(&Flag::ClockUnset)).count();
             let Stored { new, twins, set_aside } = self.store.put(batch).await.map_err(DriverError::from)?;
             if std::mem::take(&mut overran) {
                 self.overran(new > 0 || set_aside > 0, log.count() as u64).await;

@@ -181,6 +181,25 @@ async fn a_log_is_cleared_only_when_all_of_it_was_delivered_and_its_count_stands
     site.running.close().await;
 }
 
+/// A terminal that forgets its clock begins with the same second each time: whose punch it was then, its id does not tell.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_with_punches_of_a_clock_that_was_never_set_is_not_cleared_from_afar() {
+    let site = Site::with(Model::default(), "", |terminal| terminal.fill(20)).await;
+    site.until_settled().await;
+    site.until_stored(20).await;
+    let mut raw = site.terminal.log()[..40].to_vec();
+    raw[27..31].copy_from_slice(&187_u32.to_le_bytes()); // 2000-01-01 00:03:07
+    site.terminal.append_raw(&raw);
+    site.ask(Operation::Reconcile { from: None, to: None }).await.unwrap();
+    site.until_stored(21).await;
+    match site.ask(clear(21)).await {
+        Err(JobFailed::Refused(why)) => assert!(why.contains("clock was not set"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!((site.commands(ask::CLEAR_LOG), site.terminal.records(), site.terminal.is_open()), (0, 21, true));
+    site.running.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cleared_log_is_no_trouble_and_fills_again() {
     let site = Site::with(Model::default(), "", |terminal| terminal.fill(20)).await;
