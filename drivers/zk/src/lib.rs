@@ -57,7 +57,7 @@ use crate::{
     incident::Incidents,
     serve::Serving,
     session::Session,
-    settings::{Defaults, Settings},
+    settings::{Defaults, Settings, Twice},
 };
 
 pub use crate::discover::{FINDER, FINDER_UDP};
@@ -76,10 +76,12 @@ const GOOD_BYE: Duration = Duration::from_millis(600);
 
 fn plan(section: Section, blocks: Vec<TerminalBlock>, problems: &mut Problems) -> Vec<Line> {
     let defaults = Defaults::take(section, problems);
+    let mut twice = Twice::default();
     blocks
         .into_iter()
         .filter_map(|TerminalBlock { name, zone, section }| {
             let settings = Settings::take(section, defaults, problems)?;
+            twice.look(&name, &settings, problems);
             let manner = Mutex::new(Manner::new(matches!(settings.address, Address::Udp { .. })));
             let driver: Arc<dyn Driver> = Arc::new(Zk { settings, zone, manner, incidents: Mutex::default() });
             Some(Line { key: name.clone(), terminals: vec![name], driver })

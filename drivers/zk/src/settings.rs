@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use driver_api::{Address, Period, Problems, Section, Verify};
+use driver_api::{Address, Period, Problem, Problems, Section, Verify};
 
 use crate::commkey;
 
@@ -75,6 +75,33 @@ impl Settings {
         };
         section.finish(problems);
         (problems.errors.len() == before).then_some(settings)
+    }
+}
+
+/// Which block has which terminal. Two for one are told and no more: nothing is lost by them, and all of it comes twice.
+#[derive(Debug, Default)]
+pub(crate) struct Twice {
+    addresses: BTreeMap<String, String>,
+    serials: BTreeMap<String, String>,
+}
+
+impl Twice {
+    pub(crate) fn look(&mut self, name: &str, settings: &Settings, problems: &mut Problems) {
+        let address = Some(settings.address.to_string());
+        let known = [("address", address, &mut self.addresses), ("serial", settings.serial.clone(), &mut self.serials)];
+        for (key, value, owners) in known {
+            let Some(value) = value else { continue };
+            if let Some(owner) = owners.insert(value.clone(), name.to_owned()) {
+                problems.warnings.push(Problem {
+                    key: format!("terminal {name:?} {key}"),
+                    value,
+                    why: format!(
+                        "terminal {owner:?} has the same, and each of its punches will be there under both names"
+                    ),
+                    mend: "keep one block for each terminal".into(),
+                });
+            }
+        }
     }
 }
 
@@ -164,6 +191,26 @@ mod tests {
         assert_eq!(settings.address.to_string(), "tcp://192.0.2.10:4370");
         assert_eq!((settings.reconcile, settings.clock_limit), (Duration::from_secs(300), Duration::from_secs(120)));
         assert!(settings.set_clock && settings.live && settings.comm_key.is_none());
+    }
+
+    #[test]
+    fn two_blocks_for_one_terminal_are_told() {
+        let (mut twice, mut problems) = (Twice::default(), Problems::default());
+        for (name, block) in [
+            ("a", "address = \"tcp://192.0.2.10\"\nserial = \"A1\""),
+            ("b", "address = \"tcp://192.0.2.11\""),
+            ("c", "address = \"tcp://192.0.2.10:4370\""),
+            ("d", "address = \"tcp://192.0.2.10:4371\"\nserial = \"A1\""),
+        ] {
+            twice.look(name, &take(block).0.unwrap(), &mut problems);
+        }
+        let told: Vec<String> = problems.warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(told.len(), 2, "{told:#?}");
+        assert!(
+            told[0].contains("terminal \"c\" address") && told[0].contains("terminal \"a\" has the same"),
+            "{told:#?}"
+        );
+        assert!(told[1].contains("terminal \"d\" serial"), "{told:#?}");
     }
 
     #[test]
