@@ -324,7 +324,8 @@ impl<'a> Serving<'a> {
             }
         }
         if self.has_users() {
-            let users = self.sizes.users.map_or("users".into(), |users| format!("{users} users"));
+            let told = self.sizes.users.filter(|users| *users > 0);
+            let users = told.map_or("users".into(), |users| format!("{users} users"));
             return Err(ReadFailed::Bad(format!(
                 "its log names people by internal numbers, and the list of its {users} cannot be had: {why}; nothing of the log \
                  is booked until it can"
