@@ -70,21 +70,29 @@ fn stands_for(board: &Board, stub: &SegmentFile, segment: &Path) -> io::Result<b
         }
     }
     // A segment of which nothing had to be kept has a stub without groups.
-    Ok(groups > 0 || !has_punches(board, segment)?)
+    Ok(groups > 0 || !needs_a_group(board, segment)?)
 }
 
-fn has_punches(board: &Board, segment: &Path) -> io::Result<bool> {
+/// Whether a segment has anything that a retirement would have kept.
+fn needs_a_group(board: &Board, segment: &Path) -> io::Result<bool> {
+    let passing = |record: Option<Record<'_>>| {
+        matches!(
+            record,
+            Some(
+                Record::Confirmed(_)
+                    | Record::ConfirmedAt(_)
+                    | Record::Standing(_)
+                    | Record::Repaired(_)
+                    | Record::Retired(_)
+            )
+        )
+    };
     let mut reader = SegmentReader::open(segment, board.seed(), 0)?;
     loop {
         match reader.next(None)? {
-            Piece::Group { .. } => {
-                let kept = |record: Option<Record<'_>>| !matches!(record, Some(Record::Confirmed(_)));
-                if records(reader.body()).any(kept) {
-                    return Ok(true);
-                }
-            }
+            Piece::Group { .. } if records(reader.body()).all(passing) => {}
+            Piece::Group { .. } | Piece::Damage { .. } | Piece::Tail { .. } => return Ok(true),
             Piece::End { .. } => return Ok(false),
-            Piece::Damage { .. } | Piece::Tail { .. } => return Ok(true),
         }
     }
 }

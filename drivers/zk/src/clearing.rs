@@ -2,7 +2,8 @@
 //!
 //! There is no command that clears what was read; there is one that clears everything, also what was punched a moment ago. So
 //! people are kept off, the whole log is read once more, all of it must be in the ledger, the ledger must hold what it held
-//! when its last punch was delivered, and the count must not have moved; then it is cleared, and counted again.
+//! when its last punch was delivered, none may be of a clock that was never set, and the count must not have moved; then it
+//! is cleared, and counted again.
 
 use driver_api::JobFailed;
 use serde_json::{Value, json};
