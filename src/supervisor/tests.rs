@@ -264,7 +264,7 @@ async fn a_job_reaches_its_terminal_or_is_answered_with_the_reason() {
         .await;
     assert_eq!(supervisor.ask("front-door", Operation::Info).unwrap().await, Ok("done".into()));
     assert_eq!(supervisor.ask("front-door", Operation::Restart).err(), Some(JobFailed::NotSupported));
-    assert_eq!(supervisor.ask("nobody", Operation::Info).err(), Some(JobFailed::NotSupported));
+    assert_eq!(supervisor.ask("nobody", Operation::Info).err(), Some(JobFailed::UnknownTerminal));
     assert_eq!(supervisor.ask("away", Operation::Info).err(), Some(JobFailed::NotConnected));
 }
 
