@@ -57,9 +57,11 @@ pub(crate) struct Outcome {
 impl Serving<'_> {
     /// The comparison that comes by itself. A log that cannot be read is reported and tried again later; the session goes on.
     pub(crate) async fn read_log(&mut self) -> Result<(), DriverError> {
+        let began = Instant::now();
         match self.reconcile(Wanted::New).await {
             Ok(_) => {
                 self.failures = 0;
+                self.log_was_read(began.elapsed());
                 self.next_read = Instant::now() + self.settings.reconcile;
                 Ok(())
             }

@@ -8,29 +8,25 @@ use tokio::{
     select,
     time::{Instant, sleep_until},
 };
-use tracing::warn;
 
 use crate::{
     booking::{Book, named, set_aside},
     cursor::Cursor,
-    download::{Download, Manner, ReadFailed, What},
+    download::{Manner, ReadFailed},
     event,
     identity::Identity,
     incident::Incidents,
     names,
-    record::{self, Form, Who},
+    people::LIST_AGE,
+    record::{Form, Who},
     session::Session,
     settings::Settings,
     sizes::Sizes,
-    user::{self, People},
+    user::People,
 };
 
 /// A doubt about an event is settled by reading the log, after a moment in which more of them may come.
-const DOUBT: Duration = Duration::from_secs(2);
-/// How long a user list is good for live punches, in the terminal's time-outs: a minute with the usual one. A terminal gives
-/// the number of somebody who left to somebody new, so an old list names the wrong person.
-const LIST_AGE: u32 = 12;
-
+pub(crate) const DOUBT: Duration = Duration::from_secs(2);
 /// A connected terminal and all that is known of it.
 pub(crate) struct Serving<'a> {
     pub(crate) settings: &'a Settings,
@@ -48,9 +44,9 @@ pub(crate) struct Serving<'a> {
     /// The newest time in the log, as far as it was seen.
     pub(crate) latest: Option<DateTime>,
     pub(crate) form: Option<Form>,
-    people: Option<(Instant, People)>,
+    pub(crate) people: Option<(Instant, People)>,
     /// A user list had somebody in it.
-    had_people: bool,
+    pub(crate) had_people: bool,
     /// Registered for live punches.
     pub(crate) live: bool,
     /// Live punches that came in this session.
@@ -63,6 +59,10 @@ pub(crate) struct Serving<'a> {
     pub(crate) reads: u64,
     /// When the last of them was.
     pub(crate) read_at: Option<Instant>,
+    /// And how long it took.
+    pub(crate) read_took: Duration,
+    /// By its count there are records that were neither read nor told of.
+    pub(crate) ahead: bool,
     pub(crate) failures: u32,
     pub(crate) damaged: u64,
     pub(crate) next_read: Instant,
@@ -144,6 +144,8 @@ impl<'a> Serving<'a> {
             odd_events: false,
             reads: 0,
             read_at: None,
+            read_took: Duration::ZERO,
+            ahead: false,
             failures: 0,
             damaged: 0,
             next_read: Instant::now(),
@@ -186,6 +188,7 @@ impl<'a> Serving<'a> {
                 Work::Beat => {
                     self.measure_clock().await?;
                     self.look_after_clock().await?;
+                    self.look_at_count().await?;
                 }
                 Work::Read => self.read_log().await?,
                 Work::Job(job) => self.job(job).await?,
@@ -291,82 +294,6 @@ impl<'a> Serving<'a> {
             batch.punches.push(self.book(Origin::Live).punch(record, person, known, 1));
         }
         Ok(Some(batch))
-    }
-
-    /// The user list, read now if what is known of it is older than `age`.
-    pub(crate) async fn people(&mut self, age: Duration) -> Result<&People, ReadFailed> {
-        if !self.list_is_younger(age) {
-            let asked = Instant::now();
-            let people = self.list_or_none().await?;
-            self.had_people |= !people.is_empty();
-            self.people = Some((asked, people));
-        }
-        Ok(&self.people.as_ref().expect("it was read above").1)
-    }
-
-    /// The user list, or none where there is nobody to be told: an unknown number then is marked and booked. Where there are
-    /// users and their list is kept back, or is in a width that nobody knows, nothing may be booked: with other names, all
-    /// punches would have other ids.
-    async fn list_or_none(&mut self) -> Result<People, ReadFailed> {
-        let mut why = String::new();
-        for _ in 0..=CONFIRMATIONS {
-            match self.user_list().await {
-                Ok(list) => match user::decode(&list, self.sizes.users) {
-                    Ok(users) if !users.is_empty() || !self.has_users() => return Ok(People::new(users)),
-                    Ok(_) => why = "it is empty".into(),
-                    Err(error) => why = error.to_string(),
-                },
-                Err(ReadFailed::Refused(code)) => why = ReadFailed::Refused(code).to_string(),
-                Err(ReadFailed::Bad(what)) => {
-                    return Err(self.session.garbled(format!("in the user list: {what}")).into());
-                }
-                Err(lost) => return Err(lost),
-            }
-        }
-        if self.has_users() {
-            let told = self.sizes.users.filter(|users| *users > 0);
-            let users = told.map_or("users".into(), |users| format!("{users} users"));
-            return Err(ReadFailed::Bad(format!(
-                "its log names people by internal numbers, and the list of its {users} cannot be had: {why}; nothing of the log \
-                 is booked until it can"
-            )));
-        }
-        warn!(why, "no user list");
-        Ok(People::default())
-    }
-
-    /// Whether there is somebody for a user list to name.
-    fn has_users(&self) -> bool {
-        self.had_people || self.sizes.users.is_some_and(|users| users > 0)
-    }
-
-    fn list_is_younger(&self, age: Duration) -> bool {
-        self.people.as_ref().is_some_and(|(asked, _)| asked.elapsed() < age)
-    }
-
-    /// Reads the user list.
-    pub(crate) async fn users(&mut self) -> Result<Vec<user::User>, ReadFailed> {
-        let list = self.user_list().await?;
-        // A width nobody knows will not be another the next time: better a marked number than no punch.
-        Ok(user::decode(&list, self.sizes.users).unwrap_or_else(|error| {
-            warn!(%error, "user list not understood");
-            Vec::new()
-        }))
-    }
-
-    /// Entries of the user list, as they lie there.
-    pub(crate) async fn user_list(&mut self) -> Result<Vec<u8>, ReadFailed> {
-        let mut manner = self.manner();
-        let read = Download::whole(self.session, What::Users, crate::download::BODY_LIMIT, &mut manner).await;
-        self.remember(manner);
-        let body = read?;
-        let list = record::records(&body).map_err(|error| ReadFailed::Bad(error.to_string()))?;
-        Ok(list.to_vec())
-    }
-
-    /// What was known of it is old.
-    pub(crate) fn forget_people(&mut self) {
-        self.people = None;
     }
 
     pub(crate) fn book(&self, origin: Origin) -> Book<'a> {

@@ -12,8 +12,11 @@ use crate::{
     time,
 };
 
-/// Between two heartbeats, in milliseconds. At odd moments, since each then narrows what is known of the skew.
-const BEAT: std::ops::Range<u64> = 30_000..50_000;
+/// The shortest pause between two heartbeats, in the terminal's time-outs: half a minute with the usual one, and never longer.
+const BEAT: u32 = 6;
+const BEAT_LONGEST: Duration = Duration::from_secs(30);
+/// The longest is so many times that: at odd moments each sample narrows what is known of the skew.
+const SPREAD: f64 = 1.5;
 
 /// Why the clock was not set when somebody asked for it.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +34,8 @@ pub(crate) enum SetFailed {
 impl Serving<'_> {
     /// Asks for the time: the heartbeat, and a sample of the skew.
     pub(crate) async fn measure_clock(&mut self) -> Result<(), DriverError> {
-        self.next_beat = tokio::time::Instant::now() + Duration::from_millis(rand::rng().random_range(BEAT));
+        let pause = (self.settings.timeout * BEAT).min(BEAT_LONGEST);
+        self.next_beat = tokio::time::Instant::now() + pause.mul_f64(rand::rng().random_range(1.0..SPREAD));
         let (before, asked) = (Timestamp::now(), Instant::now());
         let answer = self.session.request(ask::GET_TIME, &[]).await?;
         let (after, round_trip) = (Timestamp::now(), asked.elapsed());
