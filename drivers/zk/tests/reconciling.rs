@@ -5,7 +5,6 @@ mod support;
 use driver_api::{Gateway as _, Operation, Origin, Report, Trouble, contract::PATIENCE};
 use driver_zk::{
     command::ask,
-    record::Form,
     sim::{Bulk, Model},
 };
 use support::{NAME, Site};
@@ -134,50 +133,6 @@ async fn punches_made_while_we_were_away_are_caught_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_count_of_zero_proves_nothing() {
-    let site = Site::with(Model::of(Form::Text(49)), "reconcile = \"200ms\"", |terminal| {
-        terminal.fill(40);
-        terminal.claim_records(Some(0));
-    })
-    .await;
-    site.until_stored(40).await;
-    site.terminal.punch_unheard("77");
-    site.until_stored(41).await;
-    site.running.close().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_count_that_stands_still_while_people_punch_is_not_believed() {
-    let site = Site::with(Model::default(), "reconcile = \"200ms\"", |terminal| {
-        terminal.fill(40);
-        terminal.claim_records(Some(40));
-    })
-    .await;
-    site.until_settled().await;
-    site.terminal.punch_unheard("77");
-    site.terminal.punch("78");
-    site.until_stored(42).await;
-    site.running.close().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_cleared_log_is_told_and_its_new_punches_are_stored() {
-    let site = Site::with(Model::default(), "reconcile = \"200ms\"", |terminal| terminal.fill(40)).await;
-    site.until_settled().await;
-    site.terminal.clear_log();
-    site.terminal.punch_unheard("77");
-    site.until_stored(41).await;
-    let cause = site.until_troubled(Trouble::LogCleared).await;
-    assert!(cause.starts_with("40 records were in its log, now there are 1"), "{cause}");
-    assert_eq!(site.trouble(Trouble::LogShrank), None);
-    // Its log grows again as it should: that brings nothing back.
-    site.terminal.punch_unheard("78");
-    site.until_stored(42).await;
-    told_on(&site, Trouble::LogCleared).await;
-    site.running.close().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn an_ordered_comparison_takes_no_note_of_what_it_finds_first() {
     let site = Site::with(Model::default(), "", |terminal| terminal.fill(40)).await;
     site.until_settled().await;
@@ -185,70 +140,6 @@ async fn an_ordered_comparison_takes_no_note_of_what_it_finds_first() {
     site.ask(Operation::Reconcile { from: None, to: None }).await.unwrap();
     site.terminal.cut();
     site.until_troubled(Trouble::LogCleared).await;
-    site.running.close().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_log_that_lost_its_oldest_records_has_shrunk_and_was_not_cleared() {
-    let site = Site::with(Model::default(), "reconcile = \"200ms\"", |terminal| terminal.fill(40)).await;
-    site.until_settled().await;
-    site.terminal.overwrite(5);
-    let cause = site.until_troubled(Trouble::LogShrank).await;
-    assert!(cause.starts_with("40 records were in its log, now there are 35"), "{cause}");
-    assert_eq!(site.trouble(Trouble::LogCleared), None);
-    site.terminal.punch_unheard("78");
-    site.until_relieved(Trouble::LogShrank).await;
-    site.running.close().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_full_log_that_overwrote_what_nobody_had_read_is_told() {
-    let model = Model { capacity: 40, ..Model::default() };
-    let site = Site::with(model, "reconcile = \"200ms\"", |terminal| terminal.fill(40)).await;
-    site.until_settled().await;
-    (0..40).for_each(|n| site.terminal.punch_unheard(&format!("9{n:02}")));
-    site.terminal.overwrite(40);
-    let cause = site.until_troubled(Trouble::LogOverrun).await;
-    assert!(cause.starts_with("its log is full with 40 records"), "{cause}");
-    site.terminal.overwrite(1);
-    site.terminal.punch_unheard("78");
-    site.until_stored(81).await;
-    told_on(&site, Trouble::LogOverrun).await;
-    site.running.close().await;
-}
-
-/// It stays told through comparisons, and another session, until somebody has it compared.
-async fn told_on(site: &Site, trouble: Trouble) {
-    let connects = site.commands(ask::CONNECT);
-    for _ in 0..2 {
-        let sizes = site.commands(ask::SIZES);
-        site.until("several comparisons", |site| site.commands(ask::SIZES) > sizes + 3).await;
-        assert!(site.trouble(trouble).is_some(), "{trouble:?} ended by itself");
-        site.terminal.cut();
-    }
-    site.until("it is served again", |site| site.commands(ask::CONNECT) == connects + 2).await;
-    site.until("it is compared", |site| site.terminal.listeners() == 1).await;
-    site.ask(Operation::Reconcile { from: None, to: None }).await.unwrap();
-    site.until_relieved(trouble).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_full_log_that_overwrote_what_came_live_lost_nothing() {
-    let model = Model { capacity: 40, ..Model::default() };
-    let site = Site::with(model, "", |terminal| terminal.fill(40)).await;
-    site.until_settled().await;
-    for n in 0..50 {
-        site.terminal.punch(&format!("9{n:02}"));
-        site.terminal.overwrite(1);
-    }
-    site.until_stored(90).await;
-    let reads = site.commands(ask::FREE);
-    site.terminal.cut();
-    site.until("its log is read", |site| site.commands(ask::FREE) > reads).await;
-    site.until("it is compared", |site| site.gateway().twins() == 40).await;
-    site.ask(Operation::Info).await.unwrap();
-    let told = |report: &Report| matches!(report, Report::Trouble { trouble: Trouble::LogOverrun, .. });
-    assert!(!site.gateway().reports(NAME).iter().any(told), "nothing was lost");
     site.running.close().await;
 }
 
@@ -346,58 +237,5 @@ async fn without_live_events_the_log_alone_brings_everything() {
     site.until_stored(1).await;
     assert_eq!(site.punches()[0].origin, Origin::Backfill);
     assert_eq!(site.commands(ask::EVENT), 0);
-    site.running.close().await;
-}
-
-/// With the usual quarter of an hour between two comparisons.
-#[tokio::test(flavor = "multi_thread")]
-async fn between_two_comparisons_the_count_tells_of_a_cleared_log_and_of_a_punch_that_was_not_told() {
-    let site = Site::with(Model::default(), "timeout = \"300ms\"", |terminal| terminal.fill(40)).await;
-    site.until_stored(40).await;
-    site.until_settled().await;
-    site.terminal.punch("71");
-    site.until_stored(41).await;
-    site.terminal.punch_unheard("72");
-    site.until_stored(42).await;
-    assert_eq!(site.people()[41], "72");
-    assert_eq!(site.punches()[41].origin, Origin::Reread);
-    let looks = site.commands(ask::SIZES);
-    site.until("its count is looked at", |site| site.commands(ask::SIZES) > looks + 2).await;
-    site.terminal.clear_log();
-    let cause = site.until_troubled(Trouble::LogCleared).await;
-    assert!(cause.starts_with("42 records were in its log, now there are 0"), "{cause}");
-    assert_eq!(site.gateway().twins(), 1, "71, which came live and stood behind what the cursor knew");
-    // An empty log has a count as well.
-    site.terminal.punch_unheard("73");
-    site.until_stored(43).await;
-    site.running.close().await;
-}
-
-/// What is told live is counted, and not read once more.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_log_that_grows_by_what_is_told_is_not_read_at_each_heartbeat() {
-    let site = Site::with(Model::default(), "timeout = \"300ms\"", |terminal| terminal.fill(40)).await;
-    site.until_stored(40).await;
-    site.until_settled().await;
-    let (reads, looks) = (site.commands(ask::BUFFER), site.commands(ask::SIZES));
-    for n in 0..60 {
-        site.terminal.punch(&format!("8{n:02}"));
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
-    site.until_stored(100).await;
-    assert!(site.commands(ask::SIZES) > looks + 1, "its count was not looked at");
-    assert_eq!(site.commands(ask::BUFFER), reads);
-    site.running.close().await;
-}
-
-/// Whoever wants no live punches has chosen how often the log is read.
-#[tokio::test(flavor = "multi_thread")]
-async fn without_live_punches_a_count_that_grows_changes_nothing() {
-    let site = Site::with(Model::default(), "live = false\ntimeout = \"300ms\"", |terminal| terminal.fill(40)).await;
-    site.until_stored(40).await;
-    site.terminal.punch("71");
-    let looks = site.commands(ask::SIZES);
-    site.until("its count is looked at", |site| site.commands(ask::SIZES) > looks + 3).await;
-    site.until_stored(40).await;
     site.running.close().await;
 }

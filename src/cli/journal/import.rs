@@ -5,6 +5,7 @@
 //! is new gets a number in this gateway's own ledger, which is another one than the exporter's.
 
 mod chain;
+mod fields;
 mod read;
 
 use std::{
@@ -20,7 +21,10 @@ use serde_json::json;
 
 use super::local_act;
 
-use self::read::{BadLine, ImportFormat, Line, Lines};
+use self::{
+    fields::Line,
+    read::{BadLine, ImportFormat, Lines},
+};
 use crate::{
     cli::{
         FAILED, Failure, OK,

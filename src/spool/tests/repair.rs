@@ -1,5 +1,9 @@
 //! Stores broken in every way that an editor, a disk or a tired administrator knows, and what repair makes of them.
 
+mod forged;
+mod interrupted;
+mod losses;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -57,6 +61,21 @@ fn missing(report: &VerifyReport) -> u64 {
 /// All that stands in a store, by what makes each the same for ever.
 pub(super) fn held(house: &House) -> BTreeSet<(String, u64, String)> {
     exported(&house.state_dir()).map(|(ledger, entry)| (ledger.terminal.clone(), entry.seq, entry.person)).collect()
+}
+
+/// All that a repair decides.
+type Outcome = (BTreeSet<(String, u64, String)>, Vec<(String, u64, u64, bool)>, Verdict);
+
+fn outcome(house: &House) -> Outcome {
+    let report = checked(house);
+    assert!(report.faults.is_empty(), "{report:?}");
+    let holes = |it: &crate::spool::LedgerReport| {
+        let terminal = it.terminal.clone();
+        let hole =
+            move |hole: &crate::spool::Missing| (terminal.clone(), hole.first, hole.last, hole.recorded.is_some());
+        it.missing.iter().map(hole).collect::<Vec<_>>()
+    };
+    (held(house), report.ledgers.iter().flat_map(holes).collect(), report.verdict())
 }
 
 /// Repairs, and sees to it that what comes out is a store like any other that tells what it lost.
@@ -279,216 +298,6 @@ async fn a_newer_version_and_a_running_daemon_are_left_alone() {
 }
 
 #[tokio::test]
-async fn a_loss_is_told_until_somebody_says_that_it_is_known() {
-    let house = store().await;
-    fs::remove_file(segment_path(&journal(&house), 2)).unwrap();
-    repair(&house.state_dir(), false).unwrap();
-    let told = missing(&checked(&house));
-    let spool = house.open();
-    let open = |spool: &Spool| spool.status().ledgers.iter().map(|it| it.open_losses.len()).sum::<usize>();
-    assert_eq!(open(&spool), 2);
-    assert!(spool.acknowledge(Some("door")).await.unwrap() > 0);
-    assert_eq!(open(&spool), 1);
-    assert!(spool.acknowledge(None).await.unwrap() > 0);
-    assert_eq!((open(&spool), spool.acknowledge(None).await.unwrap()), (0, 0));
-    drop(spool);
-    // Neither a crash nor a lost index forgets it.
-    fs::remove_dir_all(house.state_dir().join("index")).unwrap();
-    let spool = house.open();
-    assert_eq!(open(&spool), 0);
-    drop(spool);
-    let report = checked(&house);
-    assert_eq!((missing(&report), report.verdict()), (told, Verdict::Mended));
-    let settled = |it: &crate::spool::Missing| it.recorded.as_ref().unwrap().settled == Some("acknowledged");
-    assert!(report.ledgers.iter().flat_map(|it| &it.missing).all(settled));
-}
-
-#[tokio::test]
-async fn what_was_lost_stays_told_when_its_neighbours_are_retired() {
-    use crate::outbox::Outbox;
-    let house = store().await;
-    fs::remove_file(segment_path(&journal(&house), 2)).unwrap();
-    repair(&house.state_dir(), false).unwrap();
-    let told = missing(&checked(&house));
-    let spool = house.open();
-    let mut outbox = spool.outbox("mqtt");
-    put(&spool, "door", live(1000..1200)).await;
-    for segment in drain(&mut outbox, undelivered(&spool)).await {
-        outbox.confirm(&segment.ledger, segment.first(), segment.last());
-    }
-    put(&spool, "door", live(1200..1400)).await;
-    for segment in drain(&mut outbox, undelivered(&spool)).await {
-        outbox.confirm(&segment.ledger, segment.first(), segment.last());
-    }
-    until_retired(&house, &spool, &mut outbox, 5).await;
-    drop(outbox);
-    spool.close().await;
-    let report = checked(&house);
-    assert_eq!((report.verdict(), missing(&report)), (Verdict::Mended, told), "{report:?}");
-    assert!(report.retired_segments >= 5);
-
-    // Wherever the bytes of a stub are hit, what is told of the rest is true.
-    let long = fs::metadata(journal(&house).join("00000004.ids")).unwrap().len();
-    for at in (20..long).step_by(211) {
-        let broken = House::new();
-        copy(&house.state_dir(), &broken.state_dir());
-        flip(&journal(&broken).join("00000004.ids"), at);
-        let done = repair(&broken.state_dir(), false).unwrap();
-        let report = checked(&broken);
-        assert_eq!(report.verdict(), Verdict::Mended, "byte {at}: {done:?} {report:?}");
-    }
-
-    // A stub can be damaged, or go, too.
-    for spoil in
-        [|path: &Path| flip(path, 300), |path: &Path| fs::remove_file(path).unwrap(), |path: &Path| flip(path, 3)]
-    {
-        let broken = House::new();
-        copy(&house.state_dir(), &broken.state_dir());
-        spoil(&journal(&broken).join("00000003.ids"));
-        assert_eq!(checked(&broken).verdict(), Verdict::Damaged);
-        let done = repair(&broken.state_dir(), false).unwrap();
-        let report = checked(&broken);
-        assert_eq!(report.verdict(), Verdict::Mended, "{done:?} {report:?}");
-        let again = repair(&broken.state_dir(), true).unwrap();
-        assert!(!again.needed, "{done:?} {again:?}");
-        broken.open().close().await;
-    }
-}
-
-#[tokio::test]
-async fn nothing_that_is_not_set_aside_is_written_over() {
-    let house = store().await;
-    let good = segments(&house);
-    let second = fs::read(&good[1]).unwrap();
-    // Somebody's copy, and damaged: it is none of the journal, which is whole.
-    let copy = journal(&house).join("2.seg");
-    fs::copy(&good[1], &copy).unwrap();
-    flip(&copy, 5_000);
-    let copied = fs::read(&copy).unwrap();
-    let report = checked(&house);
-    assert!(report.is_whole(), "{report:?}");
-    assert!(report.notes.iter().any(|note| note.starts_with("2.seg is no file of the journal")), "{report:?}");
-    assert!(!repair(&house.state_dir(), false).unwrap().needed);
-    // Nor is it touched while others are mended; a folder where the next file would be is not either.
-    flip(&good[0], 3_000);
-    let folder = segment_path(&journal(&house), good.len() as u64 + 1);
-    fs::create_dir(&folder).unwrap();
-    let report = repair(&house.state_dir(), false).unwrap();
-    assert!(report.done && checked(&house).verdict() == Verdict::Mended, "{report:?}");
-    assert_eq!((fs::read(&good[1]).unwrap(), fs::read(&copy).unwrap()), (second, copied));
-    assert!(folder.is_dir());
-    // A folder in the place of a damaged file stops the repair before it has changed anything.
-    let gone = fs::read(&good[2]).unwrap();
-    fs::remove_file(&good[2]).unwrap();
-    fs::create_dir(&good[2]).unwrap();
-    let before = names(&journal(&house));
-    assert!(matches!(repair(&house.state_dir(), false), Err(RepairError::Io { path, .. }) if path == good[2]));
-    assert_eq!(names(&journal(&house)), before);
-    fs::remove_dir(&good[2]).unwrap();
-    fs::write(&good[2], gone).unwrap();
-    assert_eq!(checked(&house).verdict(), Verdict::Mended);
-}
-
-fn names(folder: &Path) -> BTreeSet<PathBuf> {
-    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
-}
-
-/// All that a repair decides.
-type Outcome = (BTreeSet<(String, u64, String)>, Vec<(String, u64, u64, bool)>, Verdict);
-
-fn outcome(house: &House) -> Outcome {
-    let report = checked(house);
-    assert!(report.faults.is_empty(), "{report:?}");
-    let holes = |it: &crate::spool::LedgerReport| {
-        let terminal = it.terminal.clone();
-        let hole =
-            move |hole: &crate::spool::Missing| (terminal.clone(), hole.first, hole.last, hole.recorded.is_some());
-        it.missing.iter().map(hole).collect::<Vec<_>>()
-    };
-    (held(house), report.ledgers.iter().flat_map(holes).collect(), report.verdict())
-}
-
-#[tokio::test]
-async fn a_repair_cut_off_at_any_moment_ends_as_any_other() {
-    let whole = store().await;
-    let some = ["a bit of a punch", "two segments swapped", "the last segment deleted"];
-    for (how, spoil) in BREAKS.iter().filter(|(how, _)| some.contains(how)) {
-        let broken = House::new();
-        copy(&whole.state_dir(), &broken.state_dir());
-        spoil(&broken, &segments(&broken));
-        let straight = House::new();
-        copy(&broken.state_dir(), &straight.state_dir());
-        let expected = repair(&straight.state_dir(), false).unwrap();
-        let told = outcome(&straight);
-        let mut begun = 0;
-        for deeds in 0.. {
-            let (house, disk) = (House::new(), FaultyDisk::default());
-            copy(&broken.state_dir(), &house.state_dir());
-            disk.cut_after(deeds);
-            let cut = repair_on(&disk, &house.state_dir(), false);
-            disk.lose(|| deeds % 2 == 0);
-            if cut.is_ok() {
-                break;
-            }
-            if journal(&house).join("repair-under-way").exists() {
-                // The next start ends it too, and so does a look beforehand tell what will be.
-                begun += 1;
-                let started = House::new();
-                copy(&house.state_dir(), &started.state_dir());
-                assert!(checked(&started).notes.iter().any(|note| note.starts_with("a repair was cut off")), "{how}");
-                started.open().close().await;
-                assert_eq!(outcome(&started), told, "{how}, cut after {deeds}, then a start");
-                let dry = repair(&house.state_dir(), true).unwrap();
-                assert_eq!((dry.done, &dry.losses), (false, &expected.losses), "{how}, cut after {deeds}");
-            }
-            let report = repair(&house.state_dir(), false).unwrap();
-            if begun > 0 && !report.needed {
-                // All was done but for the last sync of a folder.
-                assert_eq!(outcome(&house), told, "{how}, cut after {deeds}");
-                continue;
-            }
-            assert!(report.needed && report.done, "{how}, cut after {deeds}: {report:?}");
-            assert_eq!(
-                (&report.rewritten, &report.losses, &report.ended),
-                (&expected.rewritten, &expected.losses, &expected.ended),
-                "{how}, cut after {deeds}"
-            );
-            assert_eq!(outcome(&house), told, "{how}, cut after {deeds}");
-            for name in &report.set_aside {
-                assert!(report.set_aside_in.as_ref().unwrap().join(name).exists(), "{how}, cut after {deeds}: {name}");
-            }
-            assert!(!repair(&house.state_dir(), false).unwrap().needed, "{how}, cut after {deeds}");
-            assert!(!names(&journal(&house)).iter().any(|it| it.extension().is_some_and(|it| it == "tmp")), "{how}");
-        }
-        assert!(begun >= 4, "{how}: {begun}");
-    }
-}
-
-#[tokio::test]
-async fn a_repair_that_does_not_fit_the_journal_any_more_is_set_aside() {
-    let house = store().await;
-    flip(&segments(&house)[1], 5_000);
-    for deeds in 0.. {
-        let disk = FaultyDisk::default();
-        disk.cut_after(deeds);
-        repair_on(&disk, &house.state_dir(), false).unwrap_err();
-        if journal(&house).join("repair-under-way").exists() {
-            break;
-        }
-    }
-    // Somebody puts a file back that is neither what it was nor what it is to be.
-    flip(&segments(&house)[1], 7_000);
-    let report = repair(&house.state_dir(), false).unwrap();
-    assert!(report.done && report.losses.len() == 2, "{report:?}");
-    assert_eq!(checked(&house).verdict(), Verdict::Mended);
-    assert!(house.quarantined().iter().any(|name| name.starts_with("repair-under-way-")), "{:?}", house.quarantined());
-    // Nor does half an order keep anybody from his store.
-    fs::write(journal(&house).join("repair-under-way"), "{\"store\":").unwrap();
-    house.open().close().await;
-    assert_eq!(checked(&house).verdict(), Verdict::Mended);
-}
-
-#[tokio::test]
 async fn numbers_that_are_missing_without_a_word_are_recorded() {
     let house = store().await;
     wipe(&segments(&house)[1], 3_000..6_000);
@@ -545,156 +354,4 @@ async fn a_file_is_believed_by_what_is_in_it_and_not_by_a_number_that_is_far_off
     let report = repair(&odd.state_dir(), false).unwrap();
     assert_eq!(report.rewritten[0].file, "00000001.ids to 00000002.ids");
     assert_eq!(checked(&odd).verdict(), Verdict::Mended);
-}
-
-/// Writes a record of some punch anew, with every checksum made right: as somebody does who knows what he is doing.
-fn forge(house: &House, terminal: &str, seq: u64, change: impl Fn(&mut Entry)) {
-    let store = store_id(&journal(house)).unwrap().unwrap();
-    let mut ledgers = BTreeMap::new();
-    for path in segments(house) {
-        let mut bytes = fs::read(&path).unwrap();
-        let mut at = SEGMENT_HEADER;
-        while let Some(header) = GroupHeader::read(&bytes[at..]) {
-            let body = at + GROUP_HEADER..at + GROUP_HEADER + header.body;
-            let (mut group, mut hit) = (Group::new(seed(&store)), false);
-            for record in records(&bytes[body.clone()]).flatten() {
-                match &record {
-                    Record::Ledger(it) => _ = ledgers.insert(it.number, it.terminal.to_owned()),
-                    Record::Punch(it) if it.seq == seq && ledgers[&it.ledger] == terminal => {
-                        let mut entry = it.entry(&mut ZoneNames::default()).unwrap();
-                        change(&mut entry);
-                        group.push(&Record::Punch(PunchRecord::of(it.ledger, &entry)));
-                        hit = true;
-                        continue;
-                    }
-                    _ => {}
-                }
-                group.push(&record);
-            }
-            if hit {
-                bytes.splice(at..body.end, group.seal(header.number).to_vec());
-                fs::write(&path, bytes).unwrap();
-                return;
-            }
-            at = body.end;
-        }
-    }
-    panic!("no punch {seq} of {terminal}");
-}
-
-fn head_of(house: &House, terminal: &str, seq: u64) -> Head {
-    exported(&house.state_dir())
-        .find(|(ledger, entry)| ledger.terminal == terminal && entry.seq == seq)
-        .map(|(_, entry)| entry.head())
-        .unwrap()
-}
-
-#[tokio::test]
-async fn a_record_that_was_changed_is_told_and_is_no_punch_any_more() {
-    let whole = store().await;
-    let last = verify(&whole.state_dir()).unwrap().ledgers.iter().find(|it| it.terminal == "door").unwrap().last;
-    type Forgery = fn(&House, u64);
-    type Case = (&'static str, Forgery, &'static [(u64, u64)], bool);
-    let forgeries: [Case; 7] = [
-        ("a person", |house, _| forge(house, "door", 300, |it| it.person = "9999".into()), &[(300, 300)], false),
-        (
-            "a time",
-            |house, _| forge(house, "door", 1, |it| it.local += jiff::SignedDuration::from_mins(9)),
-            &[(1, 1)],
-            false,
-        ),
-        ("a head", |house, _| forge(house, "door", 300, |it| it.prev = Head([7; 32])), &[(300, 300)], false),
-        (
-            "two in a row",
-            |house, _| {
-                forge(house, "door", 300, |it| it.person = "9999".into());
-                let head = head_of(house, "door", 300);
-                forge(house, "door", 301, |it| it.prev = head);
-            },
-            &[(300, 301)],
-            false,
-        ),
-        (
-            "two apart",
-            |house, _| {
-                forge(house, "door", 300, |it| it.person = "9999".into());
-                forge(house, "door", 400, |it| it.person = "9999".into());
-            },
-            &[(300, 300), (400, 400)],
-            false,
-        ),
-        ("the last", |house, last| forge(house, "door", last, |it| it.person = "9999".into()), &[(0, 0)], true),
-        (
-            "the last but one",
-            |house, last| forge(house, "door", last - 1, |it| it.person = "9999".into()),
-            &[(1, 1)],
-            false,
-        ),
-    ];
-    for (how, forge, lost, ends) in forgeries {
-        let house = House::new();
-        copy(&whole.state_dir(), &house.state_dir());
-        forge(&house, last);
-        let report = checked(&house);
-        assert_eq!(report.verdict(), Verdict::Damaged, "{how}: {report:?}");
-        let before = held(&house);
-        let report = repair(&house.state_dir(), false).unwrap();
-        let told: Vec<_> = report.losses.iter().map(|it| (it.first, it.last)).collect();
-        let lost: Vec<_> = match lost {
-            [(0, 0)] => vec![(last, last)],
-            [(1, 1)] if how.contains("last") => vec![(last - 1, last - 1)],
-            lost => lost.to_vec(),
-        };
-        assert_eq!((&told, report.ended.is_empty()), (&lost, !ends), "{how}: {report:?}");
-        assert!(
-            report.rewritten.iter().any(|it| it.why.contains("of door was changed after it was written")),
-            "{report:?}"
-        );
-        let (after, verdict) = (checked(&house), checked(&house).verdict());
-        assert_eq!(verdict, Verdict::Mended, "{how}: {after:?}");
-        let said = after.ledgers.iter().flat_map(|it| &it.missing).map(|it| it.recorded.clone().unwrap().why);
-        assert!(said.clone().count() > 0 && said.clone().all(|why| why.contains("was changed")), "{how}: {after:?}");
-        let gone = before.difference(&held(&house)).map(|(_, seq, _)| *seq).collect::<Vec<_>>();
-        assert!(
-            gone.iter().all(|seq| lost.iter().any(|(first, last)| (first..=last).contains(&seq))),
-            "{how}: {gone:?}"
-        );
-        assert!(!repair(&house.state_dir(), false).unwrap().needed, "{how}");
-        // It is told until somebody has taken note, and the terminals may bring what was there.
-        let spool = house.open();
-        assert!(!spool.findings().iter().any(|it| it.kind == FindingKind::Damage), "{how}: {:?}", spool.findings());
-        put(&spool, "door", log(0..PUNCHES)).await;
-        assert!(persons(&house.state_dir(), "door").iter().all(|person| person != "9999"), "{how}");
-        let all: BTreeSet<_> = persons(&house.state_dir(), "door").into_iter().collect();
-        assert_eq!(all.len(), PUNCHES as usize, "{how}");
-        spool.acknowledge(None).await.unwrap();
-        spool.close().await;
-        assert_eq!(checked(&house).verdict(), Verdict::Mended, "{how}");
-    }
-}
-
-#[tokio::test]
-async fn a_false_head_beside_the_punches_costs_none_of_them() {
-    let house = store().await;
-    let whole = outcome(&house);
-    let store = store_id(&journal(&house)).unwrap().unwrap();
-    // As a repair once left it: the number is the right one, and the head is that of the beginning.
-    let path = segments(&house).remove(2);
-    let mut bytes = fs::read(&path).unwrap();
-    let header = GroupHeader::read(&bytes[SEGMENT_HEADER..]).unwrap();
-    let body = SEGMENT_HEADER + GROUP_HEADER..SEGMENT_HEADER + GROUP_HEADER + header.body;
-    let mut group = Group::new(seed(&store));
-    for record in records(&bytes[body.clone()]).flatten() {
-        match record {
-            Record::Ledger(it) => group.push(&Record::Ledger(LedgerRecord { head: it.ledger().origin().0, ..it })),
-            record => group.push(&record),
-        }
-    }
-    bytes.splice(SEGMENT_HEADER..body.end, group.seal(header.number).to_vec());
-    fs::write(&path, bytes).unwrap();
-    assert_eq!(checked(&house).verdict(), Verdict::Damaged);
-    let report = repair(&house.state_dir(), false).unwrap();
-    assert!(report.done && report.losses.is_empty() && report.ended.is_empty(), "{report:?}");
-    assert_eq!(outcome(&house), whole);
-    assert!(!repair(&house.state_dir(), false).unwrap().needed);
 }

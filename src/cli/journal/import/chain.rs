@@ -6,7 +6,7 @@ use data_encoding::HEXLOWER;
 use driver_api::Punch;
 use jiff::Timestamp;
 
-use super::read::{EXPORTED, Line, Wrong};
+use super::fields::{EXPORTED, Line, Wrong};
 use crate::ledger::{Entry, Head};
 
 /// Where a line stands in the chain of its ledger.
