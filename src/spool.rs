@@ -55,6 +55,7 @@ mod committer;
 pub mod decoders;
 mod delivery;
 mod disk;
+mod doubt;
 mod draft;
 mod export;
 mod group;

@@ -16,6 +16,8 @@ pub(super) struct Catalogue {
     /// By terminal and serial: the source's number and the ledger in use.
     names: HashMap<String, (u32, Option<u32>)>,
     changed: BTreeSet<u32>,
+    /// The highest number that any record speaks of, named or not: what was said of it must never be said of another.
+    reserved: u32,
     /// Whether any loss may be open: most stores have none, and then nobody looks for them.
     open_losses: bool,
 }
@@ -41,7 +43,16 @@ impl Catalogue {
     }
 
     pub(super) fn next_number(&self) -> u32 {
-        self.ledgers.last_key_value().map_or(1, |(last, _)| last + 1)
+        self.ledgers.last_key_value().map_or(0, |(last, _)| *last).max(self.reserved) + 1
+    }
+
+    /// A record, or the index, speaks of this ledger.
+    pub(super) fn reserve(&mut self, number: u32) {
+        self.reserved = self.reserved.max(number);
+    }
+
+    pub(super) fn reserved(&self) -> u32 {
+        self.reserved
     }
 
     /// The ledger in use of a terminal with this serial.

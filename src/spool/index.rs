@@ -81,6 +81,8 @@ pub(super) struct Kept {
     pub(super) ledgers: Vec<(u32, KeptLedger)>,
     pub(super) destinations: Vec<(String, KeptDestination)>,
     pub(super) confirmed: Vec<KeptConfirmed>,
+    /// The highest number of a ledger that anything speaks of; 0 in an index that was written before it was kept.
+    pub(super) reserved: u32,
 }
 
 /// Destination, ledger, ranges.
@@ -98,6 +100,7 @@ const CONFIRMED: u8 = b'f';
 const CURSOR: u8 = b'c';
 const NOTE: u8 = b'n';
 const APPLIED: &[u8] = b"applied";
+const RESERVED: &[u8] = b"reserved";
 
 impl Index {
     /// Opens or makes it, on a thread of its own: sled may panic, and has been seen to hang.
@@ -128,7 +131,8 @@ impl Index {
         if applied.layout != Applied::LAYOUT {
             return Ok(None);
         }
-        let mut kept = Kept { applied, ledgers: Vec::new(), destinations: Vec::new(), confirmed: Vec::new() };
+        let reserved = self.get(RESERVED)?.map_or(Ok(0), |value| number(&value))?;
+        let mut kept = Kept { applied, ledgers: Vec::new(), destinations: Vec::new(), confirmed: Vec::new(), reserved };
         for (key, value) in self.all(LEDGER)? {
             kept.ledgers.push((number(&key[1..])?, parse(&value)?));
         }
@@ -232,6 +236,10 @@ impl Writes {
 
     pub(super) fn forget_confirmed(&mut self, destination: &str, ledger: u32) {
         self.0.remove([&[CONFIRMED][..], &ledger.to_be_bytes(), destination.as_bytes()].concat());
+    }
+
+    pub(super) fn reserved(&mut self, number: u32) {
+        self.0.insert(RESERVED, &number.to_be_bytes());
     }
 
     pub(super) fn applied(&mut self, applied: &Applied) {

@@ -4,6 +4,7 @@ use std::{collections::HashMap, io};
 
 use super::{
     board::Board,
+    doubt::Doubt,
     group::{Group, salvage},
     journal::{Journal, JournalError, is_full},
     record::{Record, ZoneNames},
@@ -43,6 +44,8 @@ pub(super) struct Told {
     pub(super) ahead: HashMap<u32, u64>,
     /// Its last group was durable and is damaged: there may have been more in it than can be read.
     pub(super) unsure: bool,
+    /// What the journal says of numbers that it does not hold.
+    pub(super) doubt: Doubt,
 }
 
 impl Told {

@@ -13,6 +13,7 @@ use super::{
     catalogue::Catalogue,
     committer::Committer,
     disk::{Disk, create_dir},
+    doubt::Doubt,
     index::{Applied, Index, IndexError, Kept},
     journal::Journal,
     lock::{LeftAs, Lock},
@@ -117,6 +118,7 @@ pub(super) fn open(
     let mut told = Told {
         closed_at,
         unsure: false,
+        doubt: Doubt::default(),
         ahead: board.catalogue().iter().map(|state| (state.number, state.next - 1)).collect(),
     };
     *board.catalogue() = Catalogue::default();
@@ -151,9 +153,15 @@ pub(super) fn open(
         board.trouble(SpoolTrouble::IndexFailed, Some(error.to_string()));
         committer_waits = Some(Instant::now() + INDEX_RETRY);
     }
-    let behind: Vec<_> = told.ahead.iter().map(|(&ledger, &last)| Behind { ledger, last }).collect();
+    for (&ledger, &last) in &told.ahead {
+        told.doubt.hear(ledger, last);
+    }
+    let behind: Vec<_> = told.doubt.heard().map(|(ledger, last)| Behind { ledger, last }).collect();
     losses::record(&board, &mut journal, &behind);
-    if !known && !has_its_end(&board, &mut journal, &told) {
+    let nameless = told.doubt.nameless(|number| board.catalogue().get(number).is_some());
+    nameless.into_iter().for_each(|text| board.find(FindingKind::Damage, text));
+    let goes_on = told_of_all(&board, &mut journal, &told) && (known || has_its_end(&board, &mut journal, &told));
+    if !goes_on {
         // It could not be written: the next start is to do it.
         lock.begin_anew();
         lock.opened(&store).map_err(failed)?;
@@ -179,6 +187,21 @@ fn begin_anew(board: &Board, journal: &mut Journal) -> bool {
     let text = format!("this is a copy of the store, or a backup put back: {} ledgers are used no more", numbers.len());
     board.find(FindingKind::Restored, text);
     losses::close(board, journal, &numbers, "the store was copied or restored")
+}
+
+/// Of a ledger of which nothing stands behind damage nobody knows whether its last punches stood there: it does not go on.
+/// `false` where that could not be written.
+fn told_of_all(board: &Board, journal: &mut Journal, told: &Told) -> bool {
+    let numbers = told.doubt.unheard(&board.catalogue());
+    if numbers.is_empty() {
+        return true;
+    }
+    let text = format!(
+        "{} ledgers of which nothing stands behind the damage may have had more punches there, and are used no more",
+        numbers.len()
+    );
+    board.find(FindingKind::Damage, text);
+    losses::close(board, journal, &numbers, "what stood behind its last punch is damaged")
 }
 
 /// A store that was closed in order and has lost its end since, while no index tells whose numbers stood there: no ledger of
@@ -210,6 +233,7 @@ fn restore(board: &Board, kept: Kept) {
     for (name, destination) in kept.destinations {
         board.destination(&name).state().drained = destination.drained;
     }
+    board.catalogue().reserve(kept.reserved);
     for (name, ledger, ranges) in kept.confirmed {
         board.destination(&name).state().restore(ledger, ranges);
     }
@@ -229,7 +253,10 @@ fn catch_up(
     let failed = |source| OpenError::Disk { path: board.journal_dir(), source };
     let failed_index = |error: IndexError| OpenError::Index(error.to_string());
     let (mut last, mut number) = (journal.last(), group);
-    let mut walk = Walk::after(&dir, board.seed(), from, group);
+    let mut walk = match group {
+        0 => Walk::whole(&dir, board.seed()),
+        _ => Walk::after(&dir, board.seed(), from, group),
+    };
     loop {
         let step = walk.next(None).map_err(failed)?;
         match step {
@@ -241,6 +268,7 @@ fn catch_up(
                 let text =
                     format!("groups {first} to {last} are missing before segment {} byte {}", at.segment, at.offset);
                 board.find(FindingKind::Damage, text);
+                told.doubt.damage(last);
                 continue;
             }
             Step::Tail { at } => {
@@ -269,6 +297,10 @@ fn catch_up(
             replay.take(at, walk.records()).map_err(failed_index)?;
             replay.orphans
         };
+        match step {
+            Step::Damage { .. } => told.doubt.damage(number + 1),
+            _ => walk.records().flatten().for_each(|record| told.doubt.look(&record)),
+        }
         if orphans > 0 {
             let text = format!(
                 "segment {} byte {}: {orphans} records of ledgers that nothing names, or of a newer version; they stay where they are",

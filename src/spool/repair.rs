@@ -59,6 +59,9 @@ pub struct RepairReport {
     pub losses: Vec<RepairLoss>,
     /// Terminals that begin a new ledger with their next punch: nobody knows the last number of the former one.
     pub ended: Vec<String>,
+    /// What was delivered of ledgers that nothing names any more, in words.
+    #[serde(default)]
+    pub nameless: Vec<String>,
 }
 
 /// A file that was written anew.
@@ -157,6 +160,7 @@ fn report(plan: &Plan, aside: PathBuf, has_index: bool) -> RepairReport {
         left_out: plan.left_out,
         losses: plan.losses.clone(),
         ended: plan.ended.clone(),
+        nameless: plan.nameless.clone(),
     }
 }
 

@@ -15,6 +15,7 @@ use super::{
     catalogue::Catalogue,
     delivery::Destination,
     disk::{Disk, create_dir},
+    doubt::speaks_of,
     index::{Index, IndexError},
     record::{PunchRecord, Record, ZoneNames},
     seen::{BucketKey, Seen},
@@ -42,6 +43,9 @@ impl Replay<'_> {
         // The head after the last punch of each ledger; those between stand in the punches behind them.
         let mut last: HashMap<u32, PunchRecord<'r>> = HashMap::new();
         for record in records {
+            if let Some(number) = record.as_ref().and_then(speaks_of) {
+                self.catalogue.reserve(number);
+            }
             match record {
                 None => self.orphans += 1,
                 Some(Record::Ledger(ledger)) => self.catalogue.apply_ledger(&ledger, at.segment),

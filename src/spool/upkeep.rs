@@ -68,6 +68,7 @@ pub(super) fn write_index(board: &Board, index: &Index, seen: &mut Seen, applied
         let mut catalogue = board.catalogue();
         let changed = catalogue.take_changed();
         changed.iter().filter_map(|number| catalogue.get(*number)).for_each(|state| writes.ledger(state));
+        writes.reserved(catalogue.reserved());
         changed
     };
     let destinations = board.destinations();

@@ -14,6 +14,7 @@ use self::{
     files::{Headed, HeaderFault, absent, headed, is_unused, strangers},
 };
 use super::{
+    doubt::Doubt,
     group::salvage,
     lock,
     record::{Record, RetiredRecord},
@@ -65,6 +66,7 @@ pub fn verify(state_dir: &Path) -> io::Result<VerifyReport> {
     let mut end = End::new(state_dir, store, left.as_ref(), report.in_use);
     // Files may stand in any order; the last group is the one with the highest number.
     let mut last = 0;
+    let mut doubt = Doubt::default();
     let mut damage: Option<(Position, usize)> = None;
     loop {
         let step = walk.next(None)?;
@@ -91,6 +93,7 @@ pub fn verify(state_dir: &Path) -> io::Result<VerifyReport> {
                 at
             }
             Step::Missing { at, first, last } => {
+                doubt.damage(last);
                 // Right behind damaged bytes it is their own groups that are missing.
                 match damage.take().filter(|(end, _)| *end == at) {
                     Some((_, told)) => {
@@ -111,9 +114,18 @@ pub fn verify(state_dir: &Path) -> io::Result<VerifyReport> {
             }
         };
         for record in walk.records() {
+            record.iter().for_each(|record| doubt.look(record));
             check(&mut report, &mut ledgers, at, record);
         }
+        if let Step::Damage { .. } = step {
+            doubt.damage(last + 1);
+        }
     }
+    for (number, last) in doubt.heard() {
+        ledgers.get_mut(&number).into_iter().for_each(|seen| seen.next = seen.next.max(last + 1));
+    }
+    report.notes.extend(end.unheard(&ledgers, &doubt));
+    report.notes.extend(doubt.nameless(|number| ledgers.contains_key(&number)));
     for seen in ledgers.values_mut() {
         seen.tell_odd(&mut report);
         seen.tell_changed(&mut report);

@@ -29,7 +29,7 @@ pub(in crate::cli) fn repair_command(args: &RepairArgs, out: &mut Out) -> Result
     Ok(match &report {
         report if !report.needed => OK,
         report if !report.done => FAILED,
-        report if report.losses.is_empty() && report.ended.is_empty() => OK,
+        report if report.losses.is_empty() && report.ended.is_empty() && report.nameless.is_empty() => OK,
         _ => MENDED,
     })
 }
@@ -100,8 +100,13 @@ fn show(report: &RepairReport, out: &mut Out) -> io::Result<()> {
             "{terminal}: its next punch begins a new ledger, since nobody knows the last number of this one"
         )?;
     }
+    report.nameless.iter().try_for_each(|text| writeln!(out, "{text}"))?;
+    let is_sure = report.ended.is_empty() && report.nameless.is_empty();
     match (report.done, report.losses.is_empty()) {
         (false, _) => writeln!(out, "nothing was changed: this was a dry run"),
+        (true, true) if !is_sure => {
+            writeln!(out, "no other number is known to be lost; start the daemon: systemctl start punchgate")
+        }
         (true, true) => writeln!(out, "no number is lost; start the daemon: systemctl start punchgate"),
         (true, false) => writeln!(
             out,

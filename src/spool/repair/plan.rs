@@ -54,6 +54,8 @@ pub(super) struct Plan {
     pub(super) losses: Vec<RepairLoss>,
     /// Terminals whose ledger ends here.
     pub(super) ended: Vec<String>,
+    /// Ledgers that were delivered, and that nothing names any more.
+    pub(super) nameless: Vec<String>,
     pub(super) last_group: u64,
 }
 
@@ -68,6 +70,8 @@ struct Planner<'s> {
     group: u64,
     /// The journal lost something behind its last whole group.
     lost_end: bool,
+    /// The last group, with others behind it, that cannot be read as a whole.
+    damaged_to: u64,
     /// Numbers are missing that nobody has recorded as lost, whatever took them.
     untold: bool,
 }
@@ -77,7 +81,7 @@ pub(super) fn plan(survey: &mut Survey, now: Timestamp) -> Result<Option<Plan>, 
     let homes = std::mem::take(&mut survey.homes);
     let strays = std::mem::take(&mut survey.strays);
     let untold = survey.ledgers.values().any(|known| known.ledger.is_some() && !known.untold().is_empty());
-    let mut planner = Planner { survey, plan: Plan::default(), now, group: 0, lost_end: false, untold };
+    let mut planner = Planner { survey, plan: Plan::default(), now, group: 0, lost_end: false, damaged_to: 0, untold };
     planner.plan.aside = strays;
     let last = homes.last_key_value().map_or(0, |(number, _)| *number);
     let mut before = 0;
@@ -122,6 +126,7 @@ impl Planner<'_> {
         match next {
             Some(next) if next > self.group + 1 => {
                 let (first, last) = (self.group + 1, next - 1);
+                self.damaged_to = self.damaged_to.max(last);
                 let pieces = vec![Piece::New(self.marker(first, last, Vec::new(), &BTreeMap::new()))];
                 let why = format!("{name}.seg is not there: groups {first} to {last} are lost");
                 self.file(before + 1, false, first, pieces, why);
@@ -132,6 +137,7 @@ impl Planner<'_> {
             None if !retired => {}
             // Between stubs: only a name tells that something was there.
             None => {
+                self.damaged_to = self.damaged_to.max(self.group);
                 for gone in before + 1..number {
                     let mut group = Group::new(seed(&self.survey.store));
                     let at = self.now.as_millisecond();
@@ -279,6 +285,7 @@ impl Planner<'_> {
         let here = number;
         for (&number, (source, group)) in &groups {
             if group.from > last + 1 && !home.retired {
+                self.damaged_to = self.damaged_to.max(group.from - 1);
                 pieces.extend(self.fill(last + 1, group.from - 1, &mut salvaged, home));
             }
             pieces.push(if self.survey.edits.range((here, number, 0)..=(here, number, usize::MAX)).next().is_some() {
@@ -294,10 +301,12 @@ impl Planner<'_> {
             _ if home.retired && groups.is_empty() => {
                 let number = number.or(behind.map(|next| next - 1)).unwrap_or(last + 1).max(1);
                 salvaged.iter_mut().for_each(|(before, _)| *before = number - 1);
+                self.damaged_to = self.damaged_to.max(number);
                 pieces.extend(self.fill(number, number, &mut salvaged, home));
                 last = last.max(number);
             }
             Some(next) if next > last + 1 && !home.retired => {
+                self.damaged_to = self.damaged_to.max(next - 1);
                 pieces.extend(self.fill(last + 1, next - 1, &mut salvaged, home));
                 last = next - 1;
             }

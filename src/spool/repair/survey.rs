@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     super::{
+        doubt::{goes_on, was_delivered, was_given},
         group::{GROUP_HEADER, records, salvage},
         index_copy,
         lock::{self, Content},
@@ -73,6 +74,12 @@ pub(super) struct Known {
     pub(super) last: Option<(u64, Head)>,
     /// Numbers whose records were changed after they were written.
     pub(super) changed: Ranges,
+    /// The last number that anything speaks of.
+    pub(super) heard: u64,
+    /// The same of what was delivered alone.
+    pub(super) delivered: u64,
+    /// The last whole group in which it goes on.
+    pub(super) vouched: u64,
     highest: u64,
 }
 
@@ -151,12 +158,16 @@ impl Survey {
         let number = header.map_or(file.number, |header| header.segment);
         let home = self.homes.entry(number).or_default();
         home.retired = file.retired;
-        for Whole { place, .. } in &extract.groups {
+        for Whole { place, number, .. } in &extract.groups {
             for record in records(&bytes[place.start + GROUP_HEADER..place.end]).flatten() {
                 if let Record::Punch(punch) = &record {
                     home.first.entry(punch.ledger).or_insert((punch.seq, punch.prev));
                 }
                 learn(&mut self.ledgers, &record);
+                if let Some((ledger, _)) = goes_on(&record) {
+                    let known = self.ledgers.entry(ledger).or_default();
+                    known.vouched = known.vouched.max(*number);
+                }
             }
         }
         // Names may stand in damaged bytes alone.
@@ -301,6 +312,14 @@ impl Survey {
 
 /// Takes note of what a record says of its ledger.
 pub(super) fn learn(ledgers: &mut BTreeMap<u32, Known>, record: &Record<'_>) {
+    if let Some((ledger, last)) = goes_on(record).or_else(|| was_given(record)) {
+        let known = ledgers.entry(ledger).or_default();
+        known.heard = known.heard.max(last);
+    }
+    if let Some((ledger, last)) = was_delivered(record) {
+        let known = ledgers.entry(ledger).or_default();
+        known.delivered = known.delivered.max(last);
+    }
     match record {
         Record::Ledger(it) => {
             let known = ledgers.entry(it.number).or_default();

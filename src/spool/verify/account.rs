@@ -22,6 +22,8 @@ pub(super) struct Seen {
     pub(super) confirmed: Ranges,
     pub(super) next: u64,
     pub(super) head: Head,
+    /// It was ended: whatever it had is told.
+    pub(super) closed: bool,
     /// Where the punch behind each hole stands, by its number.
     pub(super) behind: BTreeMap<u64, Position>,
     recorded: Vec<(u64, u64, Recorded)>,
@@ -35,7 +37,18 @@ impl Seen {
     pub(super) fn new(ledger: Ledger) -> Self {
         let head = ledger.origin();
         let (found, confirmed, behind) = (Ranges::default(), Ranges::default(), BTreeMap::new());
-        Self { ledger, found, confirmed, next: 1, head, behind, recorded: Vec::new(), newest: None, odd: None }
+        Self {
+            ledger,
+            found,
+            confirmed,
+            next: 1,
+            head,
+            closed: false,
+            behind,
+            recorded: Vec::new(),
+            newest: None,
+            odd: None,
+        }
     }
 
     pub(super) fn punch(&mut self, report: &mut VerifyReport, at: Position, punch: &PunchRecord<'_>) {
@@ -89,6 +102,7 @@ impl Seen {
     pub(super) fn lost(&mut self, lost: &LostRecord<'_>) {
         let at = Timestamp::from_millisecond(lost.at).unwrap_or(Timestamp::UNIX_EPOCH);
         self.recorded.push((lost.first, lost.last, Recorded { at, why: lost.why.to_owned(), settled: None }));
+        self.closed |= lost.closes;
         if lost.closes {
             self.next = self.next.max(lost.last.saturating_add(1));
         }

@@ -1,10 +1,14 @@
 //! What should stand behind the last group of a journal: a store that was closed says how far it went, and so does the index
 //! of one whose daemon was killed.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use super::{
     super::{
+        doubt::Doubt,
         index_copy::{self, Told},
         lock::Content,
         segment::{Position, StoreId},
@@ -23,11 +27,13 @@ pub(super) struct End<'e> {
     told: Option<Option<Told>>,
     /// The fault that tells of damaged bytes at the end.
     pub(super) damage: Option<usize>,
+    /// The last group that an index knows.
+    indexed_to: u64,
 }
 
 impl<'e> End<'e> {
     pub(super) fn new(state_dir: &'e Path, store: StoreId, left: Option<&'e Content>, in_use: bool) -> Self {
-        let mut end = Self { state_dir, store, left, in_use, told: None, damage: None };
+        let mut end = Self { state_dir, store, left, in_use, told: None, damage: None, indexed_to: 0 };
         // Before the journal is read: a daemon that starts now, or that cannot be seen from here, writes that first.
         if left.is_some_and(|left| !left.is_closed()) {
             end.told();
@@ -84,6 +90,7 @@ impl<'e> End<'e> {
         }
         let Some(told) = self.told.take() else { return };
         let Some(told) = told else { return report.notes.extend(self.unknown()) };
+        self.indexed_to = told.group;
         for (number, kept) in told.ledgers {
             let (ledger, next) = kept.stand();
             let seen = ledgers.entry(number).or_insert_with(|| Seen::new(ledger));
@@ -91,6 +98,22 @@ impl<'e> End<'e> {
                 (seen.next, seen.head) = (next, Head(kept.head));
             }
         }
+    }
+
+    /// Ledgers of which nothing stands behind damage that the index does not know either.
+    pub(super) fn unheard(&self, ledgers: &BTreeMap<u32, Seen>, doubt: &Doubt) -> Option<String> {
+        let unheard = |(number, seen): &(&u32, &Seen)| {
+            !seen.closed && doubt.is_unheard(**number) && !self.in_use && self.indexed_to < doubt.damaged_to
+        };
+        let names: BTreeSet<&str> = ledgers.iter().filter(unheard).map(|(_, seen)| &*seen.ledger.terminal).collect();
+        let names: Vec<&str> = names.into_iter().collect();
+        (!names.is_empty()).then(|| {
+            format!(
+                "nothing of {} stands behind the damage, and no index tells how far they went: whether more of their punches \
+                 stood there is not known",
+                names.join(", ")
+            )
+        })
     }
 
     /// Where nobody knows, nobody shall read that all is there.

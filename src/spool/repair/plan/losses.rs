@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        super::{lock::Content, ranges::Ranges, record::LostRecord},
+        super::{doubt::nameless, lock::Content, ranges::Ranges, record::LostRecord},
         RepairLoss,
     },
     Planner,
@@ -29,7 +29,10 @@ impl Planner<'_> {
         // Without the index nobody knows what stood behind the end.
         let vouched = self.survey.indexed && self.survey.left.as_ref().is_some_and(Content::is_closed);
         for (&number, known) in &self.survey.ledgers {
-            let Some(ledger) = &known.ledger else { continue };
+            let Some(ledger) = &known.ledger else {
+                self.plan.nameless.extend((known.delivered > 0).then(|| nameless(number, known.delivered)));
+                continue;
+            };
             for (first, last) in known.untold().into_iter().flat_map(|hole| apart(hole, &known.changed)) {
                 let until = known.stored.get(&(last + 1)).copied().unwrap_or(now);
                 let why = if known.changed.covers(first, last) { CHANGED } else { MISSING };
@@ -42,11 +45,17 @@ impl Planner<'_> {
                 });
             }
             let have = known.have();
-            let behind = known.indexed.map_or(0, |next| next.saturating_sub(1));
-            if known.closed || !(behind > have || (self.lost_end && !vouched)) {
+            let behind = known.indexed.map_or(0, |next| next.saturating_sub(1)).max(known.heard);
+            // Its last punches may have stood where nothing can be read.
+            let unheard = self.damaged_to > self.survey.indexed_to.max(known.vouched);
+            if known.closed || !(behind > have || (self.lost_end && !vouched) || unheard) {
                 continue;
             }
-            let why = if known.changed.covers(have + 1, behind) { CHANGED } else { END };
+            let why = match self.lost_end {
+                _ if known.changed.covers(have + 1, behind) => CHANGED,
+                true => END,
+                false => MISSING,
+            };
             let (first, last) = (have + 1, behind.max(have));
             lost.push(LostRecord { ledger: number, first, last, until: now, at: now, closes: true, why });
             if first <= last {
