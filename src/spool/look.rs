@@ -20,6 +20,8 @@ pub(super) struct Unseen {
     pub(super) end_lost: bool,
     /// Segments of which not even the ids are there any more.
     pub(super) absent: Vec<u64>,
+    /// When a repair put something in the place of ids that could not be read, in milliseconds since 1970.
+    pub(super) mended: Vec<i64>,
     /// How far the index knows each ledger, with the number of its next punch: asked where something may be missing.
     pub(super) indexed: BTreeMap<u32, (Ledger, u64)>,
 }
@@ -74,7 +76,14 @@ pub(super) fn look(state_dir: &Path, mut each: impl FnMut(Position, &Record<'_>)
             }
             Step::Group { at } => at,
         };
-        walk.records().flatten().for_each(|record| each(at, &record));
+        for record in walk.records().flatten() {
+            if let Record::Repaired(it) = &record
+                && files.iter().any(|file| file.retired && file.number == at.segment)
+            {
+                unseen.mended.push(it.at);
+            }
+            each(at, &record);
+        }
     }
     let mut end = closed_at;
     if told.is_none() && (closed_at.is_some_and(|closed_at| closed_at > last) || !held && unseen.places > 0) {

@@ -46,25 +46,29 @@ pub struct Proof {
     pub end_lost: bool,
     /// Files of which ids were left, and not even those are there any more.
     pub absent: u64,
+    /// Ledgers that may be the terminal's: some of their punches were delivered, and nothing names them any more.
+    pub nameless: u64,
     /// Numbers of the terminal that are missing outside of what `ledgers` tells, and may be of the day.
     pub doubtful: Vec<Doubtful>,
     /// The terminals of which this store knows anything.
     pub known: BTreeSet<String>,
 }
 
-/// Numbers that are not there: the punches before and behind them leave it open whether they are of the day.
+/// Numbers that are not there, and may be of the day.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Doubtful {
     pub ledger: i64,
     pub first: u64,
-    pub last: u64,
+    /// `None`: nobody knows how many there were, or whether there were any.
+    pub last: Option<u64>,
 }
 
 impl Proof {
     /// Whether all that there ever was of the day is counted.
     pub fn is_whole(&self) -> bool {
         let holes = self.ledgers.iter().any(|ledger| ledger.missing > 0);
-        self.unreadable == 0 && self.doubtful.is_empty() && !holes && self.knows_terminal()
+        let sure = self.doubtful.is_empty() && self.absent == 0 && self.nameless == 0;
+        self.unreadable == 0 && sure && !holes && self.knows_terminal()
     }
 
     pub fn knows_terminal(&self) -> bool {
@@ -96,12 +100,17 @@ struct Part {
     found: Ranges,
     of_day: BTreeMap<u64, Option<Head>>,
     confirmed: Ranges,
-    /// Numbers that follow each other, each with its time by the wall.
-    runs: Vec<[(u64, i64); 2]>,
+    /// When the punch behind each hole was stored, by its number.
+    stored: BTreeMap<u64, i64>,
+    highest: u64,
     /// What is recorded as lost: the last number, and before which instant it was stored.
     lost: Vec<(u64, i64)>,
-    /// The last number by the index.
-    indexed: u64,
+    /// It was ended while nobody knew its last number: before which instant that was.
+    ended: Option<i64>,
+    /// The last number that a name, a confirmation or the index speaks of.
+    heard: u64,
+    /// When the last confirmation was written.
+    confirmed_at: i64,
 }
 
 struct Day {
@@ -124,11 +133,14 @@ pub fn prove(state_dir: &Path, terminal: &str, day: Date) -> io::Result<Proof> {
         }
         take(&mut parts, &mut all, terminal, record, &mut zones);
     })?;
-    let Unseen { places: unreadable, end_lost, absent, indexed } = unseen;
+    let Unseen { places: unreadable, end_lost, absent, mended, indexed } = unseen;
+    let absent = absent.len() + mended.into_iter().filter(|at| reaches(*at, day)).count();
+    let nameless = |part: &&Part| part.ledger.is_none() && part.confirmed.last() > 0 && reaches(part.confirmed_at, day);
+    let nameless = parts.values().filter(nameless).count() as u64;
     for (number, (ledger, next)) in indexed {
         let part = parts.entry(number).or_default();
         part.ledger.get_or_insert(ledger);
-        part.indexed = next.saturating_sub(1);
+        part.heard = part.heard.max(next.saturating_sub(1));
     }
     known.extend(parts.values().filter_map(|part| Some(part.ledger.as_ref()?.terminal.clone())));
     let doubtful = parts.values().filter(|part| part.is_of(terminal)).flat_map(|part| part.doubtful(day)).collect();
@@ -149,7 +161,8 @@ pub fn prove(state_dir: &Path, terminal: &str, day: Date) -> io::Result<Proof> {
         ledgers,
         unreadable,
         end_lost,
-        absent: absent.len() as u64,
+        absent: absent as u64,
+        nameless,
         doubtful,
         known,
     })
@@ -157,23 +170,29 @@ pub fn prove(state_dir: &Path, terminal: &str, day: Date) -> io::Result<Proof> {
 
 fn take(parts: &mut BTreeMap<u32, Part>, all: &mut Day, terminal: &str, record: &Record<'_>, zones: &mut ZoneNames) {
     match record {
-        Record::Ledger(it) => _ = parts.entry(it.number).or_default().ledger.get_or_insert_with(|| it.ledger()),
-        Record::Confirmed(it) => parts.entry(it.ledger).or_default().confirmed.insert(it.first, it.last),
-        Record::ConfirmedAt(it) => parts.entry(it.ledger).or_default().confirmed.insert(it.first, it.last),
+        Record::Ledger(it) => {
+            let part = parts.entry(it.number).or_default();
+            part.ledger.get_or_insert_with(|| it.ledger());
+            part.heard = part.heard.max(it.next.saturating_sub(1));
+        }
+        Record::Confirmed(it) => parts.entry(it.ledger).or_default().confirm((it.first, it.last), i64::MAX),
+        Record::ConfirmedAt(it) => parts.entry(it.ledger).or_default().confirm((it.first, it.last), it.at),
         Record::Punch(punch) => {
             let part = parts.entry(punch.ledger).or_default();
             part.found.insert(punch.seq, punch.seq);
-            if part.is_of(terminal) {
-                part.run(punch.seq, punch.local);
-                if all.takes(punch.local, PunchId(punch.id)) {
-                    part.of_day.insert(punch.seq, head(punch, zones));
-                }
+            if punch.seq != part.highest + 1 {
+                part.stored.insert(punch.seq, punch.stored());
+            }
+            part.highest = part.highest.max(punch.seq);
+            if part.is_of(terminal) && all.takes(punch.local, PunchId(punch.id)) {
+                part.of_day.insert(punch.seq, head(punch, zones));
             }
         }
         Record::Retired(retired) if retired.first != 0 => {
             let part = parts.entry(retired.ledger).or_default();
             part.found.insert(retired.first, retired.last);
             part.confirmed.insert(retired.first, retired.last);
+            part.highest = part.highest.max(retired.last);
             if part.is_of(terminal) {
                 all.take_retired(part, retired);
             }
@@ -181,6 +200,7 @@ fn take(parts: &mut BTreeMap<u32, Part>, all: &mut Day, terminal: &str, record: 
         Record::Lost(it) if it.first <= it.last => {
             parts.entry(it.ledger).or_default().lost.push((it.last, it.until));
         }
+        Record::Lost(it) if it.closes => parts.entry(it.ledger).or_default().ended = Some(it.until),
         _ => {}
     }
 }
@@ -200,7 +220,6 @@ impl Day {
 
     fn take_retired(&mut self, part: &mut Part, retired: &RetiredRecord<'_>) {
         for (seq, (local, id)) in (retired.first..).zip(retired.ids()) {
-            part.run(seq, local);
             if self.takes(local, id) {
                 part.of_day.insert(seq, (seq == retired.last).then_some(Head(retired.head)));
             }
@@ -213,33 +232,30 @@ impl Part {
         self.ledger.as_ref().is_some_and(|ledger| ledger.terminal == terminal)
     }
 
-    fn run(&mut self, seq: u64, local: i64) {
-        match self.runs.last_mut() {
-            Some([_, last]) if last.0 + 1 == seq => *last = (seq, local),
-            _ => self.runs.push([(seq, local); 2]),
-        }
+    fn confirm(&mut self, (first, last): (u64, u64), at: i64) {
+        self.confirmed.insert(first, last);
+        self.heard = self.heard.max(last);
+        self.confirmed_at = self.confirmed_at.max(at);
     }
 
-    /// Missing numbers that are not among those of the day, and whose neighbours do not tell that they are of another one.
+    /// Missing numbers that are not among those of the day, and may be of it.
     fn doubtful(&self, day: Date) -> Vec<Doubtful> {
         let Some(ledger) = &self.ledger else { return Vec::new() };
-        let date = |local: i64| wall_time(local).ok().map(|local| local.date());
-        let end = self.found.iter().last().map_or(0, |(_, last)| last).max(self.indexed);
+        let end = self.found.iter().last().map_or(0, |(_, last)| last).max(self.heard);
         let end = self.lost.iter().fold(end, |end, (last, _)| end.max(*last));
         let told = self.of_day.first_key_value().zip(self.of_day.last_key_value());
         let told = told.map_or(0..0, |((first, _), (last, _))| *first..*last);
         let mut doubtful = Vec::new();
         for (first, last) in self.found.missing(1, end).into_iter().filter(|(first, _)| !told.contains(first)) {
-            let before = self.runs.iter().find(|[_, end]| end.0 + 1 == first).and_then(|[_, end]| date(end.1));
-            let behind = self.runs.iter().find(|[begin, _]| begin.0 == last + 1).and_then(|[begin, _]| date(begin.1));
-            // Behind the last one that is there, a loss that is recorded has an end in time all the same.
-            let recorded = self.lost.iter().find(|(end, _)| *end == last);
-            let behind = behind.or_else(|| until(recorded?.1));
-            let from = before.into_iter().chain(behind).min().filter(|_| before.is_some()).unwrap_or(Date::MIN);
-            let to = before.into_iter().chain(behind).max().filter(|_| behind.is_some()).unwrap_or(Date::MAX);
-            if (from..=to).contains(&day) {
-                doubtful.push(Doubtful { ledger: ledger.begun, first, last });
+            // In a ledger punches follow each other as they were stored, and a log that is read late brings old days.
+            let behind = self.stored.range(last..).next().map(|(_, stored)| *stored);
+            let recorded = self.lost.iter().find(|(end, _)| *end == last).map(|(_, until)| *until);
+            if behind.into_iter().chain(recorded).min().is_none_or(|stored| reaches(stored, day)) {
+                doubtful.push(Doubtful { ledger: ledger.begun, first, last: Some(last) });
             }
+        }
+        if self.ended.is_some_and(|ended| reaches(ended, day)) {
+            doubtful.push(Doubtful { ledger: ledger.begun, first: end + 1, last: None });
         }
         doubtful
     }
@@ -268,4 +284,9 @@ impl Part {
 fn until(stored: i64) -> Option<Date> {
     let stored = Timestamp::from_millisecond(stored).ok()?;
     Offset::UTC.to_datetime(stored).date().checked_add(1.day()).ok()
+}
+
+/// Whether something that was stored before an instant can be of this day.
+fn reaches(stored: i64, day: Date) -> bool {
+    until(stored).is_none_or(|until| day <= until)
 }

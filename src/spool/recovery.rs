@@ -1,6 +1,7 @@
 //! Opening a store: comparing index and journal, reading what the index missed, and mending what a crash left.
 
 use std::{
+    collections::VecDeque,
     io,
     path::PathBuf,
     sync::{Arc, mpsc},
@@ -30,7 +31,7 @@ use super::{
     stand::KeptLedger,
     status::{FindingKind, SpoolTrouble},
     upkeep::write_index,
-    verify::files::{Headed, headed},
+    verify::files::{Headed, absent, headed},
     walk::{Step, Walk, store_id},
 };
 
@@ -131,7 +132,12 @@ pub(super) fn open(
             (Ok(index), from, group)
         }
         Err(why) => {
-            let fresh = !index_path.exists() && list(&dir).map_err(failed)?.is_empty();
+            let is_empty = list(&dir).map_err(failed)?.is_empty();
+            let fresh = !index_path.exists() && is_empty;
+            if left == LeftAs::Unknown && !is_empty {
+                // Segments alone: whose they are, and how far they went, is told by nothing.
+                lock.begin_anew();
+            }
             let index = new_index(&board, &index_path, (!fresh).then_some(why));
             lock.opened(&store).map_err(failed)?;
             (index, Position::default(), 0)
@@ -253,12 +259,21 @@ fn catch_up(
     let failed = |source| OpenError::Disk { path: board.journal_dir(), source };
     let failed_index = |error: IndexError| OpenError::Index(error.to_string());
     let (mut last, mut number) = (journal.last(), group);
+    // What is left of a segment tells nothing of its neighbours: only its name does.
+    let mut gaps: VecDeque<u64> = match group {
+        0 => absent(list(&dir).map_err(failed)?.iter().map(|file| file.number)).into(),
+        _ => VecDeque::new(),
+    };
     let mut walk = match group {
         0 => Walk::whole(&dir, board.seed()),
         _ => Walk::after(&dir, board.seed(), from, group),
     };
     loop {
         let step = walk.next(None).map_err(failed)?;
+        while gaps.front().is_some_and(|gap| *gap < walk.position().segment) {
+            gaps.pop_front();
+            told.doubt.damage(number.max(1));
+        }
         match step {
             Step::End { at } => {
                 go_on(board, journal, last, number, at).map_err(failed)?;

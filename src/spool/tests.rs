@@ -3,6 +3,7 @@
 mod damage;
 mod delivery;
 mod faults;
+mod given;
 mod model;
 mod notes;
 mod opening;

@@ -5,7 +5,12 @@ mod end;
 pub(super) mod files;
 mod report;
 
-use std::{collections::BTreeMap, fs::File, io, path::Path};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fs::File,
+    io,
+    path::Path,
+};
 
 pub use self::report::{Fault, LedgerReport, Missing, Recorded, Verdict, VerifyReport};
 use self::{
@@ -67,9 +72,14 @@ pub fn verify(state_dir: &Path) -> io::Result<VerifyReport> {
     // Files may stand in any order; the last group is the one with the highest number.
     let mut last = 0;
     let mut doubt = Doubt::default();
+    let mut gaps = VecDeque::from(absent);
     let mut damage: Option<(Position, usize)> = None;
     loop {
         let step = walk.next(None)?;
+        while gaps.front().is_some_and(|gap| *gap < walk.position().segment) {
+            gaps.pop_front();
+            doubt.damage(last.max(1));
+        }
         last = last.max(walk.group());
         let at = match step {
             Step::End { at } => {
@@ -99,7 +109,7 @@ pub fn verify(state_dir: &Path) -> io::Result<VerifyReport> {
                     Some((_, told)) => {
                         report.faults[told].what += &format!("; {} stood there", groups(first, last));
                     }
-                    None => fault(&mut report, at, missing_groups(first, last, at, &files, &absent), REPAIR),
+                    None => fault(&mut report, at, missing_groups(first, last, at, &files), REPAIR),
                 }
                 continue;
             }
@@ -168,10 +178,13 @@ pub(super) fn groups(first: u64, last: u64) -> String {
     if first == last { format!("group {first}") } else { format!("groups {first} to {last}") }
 }
 
-fn missing_groups(first: u64, last: u64, at: Position, files: &[Headed], absent: &[u64]) -> String {
+fn missing_groups(first: u64, last: u64, at: Position, files: &[Headed]) -> String {
     let before = files.iter().rev().find(|it| it.file.number < at.segment).map_or(0, |it| it.file.number);
-    let gone: Vec<_> =
-        absent.iter().filter(|it| (before..at.segment).contains(it)).map(|it| format!("{it:08}.seg")).collect();
+    let gone: Vec<_> = absent(files.iter().map(|it| it.file.number))
+        .into_iter()
+        .filter(|it| (before..at.segment).contains(it))
+        .map(|it| format!("{it:08}.seg"))
+        .collect();
     let groups = groups(first, last);
     match gone.is_empty() {
         true => format!("{groups} should stand before here"),

@@ -87,11 +87,12 @@ fn remarks(proof: &Proof, out: &mut Out) -> io::Result<()> {
         )?;
     }
     for Doubtful { ledger, first, last } in &proof.doubtful {
-        let numbers = if first == last { format!("number {first}") } else { format!("numbers {first} to {last}") };
-        writeln!(
-            out,
-            "\nthe count may not be whole: {numbers} of ledger {ledger} cannot be read or are lost, and may be of this day"
-        )?;
+        let what = match last {
+            None => format!("whether ledger {ledger} had more numbers, from {first} on, is not known; they"),
+            Some(last) if first == last => format!("number {first} of ledger {ledger} cannot be read or is lost, and"),
+            Some(last) => format!("numbers {first} to {last} of ledger {ledger} cannot be read or are lost, and"),
+        };
+        writeln!(out, "\nthe count may not be whole: {what} may be of this day")?;
     }
     if proof.end_lost {
         writeln!(
@@ -104,6 +105,13 @@ fn remarks(proof: &Proof, out: &mut Out) -> io::Result<()> {
         writeln!(
             out,
             "\nthe count may not be whole: {files} gone that had the ids of punches delivered long ago (.ids)"
+        )?;
+    }
+    if proof.nameless > 0 {
+        writeln!(
+            out,
+            "\nthe count may not be whole: there were punches of a terminal that nothing names any more, and all that is left of \
+             them is that they were delivered"
         )?;
     }
     if proof.unreadable > 0 || proof.ledgers.iter().any(|ledger| ledger.missing > 0) {

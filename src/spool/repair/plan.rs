@@ -137,7 +137,7 @@ impl Planner<'_> {
             None if !retired => {}
             // Between stubs: only a name tells that something was there.
             None => {
-                self.damaged_to = self.damaged_to.max(self.group);
+                self.damaged_to = self.damaged_to.max(self.group + 1);
                 for gone in before + 1..number {
                     let mut group = Group::new(seed(&self.survey.store));
                     let at = self.now.as_millisecond();
