@@ -117,7 +117,7 @@ pub use self::{
     board::Committed,
     export::{Export, Exported, Mark, RawRecord, export},
     history::{History, Sample, TerminalHistory, history},
-    intake::instant,
+    intake::instants,
     note::{Note, NoteKind},
     outbox::SpoolOutbox,
     proof::{Doubtful, LedgerProof, Proof, prove},

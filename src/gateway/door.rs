@@ -48,8 +48,12 @@ impl Door {
 
 #[async_trait]
 impl Gateway for Door {
-    async fn put(&self, terminal: &str, serial: &str, batch: Batch) -> Result<Stored, NotStored> {
+    async fn put(&self, terminal: &str, serial: &str, mut batch: Batch) -> Result<Stored, NotStored> {
         let zone = self.zone(terminal);
+        if !self.clock_trusted() {
+            // What was measured by a clock that is not believed is no measure.
+            batch.punches.iter_mut().for_each(|punch| punch.clock = driver_api::Clock::UNKNOWN);
+        }
         let latest = batch.punches.iter().map(|punch| punch.local).max();
         let stored = self.spool.commit(terminal, serial, &zone, batch).await?;
         self.clock.passed(Timestamp::now());

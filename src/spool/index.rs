@@ -155,7 +155,9 @@ impl Index {
     }
 
     pub(super) fn set_cursor(&self, source: &str, cursor: &[u8]) -> Result<(), IndexError> {
-        guarded(|| self.db.insert([&[CURSOR], source.as_bytes()].concat(), cursor)).map(drop)
+        guarded(|| self.db.insert([&[CURSOR], source.as_bytes()].concat(), cursor))?;
+        // It speaks of punches that are durable already: a kill -9 shall not leave an older one.
+        guarded(|| self.db.flush()).map(drop)
     }
 
     /// Milliseconds since 1970, and what it says.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use driver_api::{Flag, Punch, PunchId};
+use driver_api::{Clock, Flag, Origin, Punch, PunchId};
 use jiff::{
     Timestamp,
     civil::DateTime,
@@ -57,7 +57,11 @@ pub(super) fn entry(
 ) -> Entry {
     let (seq, prev) = place;
     let zone = punch.zone.as_ref().unwrap_or(zone);
-    let (utc, odd) = instant(punch.local, zone);
+    let (instants, odd) = instants(punch.local, zone);
+    let utc = match punch.origin {
+        Origin::Live => nearest(instants, punch.clock, now),
+        _ => instants[0],
+    };
     let mut flags = punch.flags;
     flags.extend(odd);
     if punch.local.year() < FIRST_YEAR {
@@ -90,21 +94,29 @@ pub(super) fn entry(
     }
 }
 
-/// The instant of a wall time. One that happened twice is taken as the first, one that never happened as so much later as
-/// clocks were put forward; both are told.
-pub fn instant(local: DateTime, zone: &TimeZone) -> (Timestamp, Option<Flag>) {
+/// The instants of a wall time, the first and the last: one that happened twice has two; one that never happened is taken as
+/// so much later as clocks were put forward. Both are told.
+pub fn instants(local: DateTime, zone: &TimeZone) -> ([Timestamp; 2], Option<Flag>) {
     let ambiguous = zone.to_ambiguous_timestamp(local);
     let odd = match ambiguous.offset() {
         AmbiguousOffset::Unambiguous { .. } => None,
         AmbiguousOffset::Fold { .. } => Some(Flag::AmbiguousTime),
         AmbiguousOffset::Gap { .. } => Some(Flag::NonexistentTime),
     };
-    match ambiguous.compatible() {
-        Ok(utc) => (utc, odd),
+    let last = if odd == Some(Flag::AmbiguousTime) { ambiguous.later() } else { ambiguous.compatible() };
+    match (ambiguous.compatible(), last) {
+        (Ok(first), Ok(last)) => ([first, last], odd),
         // Only the last day of year 9999 and the first of -9999 are out of reach.
-        Err(_) if local.year() > 0 => (Timestamp::from_second(Timestamp::MAX.as_second()).expect("within"), odd),
-        Err(_) => (Timestamp::MIN, odd),
+        _ if local.year() > 0 => ([Timestamp::from_second(Timestamp::MAX.as_second()).expect("within"); 2], odd),
+        _ => ([Timestamp::MIN; 2], odd),
     }
+}
+
+/// Of the two instants of a live punch the one that is now, by a clock that is so far off.
+fn nearest([first, last]: [Timestamp; 2], clock: Clock, now: Timestamp) -> Timestamp {
+    let there = now.as_millisecond().saturating_add(clock.skew_ms.unwrap_or(0));
+    let away = |it: Timestamp| it.as_millisecond().abs_diff(there);
+    if away(last) < away(first) { last } else { first }
 }
 
 /// IANA name, or the offset at that instant.
@@ -124,7 +136,7 @@ pub(super) fn from_wall_seconds(seconds: i64) -> Option<DateTime> {
 
 #[cfg(test)]
 mod tests {
-    use driver_api::{Clock, Mark, Origin};
+    use driver_api::{ClockSource, Mark};
     use jiff::civil::{date, datetime};
 
     use super::*;
@@ -186,5 +198,24 @@ mod tests {
         // The ends of the calendar stop nobody.
         stored(date(9999, 12, 31).at(23, 59, 59, 0), &TimeZone::fixed(jiff::tz::offset(-12)), 1);
         stored(date(-9999, 1, 1).at(0, 0, 0, 0), &berlin, 1);
+    }
+
+    #[test]
+    fn the_second_of_two_equal_hours_is_known_by_when_it_comes() {
+        let berlin = TimeZone::get("Europe/Berlin").unwrap();
+        let instants = instants(datetime(2026, 10, 25, 2, 30, 0, 0), &berlin).0;
+        assert_eq!(instants.map(|it| it.to_string()), ["2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z"]);
+        let at = |text: &str, skew_ms| {
+            let clock = Clock { skew_ms, err_ms: skew_ms.map(|_| 300), how: ClockSource::Probed };
+            let nearest = nearest(instants, clock, text.parse().unwrap());
+            instants.iter().position(|it| *it == nearest).unwrap()
+        };
+        assert_eq!([at("2026-10-25T00:30:02Z", None), at("2026-10-25T01:30:02Z", None)], [0, 1]);
+        // The terminal is half an hour ahead, or behind.
+        assert_eq!([at("2026-10-25T00:00:02Z", Some(1_800_000)), at("2026-10-25T01:00:02Z", Some(1_800_000))], [0, 1]);
+        assert_eq!(
+            [at("2026-10-25T01:00:02Z", Some(-1_800_000)), at("2026-10-25T02:00:02Z", Some(-1_800_000))],
+            [0, 1]
+        );
     }
 }

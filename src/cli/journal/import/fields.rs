@@ -68,8 +68,8 @@ pub(super) fn punch(fields: Fields) -> Result<Line, Wrong> {
     let zone = self::zone(&fields.zone)
         .ok_or_else(|| (format!("{:?} is no time zone that this machine knows", fields.zone), "install tzdata"))?;
     let utc: Timestamp = fields.utc.parse().map_err(|_| (format!("{:?} is no instant", fields.utc), CHANGED))?;
-    let is = spool::instant(local, &zone).0;
-    if is != utc {
+    let ([is, or], _) = spool::instants(local, &zone);
+    if ![is, or].contains(&utc) {
         return Err((
             format!(
                 "{local} in its zone {} is {is}, and its utc says {utc}: one of the three was changed",
