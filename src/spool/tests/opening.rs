@@ -87,6 +87,8 @@ async fn a_stub_of_another_branch_costs_no_segment() {
         let stub = retire_first(&branch).await.0.with_extension("ids");
         fill(&house, 2000..2300).await;
         fs::copy(&stub, files(&house)[0].with_extension("ids")).unwrap();
+        let report = verify(&house.state_dir()).unwrap();
+        assert!(report.faults.iter().any(|it| it.what.contains("not what is left of 00000001.seg")), "{report:?}");
         if repaired {
             repair(&house.state_dir(), false).unwrap();
         }
@@ -105,6 +107,7 @@ async fn a_retirement_that_was_cut_off_is_finished_and_what_cannot_be_read_is_ke
     fill(&house, 0..300).await;
     let (segment, mut bytes) = retire_first(&house).await;
     fs::write(&segment, &bytes).unwrap();
+    assert!(verify(&house.state_dir()).unwrap().is_whole());
     let spool = house.open();
     assert_eq!((spool.findings(), segment.exists(), house.quarantined().len()), (vec![], false, 0));
     spool.close().await;
