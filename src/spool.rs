@@ -34,7 +34,7 @@
 //! | power cut | the same journal; an index that may be anything (sled does not sync) | told by the boot id in the lock file: the index is set aside unread and built from the journal |
 //! | in a roll | a segment without groups | it is used, or set aside when not even its header is whole |
 //! | in a repair | nothing but unfinished files, or all of it written down | they are removed, or it is finished |
-//! | in a retirement | a stub without its name, or both stub and segment | the first is removed, or the second where the stub is whole |
+//! | in a retirement | a stub without its name, or both stub and segment | the first is removed, or the second where the stub tells of all that is in it (stub.rs) |
 //! | after a disk error | a segment with bytes behind its last durable group | as a torn group |
 //! | on a full disk | as above, and no room for an index or for what is torn | opened without an index, refusing punches, until there is room |
 //! | a copy restored | numbers that somebody may know for other punches | told by the lock file, by its birth, its times or its words: every terminal begins a new ledger |
@@ -88,6 +88,7 @@ mod segment;
 mod snapshot;
 mod stand;
 mod status;
+mod stub;
 #[cfg(test)]
 mod tests;
 mod trace;

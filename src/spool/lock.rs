@@ -5,7 +5,7 @@ use std::{
     io::{self, Write},
     os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     path::Path,
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use rustix::fs::FlockOperation;
@@ -15,6 +15,10 @@ use super::segment::StoreId;
 
 /// A file system may round its two times differently.
 const OVERWRITTEN_S: i64 = 1;
+
+/// Killed between writing the text and giving the file its time, we leave the time of the writing itself: so near, in
+/// nanoseconds.
+const KILLED_NS: u128 = 20_000_000;
 
 /// Held as long as the store is open.
 #[derive(Debug)]
@@ -41,7 +45,7 @@ pub(super) enum LeftAs {
 }
 
 /// What the lock file says.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Content {
     store: String,
     /// The kernel's boot id while the store is open, or empty.
@@ -52,6 +56,14 @@ pub(super) struct Content {
     /// When the file was made that this was written to, in nanoseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     born: Option<u128>,
+    /// The time of its last change that the file was given with this text, in nanoseconds since 1970: whoever writes the text
+    /// again, in the very same file and with its very own birth, gives it another. `None`: the file system keeps none that is
+    /// given, or an earlier version wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    changed: Option<u128>,
+    /// The one it had before: a power cut may keep the text and not yet the time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    changed_before: Option<u128>,
     /// It is a copy, whose ledgers are not closed yet: for file systems that do not tell when a file was made.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     restored: bool,
@@ -82,6 +94,12 @@ impl Content {
         text.push_str(&" ".repeat(255usize.saturating_sub(text.len())));
         text.push('\n');
         Ok(text)
+    }
+
+    /// Whether somebody else wrote this text, in the same file or another, since we did.
+    fn is_rewritten(&self, meta: &Metadata) -> bool {
+        let Some((said, is)) = self.changed.zip(changed(meta)) else { return false };
+        said.abs_diff(is) > KILLED_NS && self.changed_before != Some(is)
     }
 
     pub(super) fn store(&self) -> Option<StoreId> {
@@ -129,11 +147,12 @@ impl Lock {
         rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
         let content = Content::of(&file)?;
         let meta = file.metadata()?;
-        let made = meta.created().ok();
-        let born = made.and_then(|made| Some(made.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_nanos()));
-        let said = content.as_ref().and_then(|content| content.born);
-        let marked = content.as_ref().is_some_and(|content| content.restored);
-        let copied = marked || said.zip(born).is_some_and(|(said, born)| said != born) || is_overwritten(&meta);
+        let born = meta.created().ok().and_then(nanoseconds);
+        let is_copy = |content: &Content| {
+            let elsewhere = content.born.zip(born).is_some_and(|(said, born)| said != born);
+            content.restored || elsewhere || content.is_rewritten(&meta)
+        };
+        let copied = content.as_ref().is_some_and(is_copy) || is_overwritten(&meta);
         Ok((Self { file, born, copied }, LeftAs::of(content.as_ref())))
     }
 
@@ -169,14 +188,49 @@ impl Lock {
 
     fn write(&self, store: &StoreId, open_in_boot: String, last_group: Option<u64>) -> io::Result<()> {
         let store = data_encoding::HEXLOWER.encode(store);
-        let content = Content { store, open_in_boot, last_group, born: self.born, restored: self.copied };
-        self.file.write_all_at(content.line()?.as_bytes(), 0)?;
+        let (born, restored) = (self.born, self.copied);
+        let content = Content { store, open_in_boot, last_group, born, changed: None, changed_before: None, restored };
+        if !self.write_with_its_time(&content)? {
+            self.file.write_all_at(content.line()?.as_bytes(), 0)?;
+        }
         self.file.sync_all()
+    }
+
+    /// Tells whether the file has the time that its text says: nobody is to be taken for a copy at each start because his file
+    /// system does not keep times.
+    fn write_with_its_time(&self, content: &Content) -> io::Result<bool> {
+        let changed_before = changed(&self.file.metadata()?);
+        let mut time = SystemTime::now();
+        // Whose times are coarse, or come from the clock of another machine, gets the second time one of its own.
+        for _ in 0..2 {
+            let content = Content { changed: nanoseconds(time), changed_before, ..content.clone() };
+            self.file.write_all_at(content.line()?.as_bytes(), 0)?;
+            if self.file.set_modified(time).is_err() {
+                return Ok(false);
+            }
+            let meta = self.file.metadata()?;
+            if content.changed.is_some() && content.changed == changed(&meta) && !is_overwritten(&meta) {
+                return Ok(true);
+            }
+            let (Ok(seconds), Ok(nanos)) = (meta.ctime().try_into(), meta.ctime_nsec().try_into()) else { break };
+            time = SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos);
+        }
+        Ok(false)
     }
 }
 
-/// Whether somebody gave the file an older time than that of its last change, as whoever puts a copy back over it does: our own
-/// writing sets both at once. (A change of its owner looks the same. Then its ledgers end without need, which costs nothing.)
+/// When a file was last changed, as the file system tells it.
+fn changed(meta: &Metadata) -> Option<u128> {
+    meta.modified().ok().and_then(nanoseconds)
+}
+
+/// Since 1970.
+fn nanoseconds(time: SystemTime) -> Option<u128> {
+    time.duration_since(SystemTime::UNIX_EPOCH).ok().map(|since| since.as_nanos())
+}
+
+/// Whether somebody gave the file an older time than that of its last change, as whoever puts a copy back over it with its own
+/// time does: our writing sets both at once. (A change of its owner looks the same. Then its ledgers end without need, which costs nothing.)
 fn is_overwritten(meta: &Metadata) -> bool {
     meta.ctime() > meta.mtime().saturating_add(OVERWRITTEN_S)
 }
@@ -184,8 +238,15 @@ fn is_overwritten(meta: &Metadata) -> bool {
 /// Writes the lock file of a copy that was closed behind this group: whoever opens it begins new ledgers.
 pub(super) fn mark_restored(journal: &Path, store: &StoreId, last_group: u64) -> io::Result<()> {
     let store = data_encoding::HEXLOWER.encode(store);
-    let content =
-        Content { store, open_in_boot: String::new(), last_group: Some(last_group), born: None, restored: true };
+    let content = Content {
+        store,
+        open_in_boot: String::new(),
+        last_group: Some(last_group),
+        born: None,
+        changed: None,
+        changed_before: None,
+        restored: true,
+    };
     let path = journal.join("lock");
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(content.line()?.as_bytes())?;
@@ -205,86 +266,4 @@ fn boot_id() -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_copy_is_told_from_its_original() {
-        let dir = tempfile::tempdir().unwrap();
-        let (lock, _) = Lock::take(dir.path()).unwrap();
-        if lock.born.is_none() {
-            return; // a file system that does not tell
-        }
-        assert!(!lock.is_copied());
-        lock.opened(&[7; 16]).unwrap();
-        drop(lock);
-        let (lock, left) = Lock::take(dir.path()).unwrap();
-        assert_eq!((lock.is_copied(), left), (false, LeftAs::Died([7; 16])));
-        let copy = tempfile::tempdir().unwrap();
-        fs::copy(dir.path().join("lock"), copy.path().join("lock")).unwrap();
-        let (lock, left) = Lock::take(copy.path()).unwrap();
-        assert_eq!((lock.is_copied(), left), (true, LeftAs::Died([7; 16])));
-        lock.opened(&[7; 16]).unwrap();
-        drop(lock);
-        let (mut lock, _) = Lock::take(copy.path()).unwrap();
-        assert!(lock.is_copied(), "a crash came before its ledgers were closed");
-        lock.begun_anew();
-        lock.opened(&[7; 16]).unwrap();
-        drop(lock);
-        assert!(!Lock::take(copy.path()).unwrap().0.is_copied(), "it is told once");
-    }
-
-    #[test]
-    fn a_copy_put_back_over_its_original_is_told() {
-        let dir = tempfile::tempdir().unwrap();
-        let (lock, _) = Lock::take(dir.path()).unwrap();
-        lock.closed(&[7; 16], 3).unwrap();
-        drop(lock);
-        assert!(!Lock::take(dir.path()).unwrap().0.is_copied());
-        // What cp -a and rsync -a do behind the bytes.
-        let file = OpenOptions::new().write(true).open(dir.path().join("lock")).unwrap();
-        file.set_modified(SystemTime::now() - std::time::Duration::from_secs(60)).unwrap();
-        let (mut lock, _) = Lock::take(dir.path()).unwrap();
-        assert!(lock.is_copied());
-        lock.begun_anew();
-        lock.opened(&[7; 16]).unwrap();
-        drop(lock);
-        assert!(!Lock::take(dir.path()).unwrap().0.is_copied(), "it is told once");
-    }
-
-    #[test]
-    fn what_is_restored_says_so_on_any_file_system() {
-        let dir = tempfile::tempdir().unwrap();
-        mark_restored(dir.path(), &[7; 16], 9).unwrap();
-        let content = peek(dir.path()).unwrap();
-        assert_eq!((content.store(), content.closed_at()), (Some([7; 16]), Some(9)));
-        let (lock, left) = Lock::take(dir.path()).unwrap();
-        assert_eq!((lock.is_copied(), left), (true, LeftAs::Closed([7; 16], 9)));
-        assert!(mark_restored(dir.path(), &[7; 16], 9).is_err(), "never over a lock that is there");
-    }
-
-    #[test]
-    fn a_store_tells_how_it_was_left() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = [7; 16];
-        let (lock, left) = Lock::take(dir.path()).unwrap();
-        assert_eq!(left, LeftAs::Unknown);
-        lock.opened(&store).unwrap();
-        assert_eq!(Lock::take(dir.path()).unwrap_err().kind(), io::ErrorKind::WouldBlock);
-        assert!(is_held(dir.path()));
-        drop(lock);
-        let (lock, left) = Lock::take(dir.path()).unwrap();
-        assert_eq!(left, LeftAs::Died(store));
-        lock.closed(&store, 7).unwrap();
-        drop(lock);
-        assert_eq!(peek(dir.path()).unwrap().closed_at(), Some(7));
-        assert!(!is_held(dir.path()));
-        assert_eq!(Lock::take(dir.path()).unwrap().1, LeftAs::Closed(store, 7));
-        let path = dir.path().join("lock");
-        let other = format!("{{\"store\":\"{}\",\"open_in_boot\":\"an earlier one\"}}", "07".repeat(16));
-        fs::write(&path, other).unwrap();
-        assert_eq!(Lock::take(dir.path()).unwrap().1, LeftAs::Cut(store));
-        fs::write(&path, "garbage").unwrap();
-        assert_eq!(Lock::take(dir.path()).unwrap().1, LeftAs::Unknown);
-    }
-}
+mod tests;

@@ -5,11 +5,11 @@ use std::{collections::BTreeSet, fs, io, path::Path};
 
 use super::{
     board::Board,
-    group::{records, salvage},
-    record::Record,
+    group::salvage,
     replay::set_aside,
-    segment::{Piece, SegmentFile, SegmentHeader, SegmentReader, list, segment_path, stub_path},
+    segment::{Piece, SegmentFile, SegmentReader, list, segment_path, stub_path},
     status::FindingKind,
+    stub::{StandsFor, stands_for},
     verify::files::{Headed, HeaderFault, headed, is_unused, look},
 };
 
@@ -26,7 +26,7 @@ pub(super) fn put_in_order(board: &Board) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes what an interrupted retirement left.
+/// Removes what an interrupted retirement left, and nothing else: what may be delivered nowhere is kept.
 fn tidy(board: &Board, dir: &Path) -> io::Result<()> {
     let mut removed = false;
     for entry in fs::read_dir(dir)? {
@@ -41,60 +41,29 @@ fn tidy(board: &Board, dir: &Path) -> io::Result<()> {
         if !segment.exists() {
             continue;
         }
-        if stands_for(board, &stub, &segment)? {
-            board.disk.remove(&segment)?;
-            removed = true;
-            continue;
-        }
-        let name = stub.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let kept = set_aside(&*board.disk, &board.state_dir, &stub.path)?;
-        let text = format!("{name} says nothing of the segment beside it, which is used; it is kept as {kept}");
+        let keep = |path: &Path| Ok::<_, io::Error>((name(path), set_aside(&*board.disk, &board.state_dir, path)?));
+        let text = match stands_for(&board.store, &stub, &segment)? {
+            StandsFor::All => {
+                board.disk.remove(&segment)?;
+                removed = true;
+                continue;
+            }
+            StandsFor::Readable => {
+                let (name, kept) = keep(&segment)?;
+                format!("{name} was retired, and not all of it can be read; it is kept as {kept}")
+            }
+            StandsFor::Nothing => {
+                let (name, kept) = keep(&stub.path)?;
+                format!("{name} is not what is left of the segment beside it, which is used; it is kept as {kept}")
+            }
+        };
         board.find(FindingKind::Damage, text);
     }
     if removed { board.disk.sync_dir(dir) } else { Ok(()) }
 }
 
-/// Whether a stub is whole, so that the segment beside it was delivered and may go: its name alone proves nothing.
-fn stands_for(board: &Board, stub: &SegmentFile, segment: &Path) -> io::Result<bool> {
-    let right = |header: SegmentHeader| header.store == board.store && header.segment == stub.number;
-    if !SegmentHeader::of_file(&stub.path)?.is_some_and(right) {
-        return Ok(false);
-    }
-    let mut reader = SegmentReader::open(&stub.path, board.seed(), 0)?;
-    let mut groups = 0;
-    loop {
-        match reader.next(None)? {
-            Piece::Group { .. } => groups += 1,
-            Piece::End { .. } => break,
-            Piece::Damage { .. } | Piece::Tail { .. } => return Ok(false),
-        }
-    }
-    // A segment of which nothing had to be kept has a stub without groups.
-    Ok(groups > 0 || !needs_a_group(board, segment)?)
-}
-
-/// Whether a segment has anything that a retirement would have kept.
-fn needs_a_group(board: &Board, segment: &Path) -> io::Result<bool> {
-    let passing = |record: Option<Record<'_>>| {
-        matches!(
-            record,
-            Some(
-                Record::Confirmed(_)
-                    | Record::ConfirmedAt(_)
-                    | Record::Standing(_)
-                    | Record::Repaired(_)
-                    | Record::Retired(_)
-            )
-        )
-    };
-    let mut reader = SegmentReader::open(segment, board.seed(), 0)?;
-    loop {
-        match reader.next(None)? {
-            Piece::Group { .. } if records(reader.body()).all(passing) => {}
-            Piece::Group { .. } | Piece::Damage { .. } | Piece::Tail { .. } => return Ok(true),
-            Piece::End { .. } => return Ok(false),
-        }
-    }
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// A segment says itself which one it is. One that was renamed goes back to its place, if nothing else belongs there; each
@@ -124,11 +93,8 @@ fn put_back(board: &Board, dir: &Path) -> io::Result<bool> {
             Ok(()) => {
                 any = true;
                 board.disk.sync_dir(dir)?;
-                let now = target.file_name().unwrap_or_default().to_string_lossy();
-                board.find(
-                    FindingKind::Damage,
-                    format!("{} was {now} under a wrong name, and is that again", found.name()),
-                );
+                let text = format!("{} was {} under a wrong name, and is that again", found.name(), name(&target));
+                board.find(FindingKind::Damage, text);
             }
             // It is set aside like any that belongs nowhere.
             Err(error) => {

@@ -89,9 +89,9 @@ fn stub(board: &Board, file: &SegmentFile, retention: Duration) -> io::Result<Op
                 Record::SetAside(aside) => runs.set_aside(&mut stub.group, aside.ledger, aside.id),
                 // What is lost stays lost, whatever becomes of its neighbours.
                 Record::Lost(_) | Record::Settled(_) => stub.group.push(&record),
-                // An old time says nothing beside a newer one.
-                Record::Note(ref note) if note.kind == NoteKind::Time as u8 => {}
                 Record::Note(ref note) => match newest_only(note.kind) {
+                    // An old time says nothing beside a newer one.
+                    Some(NoteKind::Time) => {}
                     // An older one says nothing beside a newer one of the same key. That a condition is over must stay: a stub
                     // may hold that it was not.
                     Some(kind) => {
@@ -117,7 +117,17 @@ fn stub(board: &Board, file: &SegmentFile, retention: Duration) -> io::Result<Op
 
 /// Kinds of which only the newest of a key is worth anything, and which come again and again.
 fn newest_only(kind: u8) -> Option<NoteKind> {
-    [NoteKind::Condition, NoteKind::Driver].into_iter().find(|it| *it as u8 == kind)
+    [NoteKind::Time, NoteKind::Condition, NoteKind::Driver].into_iter().find(|it| *it as u8 == kind)
+}
+
+/// Whether a stub need not keep anything of such a record.
+pub(super) fn may_go(record: &Record<'_>) -> bool {
+    match record {
+        Record::Note(note) => newest_only(note.kind).is_some(),
+        Record::Ledger(_) | Record::Punch(_) | Record::SetAside(_) | Record::Lost(_) | Record::Settled(_) => false,
+        Record::Retired(_) | Record::Confirmed(_) | Record::ConfirmedAt(_) => true,
+        Record::Repaired(_) | Record::Standing(_) => true,
+    }
 }
 
 /// Ids of consecutive punches, as they become records of a stub.

@@ -23,7 +23,8 @@ use super::{
     group::salvage,
     lock,
     record::{Record, RetiredRecord},
-    segment::{Position, StoreId, seed},
+    segment::{Position, StoreId, seed, segment_path},
+    stub::{StandsFor, stands_for},
     walk::{Step, Walk, store_id},
 };
 use crate::ledger::Head;
@@ -68,6 +69,7 @@ pub fn verify(state_dir: &Path) -> io::Result<VerifyReport> {
     let mut ledgers = BTreeMap::new();
     let absent = absent(files.iter().map(|it| it.file.number));
     judge_absent(&mut report, &files, &absent);
+    judge_stubs(&mut report, &dir, &store, &files)?;
     let mut end = End::new(state_dir, store, left.as_ref(), report.in_use);
     // Files may stand in any order; the last group is the one with the highest number.
     let mut last = 0;
@@ -172,6 +174,27 @@ fn judge_absent(report: &mut VerifyReport, files: &[Headed], absent: &[u64]) {
             report.faults.push(Fault { segment: *number, offset: 0, what, mend: REPAIR });
         }
     }
+}
+
+/// A segment waits for its end beside what is left of it; unless that is left of another.
+fn judge_stubs(report: &mut VerifyReport, dir: &Path, store: &StoreId, files: &[Headed]) -> io::Result<()> {
+    for stub in files.iter().filter(|it| it.file.retired && it.fault.is_none()) {
+        let number = stub.file.number;
+        let segment = segment_path(dir, number);
+        if !segment.exists() {
+            continue;
+        }
+        match stands_for(store, &stub.file, &segment) {
+            Ok(StandsFor::Nothing) => {
+                let what = format!("{} is not what is left of {number:08}.seg, which stands beside it", stub.name());
+                report.faults.push(Fault { segment: number, offset: 0, what, mend: REPAIR });
+            }
+            // It went while we looked.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn groups(first: u64, last: u64) -> String {

@@ -14,7 +14,8 @@ use super::{
         lock::{self, Content},
         ranges::Ranges,
         record::{Record, ZoneNames},
-        segment::{SEGMENT_HEADER, SegmentHeader, StoreId, seed},
+        segment::{SEGMENT_HEADER, SegmentFile, SegmentHeader, StoreId, seed},
+        stub::{StandsFor, stands_for},
         verify::files::{Headed, HeaderFault},
         walk::store_id,
     },
@@ -135,7 +136,7 @@ impl Survey {
             survey.take(headed)?;
         }
         survey.settle();
-        survey.choose();
+        survey.choose()?;
         survey.read_index(state_dir);
         survey.judge()?;
         Ok(survey)
@@ -230,19 +231,27 @@ impl Survey {
         home.sources.iter().any(of)
     }
 
-    /// Where a segment and its stub are both there, the stub holds, as long as it is whole.
-    fn choose(&mut self) {
-        for home in self.homes.values_mut() {
+    /// Where a segment and its stub are both there, the stub holds, as long as it is whole and tells of the same punches.
+    fn choose(&mut self) -> Result<(), RepairError> {
+        for (number, home) in &mut self.homes {
             let stub = |source: &Source| source.path.extension().is_some_and(|extension| extension == "ids");
             if home.sources.iter().all(stub) || !home.sources.iter().any(stub) {
                 continue;
             }
             let whole = |it: &Source| it.fault.is_none() && !it.extract.groups.is_empty() && it.extract.is_clean();
             home.retired = home.sources.iter().any(|source| stub(source) && whole(source));
+            let (stubs, segments): (Vec<_>, Vec<_>) = home.sources.iter().partition(|it| stub(it));
+            for (left, segment) in stubs.iter().flat_map(|left| segments.iter().map(move |segment| (left, segment))) {
+                let left = SegmentFile { number: *number, path: left.path.clone(), retired: true };
+                let held = stands_for(&self.store, &left, &segment.path);
+                let held = held.map_err(|source| RepairError::Io { path: segment.path.clone(), source })?;
+                home.retired &= held != StandsFor::Nothing;
+            }
             let (kept, gone): (Vec<_>, Vec<_>) = home.sources.drain(..).partition(|it| stub(it) == home.retired);
             home.sources = kept;
             self.strays.extend(gone.into_iter().map(|source| source.path));
         }
+        Ok(())
     }
 
     /// What the chains say of the records.
@@ -362,10 +371,7 @@ fn all(dir: &Path, store: &StoreId) -> io::Result<Vec<Headed>> {
     for number in hidden {
         let path = super::super::segment::segment_path(dir, number);
         if path.exists() {
-            found.push(super::super::verify::files::look(
-                super::super::segment::SegmentFile { number, path, retired: false },
-                Some(store),
-            )?);
+            found.push(super::super::verify::files::look(SegmentFile { number, path, retired: false }, Some(store))?);
         }
     }
     Ok(found)

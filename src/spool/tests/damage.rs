@@ -164,9 +164,7 @@ async fn the_index_can_be_lost_in_every_way() {
             fs::write(index, "?").unwrap();
         }),
         ("power cut", |index, _| {
-            let lock = index.with_file_name("journal").join("lock");
-            let text = fs::read_to_string(&lock).unwrap().replace("\"open_in_boot\":\"\"", "\"open_in_boot\":\"x\"");
-            fs::write(lock, text).unwrap();
+            say(index.parent().unwrap(), |lock| lock["open_in_boot"] = "x".into());
         }),
     ];
     for (how, spoil) in spoils {

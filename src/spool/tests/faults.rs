@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 
 use driver_api::{Batch, Flag, NotStored, SetAside};
 
-use super::*;
+use super::{damage::copy, *};
 use crate::spool::{FindingKind, OpenError, SpoolTrouble, disk::faulty::Deed};
 
 #[tokio::test]
@@ -187,10 +187,7 @@ async fn a_store_whose_index_cannot_be_made_opens_delivers_and_refuses_until_it_
     put(&spool, "door", log(0..30)).await;
     drop(spool);
     // As after a power cut, so that the index is not believed; and no room to move it out of the way.
-    let lock = house.state_dir().join("journal/lock");
-    let said = std::fs::read_to_string(&lock).unwrap();
-    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
-    std::fs::write(&lock, said.replace(boot.trim(), "an earlier one")).unwrap();
+    say(&house.state_dir(), |lock| lock["open_in_boot"] = "an earlier one".into());
     house.disk.fail(&[Deed::Rename], ErrorKind::StorageFull);
     let spool = house.open();
     assert!(matches!(spool.troubles()[..], [SpoolTrouble::IndexFailed(_)]), "{:?}", spool.troubles());
@@ -227,4 +224,36 @@ async fn a_copy_of_a_store_begins_new_ledgers_and_knows_its_twins() {
     let again = copy.open();
     put(&again, "door", log(7..8)).await;
     assert_eq!(again.status().ledgers.len(), 2, "it is found out once");
+}
+
+/// As `cp -r`, `scp -r` and `tar x -m` do it: into the very files that are there, whose births stay.
+#[tokio::test]
+async fn an_old_copy_written_over_the_store_begins_new_ledgers() {
+    for journal_alone in [false, true] {
+        let house = House::new();
+        let (state, backup) = (house.state_dir(), house.dir.path().join("backup"));
+        let spool = house.open();
+        put(&spool, "door", log(0..5)).await;
+        spool.close().await;
+        copy(&state, &backup);
+        let spool = house.open();
+        put(&spool, "door", log(5..9)).await;
+        let ledger = spool.status().ledgers[0].ledger.clone();
+        spool.close().await;
+        std::thread::sleep(Duration::from_millis(50)); // nobody is so quick
+        if journal_alone {
+            std::fs::remove_dir_all(state.join("index")).unwrap();
+            copy(&backup.join("journal"), &state.join("journal"));
+        } else {
+            copy(&backup, &state);
+        }
+        let spool = house.open();
+        assert!(spool.findings().iter().any(|it| it.kind == FindingKind::Restored), "{:?}", spool.findings());
+        assert_eq!(put(&spool, "door", log(20..24)).await.new, 4);
+        let ledgers = spool.status().ledgers;
+        assert_eq!((ledgers[0].ledger.clone(), ledgers[0].next), (ledger, 6), "6 to 9 were given away already");
+        assert_eq!((ledgers.len(), ledgers[1].next), (2, 5));
+        spool.close().await;
+        assert!(!house.open().findings().iter().any(|it| it.kind == FindingKind::Restored), "it is told once");
+    }
 }

@@ -2,8 +2,14 @@
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
-use super::{damage::flip, *};
-use crate::spool::{FindingKind, segment::list};
+use super::{
+    damage::{copy, flip},
+    *,
+};
+use crate::{
+    outbox::Outbox,
+    spool::{FindingKind, repair, segment::list},
+};
 
 fn files(house: &House) -> Vec<PathBuf> {
     list(&house.state_dir().join("journal")).unwrap().into_iter().map(|file| file.path).collect()
@@ -23,11 +29,7 @@ fn found(spool: &Spool, words: &str) -> bool {
 
 /// A closed store with so many punches in groups of ten, in several segments.
 async fn filled(house: &House, punches: u32) {
-    let spool = house.open();
-    for n in (0..punches).step_by(10) {
-        put(&spool, "door", log(n..n + 10)).await;
-    }
-    spool.close().await;
+    fill(house, 0..punches).await;
 }
 
 #[tokio::test]
@@ -43,6 +45,78 @@ async fn a_stub_that_says_nothing_costs_no_segment() {
         let mut outbox = spool.outbox("mqtt");
         assert_eq!(numbers(&drain(&mut outbox, 200).await, "door").len(), 200, "{junk:?}");
     }
+}
+
+/// Delivers all that waits and retires the first segment, of which a copy is given back.
+async fn retire_first(house: &House) -> (PathBuf, Vec<u8>) {
+    let first = files(house)[0].clone();
+    let bytes = fs::read(&first).unwrap();
+    let spool = house.open();
+    let mut outbox = spool.outbox("mqtt");
+    for segment in drain(&mut outbox, undelivered(&spool)).await {
+        outbox.confirm(&segment.ledger, segment.first(), segment.last());
+    }
+    until_retired(house, &spool, &mut outbox, 1).await;
+    drop(outbox);
+    spool.close().await;
+    assert!(!first.exists() && first.with_extension("ids").exists());
+    (first, bytes)
+}
+
+async fn fill(house: &House, numbers: std::ops::Range<u32>) {
+    let spool = house.open();
+    for n in numbers.step_by(10) {
+        put(&spool, "door", log(n..n + 10)).await;
+    }
+    spool.close().await;
+}
+
+/// Two branches of one store went on from a copy, and somebody put what is left of a segment of one beside the segment of the
+/// other, which nobody has got yet.
+#[tokio::test]
+async fn a_stub_of_another_branch_costs_no_segment() {
+    // A copy knows that it is one and begins new ledgers; without its lock file it gives the same numbers to other punches.
+    for (locked, repaired) in [(true, false), (false, false), (false, true)] {
+        let (house, branch) = (House::new(), House::new());
+        fill(&house, 0..10).await;
+        copy(&house.state_dir(), &branch.state_dir());
+        if !locked {
+            fs::remove_file(branch.state_dir().join("journal/lock")).unwrap();
+        }
+        fill(&branch, 1000..1300).await;
+        let stub = retire_first(&branch).await.0.with_extension("ids");
+        fill(&house, 2000..2300).await;
+        fs::copy(&stub, files(&house)[0].with_extension("ids")).unwrap();
+        let report = verify(&house.state_dir()).unwrap();
+        assert!(report.faults.iter().any(|it| it.what.contains("not what is left of 00000001.seg")), "{report:?}");
+        if repaired {
+            repair(&house.state_dir(), false).unwrap();
+        }
+        let spool = house.open();
+        assert!(repaired || found(&spool, "00000001.ids is not what is left"), "{:?}", spool.findings());
+        assert_eq!(house.quarantined().len(), 1, "{:?}", house.quarantined());
+        let mut outbox = spool.outbox("mqtt");
+        assert_eq!(numbers(&drain(&mut outbox, 310).await, "door").len(), 310);
+        assert_eq!(house.persons("door"), [all(0..10), all(2000..2300)].concat());
+    }
+}
+
+#[tokio::test]
+async fn a_retirement_that_was_cut_off_is_finished_and_what_cannot_be_read_is_kept() {
+    let house = House::new();
+    fill(&house, 0..300).await;
+    let (segment, mut bytes) = retire_first(&house).await;
+    fs::write(&segment, &bytes).unwrap();
+    assert!(verify(&house.state_dir()).unwrap().is_whole());
+    let spool = house.open();
+    assert_eq!((spool.findings(), segment.exists(), house.quarantined().len()), (vec![], false, 0));
+    spool.close().await;
+    bytes[3000] ^= 1;
+    fs::write(&segment, &bytes).unwrap();
+    let spool = house.open();
+    assert!(found(&spool, "was retired, and not all of it can be read"), "{:?}", spool.findings());
+    assert_eq!((segment.exists(), house.quarantined().len()), (false, 1));
+    assert!(verify(&house.state_dir()).unwrap().is_whole());
 }
 
 #[tokio::test]

@@ -17,11 +17,10 @@ use crate::{
 
 /// Leaves a closed store as its daemon's death would; `boot`: in which run of the kernel.
 fn killed(house: &House, boot: &str) {
-    let path = house.state_dir().join("journal/lock");
-    let mut lock: serde_json::Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
-    lock["open_in_boot"] = boot.into();
-    lock["last_group"] = serde_json::Value::Null;
-    fs::write(path, lock.to_string()).unwrap();
+    say(&house.state_dir(), |lock| {
+        lock["open_in_boot"] = boot.into();
+        lock["last_group"] = serde_json::Value::Null;
+    });
 }
 
 fn this_boot() -> String {
