@@ -190,6 +190,11 @@ impl Lock {
         let store = data_encoding::HEXLOWER.encode(store);
         let (born, restored) = (self.born, self.copied);
         let content = Content { store, open_in_boot, last_group, born, changed: None, changed_before: None, restored };
+        let long = content.line()?.len() as u64;
+        if self.file.metadata()?.len() > long {
+            // What stands behind the line would make all of it unreadable for ever.
+            self.file.set_len(long)?;
+        }
         if !self.write_with_its_time(&content)? {
             self.file.write_all_at(content.line()?.as_bytes(), 0)?;
         }

@@ -166,3 +166,14 @@ fn a_store_tells_how_it_was_left() {
     fs::write(&path, "garbage").unwrap();
     assert_eq!(Lock::take(dir.path()).unwrap().1, LeftAs::Unknown);
 }
+
+#[test]
+fn a_lock_with_something_behind_its_line_is_written_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("lock"), [b'x'; 5000]).unwrap();
+    let (lock, left) = Lock::take(dir.path()).unwrap();
+    assert_eq!(left, LeftAs::Unknown);
+    lock.closed(&[7; 16], 3).unwrap();
+    drop(lock);
+    assert_eq!(Lock::take(dir.path()).unwrap().1, LeftAs::Closed([7; 16], 3));
+}
