@@ -13,10 +13,11 @@
 //! repaired.
 
 mod chain;
-mod extract;
+pub(super) mod extract;
 mod order;
 mod plan;
 mod survey;
+mod twice;
 
 use std::{
     fs, io,

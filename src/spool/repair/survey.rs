@@ -19,7 +19,8 @@ use super::{
     },
     RepairError,
     chain::{Changed, Edit, Judge, Place},
-    extract::{Extract, Whole, extract},
+    extract::{Extract, Stands, Whole, extract},
+    twice::{self, Twice},
 };
 use crate::ledger::{Head, Ledger};
 
@@ -49,12 +50,16 @@ pub(super) struct Home {
 impl Home {
     /// Numbers of its whole groups.
     pub(super) fn groups(&self) -> BTreeSet<u64> {
-        self.sources.iter().flat_map(|source| source.extract.groups.iter().map(|group| group.number)).collect()
+        self.alone().map(|group| group.number).collect()
+    }
+
+    pub(super) fn alone(&self) -> impl Iterator<Item = &Whole> {
+        self.sources.iter().flat_map(|source| &source.extract.groups).filter(|group| group.stands == Stands::Alone)
     }
 
     /// The first group that stands in it, or for which one of them stands.
     pub(super) fn from(&self) -> Option<u64> {
-        self.sources.iter().flat_map(|source| source.extract.groups.iter().map(|group| group.from)).min()
+        self.alone().map(|group| group.from).min()
     }
 }
 
@@ -106,6 +111,10 @@ pub(super) struct Survey {
     pub(super) indexed_to: u64,
     /// What is done about records that are not what was written.
     pub(super) edits: BTreeMap<Place, Edit>,
+    /// Punches that have the number of another one, and are not the same.
+    pub(super) unlike: u64,
+    /// Punches out of damaged bytes that are joined to a group.
+    pub(super) salvaged: u64,
 }
 
 /// So many files may be missing in a row without anybody asking whether they can all have been there.
@@ -122,13 +131,15 @@ impl Survey {
         let left = lock::peek(&dir);
         let (homes, strays, ledgers) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
         let found = all(&dir, &store).map_err(failed)?;
+        let (edits, unlike, salvaged) = (BTreeMap::new(), 0, 0);
         let mut survey =
-            Self { dir, store, left, homes, strays, ledgers, indexed: false, indexed_to: 0, edits: BTreeMap::new() };
+            Self { dir, store, left, homes, strays, ledgers, indexed: false, indexed_to: 0, edits, unlike, salvaged };
         for headed in found {
             survey.take(headed)?;
         }
         survey.settle();
         survey.choose();
+        survey.order();
         survey.read_index(state_dir);
         survey.judge()?;
         Ok(survey)
@@ -147,13 +158,15 @@ impl Survey {
         }
         let bytes = read(&path)?;
         let start = if header.is_some() { SEGMENT_HEADER.min(bytes.len()) } else { 0 };
-        let extract = extract(seed(&self.store), &bytes, start);
+        let mut extract = extract(seed(&self.store), &bytes, start);
         let number = header.map_or(file.number, |header| header.segment);
         let home = self.homes.entry(number).or_default();
         home.retired = file.retired;
-        for Whole { place, .. } in &extract.groups {
+        for Whole { place, goes_on, .. } in &mut extract.groups {
             for record in records(&bytes[place.start + GROUP_HEADER..place.end]).flatten() {
                 if let Record::Punch(punch) = &record {
+                    let highest = self.ledgers.get(&punch.ledger).map_or(0, |known| known.highest);
+                    *goes_on = Some(goes_on.unwrap_or(true) && punch.seq > highest);
                     home.first.entry(punch.ledger).or_insert((punch.seq, punch.prev));
                 }
                 learn(&mut self.ledgers, &record);
@@ -234,6 +247,28 @@ impl Survey {
         }
     }
 
+    /// What stands twice, or under a number that another group has.
+    fn order(&mut self) {
+        twice::judge(&mut self.homes);
+        let Self { store, homes, ledgers, salvaged, .. } = self;
+        twice::join_rests(homes, |source, place| {
+            let Ok(bytes) = read(&source.path) else { return false };
+            let found = salvage(seed(store), &bytes[place.clone()]).records;
+            let is_new = |record: &Record<'_>| match record {
+                Record::Punch(it) => {
+                    ledgers.get(&it.ledger).is_some_and(|known| known.ledger.is_some() && !known.found.contains(it.seq))
+                }
+                _ => false,
+            };
+            let punches = found.iter().filter(|record| is_new(record)).count() as u64;
+            if punches > 0 {
+                found.iter().for_each(|record| learn(ledgers, record));
+                *salvaged += punches;
+            }
+            punches > 0
+        });
+    }
+
     /// What the chains say of the records.
     fn judge(&mut self) -> Result<(), RepairError> {
         let mut judge = Judge::default();
@@ -257,29 +292,30 @@ impl Survey {
             }
             known.changed = changed;
         }
+        let mut twice = Twice::default();
+        self.each_group(|file, group, body| twice.look(file, group, body, &self.edits))?;
+        if !twice.is_empty() {
+            self.each_group(|file, group, body| twice.compare(file, group, body, &self.edits))?;
+        }
+        self.unlike = twice.unlike();
+        self.edits.extend(twice.edits());
         Ok(())
     }
 
     /// The whole groups of the journal in their order.
     fn each_group(&self, mut each: impl FnMut(u64, u64, &[u8])) -> Result<(), RepairError> {
         for (&file, home) in &self.homes {
-            let mut groups = BTreeMap::new();
-            for (at, source) in home.sources.iter().enumerate() {
-                source.extract.groups.iter().for_each(|group| _ = groups.entry(group.number).or_insert((at, group)));
-            }
             let mut held: Option<(usize, Vec<u8>)> = None;
-            for (number, (at, Whole { place, .. })) in groups {
-                if held.as_ref().is_none_or(|(held, _)| *held != at) {
-                    let bytes = match read(&home.sources[at].path) {
+            for group in home.joined() {
+                let mut bytes = |at: usize| -> Result<Vec<u8>, RepairError> {
+                    Ok(match read(&home.sources[at].path) {
                         // A daemon at work may have retired it.
                         Err(RepairError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Vec::new(),
                         bytes => bytes?,
-                    };
-                    held = Some((at, bytes));
-                }
-                let body = place.start + GROUP_HEADER..place.end;
-                if let Some(body) = held.as_ref().and_then(|(_, bytes)| bytes.get(body)) {
-                    each(file, number, body);
+                    })
+                };
+                if let Some(body) = group.body(seed(&self.store), &mut held, &mut bytes)? {
+                    each(file, group.number, &body);
                 }
             }
         }
