@@ -1,6 +1,10 @@
 //! What is done about bytes that are no group: kept, told, and as much of them used as is whole.
 
-use std::{collections::HashMap, io};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fs, io,
+    ops::Range,
+};
 
 use super::{
     board::Board,
@@ -9,8 +13,9 @@ use super::{
     journal::{Journal, JournalError, is_full},
     record::{Record, ZoneNames},
     recovery::OpenError,
+    repair::extract::{Extract, Seal, are_groups, extract},
     replay::quarantine,
-    segment::Position,
+    segment::{Position, list},
     status::FindingKind,
 };
 use crate::ledger::Head;
@@ -25,8 +30,13 @@ pub(super) fn report_damage(board: &Board, at: Position, bytes: &[u8]) -> io::Re
         Err(error) if is_full(&error) => "they stay where they are, since the disk is full".to_owned(),
         Err(error) => return Err(error),
     };
+    let what = if are_groups(board.seed(), bytes) {
+        "are groups whose numbers stand before already"
+    } else {
+        "fail their checksum"
+    };
     let text = format!(
-        "segment {} byte {}: {} bytes fail their checksum; {} records in them are whole and are used, {lost} bytes cannot be read; {kept}",
+        "segment {} byte {}: {} bytes {what}; {} records in them are whole and are used, {lost} bytes cannot be read; {kept}",
         at.segment,
         at.offset,
         bytes.len(),
@@ -35,6 +45,9 @@ pub(super) fn report_damage(board: &Board, at: Position, bytes: &[u8]) -> io::Re
     board.find(FindingKind::Damage, text);
     Ok(())
 }
+
+/// Enough for a group of what was kept: far below the longest one that can be read.
+const GROUP_BYTES: usize = 1 << 20;
 
 /// What is known from elsewhere of how far a journal went.
 pub(super) struct Told {
@@ -59,6 +72,9 @@ impl Told {
 /// terminals may have been told; if not, they come again as twins), and those behind a hole that are known to have been
 /// durable. All the bytes go to quarantine first.
 ///
+/// Older groups that stand there once more, as a disk that loses its place leaves them, are none of it: all that is in them
+/// stands where it belongs already.
+///
 /// `false`: the disk is so full that they cannot be kept there, not even in the room that is reserved behind them; nothing
 /// was changed, and they are to be taken as damage.
 pub(super) fn mend_tail(
@@ -82,13 +98,15 @@ pub(super) fn mend_tail(
         Err(error) if is_full(&error) => return Ok(false),
         Err(error) => return Err(failed(error)),
     };
-    let mut group = Group::new(board.seed());
+    let number = journal.last_group() + 1;
+    let (news, copies) = without_copies(board, at, bytes, number).map_err(failed)?;
+    let found: Vec<_> = news.into_iter().map(|place| salvage(board.seed(), &bytes[place])).collect();
+    told.unsure = number <= told.closed_at && found.iter().any(|found| !found.lost.is_empty());
+    let mut groups = vec![Group::new(board.seed())];
     let mut heads: HashMap<u32, (u64, Head)> = HashMap::new();
     let (mut kept, mut dropped) = (0, 0);
     let mut zones = ZoneNames::default();
-    let (number, found) = (journal.last_group() + 1, salvage(board.seed(), bytes));
-    told.unsure = number <= told.closed_at && !found.lost.is_empty();
-    for record in found.records {
+    for record in found.into_iter().flat_map(|found| found.records) {
         match &record {
             Record::Punch(punch) => {
                 let known = heads.get(&punch.ledger).copied();
@@ -108,7 +126,10 @@ pub(super) fn mend_tail(
                 }
             }
             Record::Ledger(ledger) => {
-                heads.entry(ledger.number).or_insert((ledger.next, Head(ledger.head)));
+                // An older one, which names it once more, must not lead back to numbers that are given.
+                let known = board.catalogue().get(ledger.number).map(|state| (state.next, state.head));
+                let named = (ledger.next, Head(ledger.head));
+                heads.entry(ledger.number).or_insert(known.filter(|(next, _)| *next > ledger.next).unwrap_or(named));
             }
             Record::SetAside(_)
             | Record::Confirmed(_)
@@ -120,20 +141,59 @@ pub(super) fn mend_tail(
             | Record::Standing(_)
             | Record::Note(_) => {}
         }
-        group.push(&record);
+        // There may be whole groups among it, whose numbers are used: more than one group has room for.
+        if groups.last().is_some_and(|group| group.bytes() > GROUP_BYTES) {
+            groups.push(Group::new(board.seed()));
+        }
+        if let Some(group) = groups.last_mut() {
+            group.push(&record);
+        }
     }
     journal.resume(at.segment, at.offset, bytes.len()).map_err(failed)?;
-    if !group.is_empty() {
+    for group in groups.iter_mut().filter(|group| !group.is_empty()) {
         let full = |error: JournalError| failed(io::Error::other(error.to_string()));
-        journal.append(&mut group).map_err(full)?;
+        journal.append(group).map_err(full)?;
     }
     let damaged = dropped > 0 || told.unsure;
+    let (segment, long) = (at.segment, bytes.len());
+    let what = match copies {
+        0 => "are no whole group".to_owned(),
+        1 => "are no new group, one that stands in the journal already among them".to_owned(),
+        copies => format!("are no new group, {copies} that stand in the journal already among them"),
+    };
     let text = format!(
-        "segment {} ended in {} bytes that are no whole group; {kept} punches in them are whole and were kept, {dropped} stand behind a hole and were not; all of them are kept as {name}",
-        at.segment,
-        bytes.len()
+        "segment {segment} ended in {long} bytes that {what}; {kept} punches in them are whole and were kept, {dropped} stand behind a hole and were not; all of them are kept as {name}"
     );
     let kind = if damaged { FindingKind::Damage } else { FindingKind::TornTail };
     board.find(kind, text);
     Ok(true)
+}
+
+/// The places of all that is no copy of a group before, and how many copies there are. Only groups with numbers below `next`
+/// can be any.
+fn without_copies(board: &Board, at: Position, bytes: &[u8], next: u64) -> io::Result<(Vec<Range<usize>>, usize)> {
+    let found = extract(board.seed(), bytes, 0);
+    let mut wanted: BTreeSet<Seal> =
+        found.groups.iter().filter(|group| group.number < next).map(|group| group.seal).collect();
+    let mut copied = BTreeSet::new();
+    // What is written again by mistake was written not long ago.
+    for file in list(&board.journal_dir())?.into_iter().rev().filter(|file| file.number <= at.segment && !file.retired)
+    {
+        if wanted.is_empty() {
+            break;
+        }
+        let mut before = fs::read(&file.path)?;
+        if file.number == at.segment {
+            before.truncate(usize::try_from(at.offset).unwrap_or(usize::MAX));
+        }
+        for group in extract(board.seed(), &before, 0).groups {
+            copied.extend(wanted.take(&group.seal));
+        }
+    }
+    let Extract { groups, rests, .. } = found;
+    let (copies, news): (Vec<_>, Vec<_>) = groups.into_iter().partition(|group| copied.contains(&group.seal));
+    let mut places: Vec<_> =
+        news.into_iter().map(|group| group.place).chain(rests.into_iter().map(|(_, place)| place)).collect();
+    places.sort_by_key(|place| place.start);
+    Ok((places, copies.len()))
 }

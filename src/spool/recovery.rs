@@ -296,7 +296,9 @@ fn catch_up(
                 report_damage(board, at, walk.bytes()).map_err(failed)?;
             }
             Step::Damage { at } => report_damage(board, at, walk.bytes()).map_err(failed)?,
-            Step::Group { at } => (last, number) = (at, walk.group()),
+            // One with an older number is read, and the journal does not go on from it.
+            Step::Group { at } if walk.group() > number => (last, number) = (at, walk.group()),
+            Step::Group { .. } => {}
         }
         let (Step::Group { at } | Step::Damage { at } | Step::Tail { at }) = step else { continue };
         let orphans = {

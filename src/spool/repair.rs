@@ -13,10 +13,12 @@
 //! repaired.
 
 mod chain;
-mod extract;
+pub(super) mod extract;
+mod known;
 mod order;
 mod plan;
 mod survey;
+mod twice;
 
 use std::{
     fs, io,

@@ -32,7 +32,7 @@ pub(super) struct Scanner {
     full: VecDeque<Run>,
     /// Punches in `runs`.
     held: usize,
-    /// The last number read of each ledger: the next one follows it, or something is lost.
+    /// The highest number read of each ledger: the next one follows it, or something is lost.
     last: HashMap<u32, u64>,
     zones: ZoneNames,
     at_end: bool,
@@ -111,11 +111,12 @@ impl Scanner {
                 }
                 _ => continue,
             };
-            if let Some(before) = last.insert(punch.ledger, punch.seq)
-                && punch.seq > before + 1
-            {
-                state.lost.entry(punch.ledger).or_default().insert(before + 1, punch.seq - 1);
+            let before = last.entry(punch.ledger).or_insert(punch.seq);
+            if punch.seq > *before + 1 {
+                state.lost.entry(punch.ledger).or_default().insert(*before + 1, punch.seq - 1);
             }
+            // Old ones may stand there once more: what stands between them and those that follow is not lost.
+            *before = punch.seq.max(*before);
             if state.is_confirmed(punch.ledger, punch.seq) {
                 continue;
             }

@@ -146,9 +146,15 @@ const WINDOW: usize = 128 << 10;
 impl SegmentReader {
     /// `offset` is where a group begins, or 0 for the start.
     pub(super) fn open(path: &Path, seed: u32, offset: u64) -> io::Result<Self> {
+        Self::after(path, seed, offset, 0)
+    }
+
+    /// The same, where the group before `offset` is known by its number: an older one that stands there once more is none
+    /// of those that follow.
+    pub(super) fn after(path: &Path, seed: u32, offset: u64, group: u64) -> io::Result<Self> {
         let offset = offset.max(SEGMENT_HEADER as u64);
         let file = File::open(path)?;
-        Ok(Self { file, seed, offset, group: 0, window: Vec::new(), window_at: 0, body: (0, 0) })
+        Ok(Self { file, seed, offset, group, window: Vec::new(), window_at: 0, body: (0, 0) })
     }
 
     pub(super) fn offset(&self) -> u64 {

@@ -124,7 +124,7 @@ pub struct Finding {
 /// Sorted by what it means for the punches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FindingKind {
-    /// The journal ended in a write that a crash cut short. Nothing acknowledged is lost.
+    /// The journal ended in a write that a crash cut short, or in older groups once more. Nothing acknowledged is lost.
     TornTail,
     /// The journal is damaged: what could be read was kept, the rest was set aside. Punches may be missing.
     Damage,

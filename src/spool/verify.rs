@@ -23,6 +23,7 @@ use super::{
     group::salvage,
     lock,
     record::{Record, RetiredRecord},
+    repair::extract::are_groups,
     segment::{Position, StoreId, seed, segment_path},
     stub::{StandsFor, stands_for},
     walk::{Step, Walk, store_id},
@@ -226,6 +227,12 @@ fn damaged(seed: u32, bytes: &[u8]) -> String {
         (0, _) if zeros > 0 && zeros < bytes.len() => {
             format!("behind {zeros} zeros: {}, of which nothing is a record", words(bytes.len() - zeros, "byte"))
         }
+        _ if are_groups(seed, bytes) => format!(
+            "{} are groups whose numbers stand before already: {} and {} are in them",
+            words(bytes.len(), "byte"),
+            words(punches, "punch"),
+            words(others, "other record")
+        ),
         (0, _) => format!("{} fail their checksum, and no record in them is whole", words(bytes.len(), "byte")),
         (_, lost) => format!(
             "{} fail their checksum: {} and {} in them are whole, {} cannot be read",

@@ -32,7 +32,7 @@ pub(super) struct Walk {
     seed: u32,
     at: Position,
     reader: Option<(u64, bool, SegmentReader)>,
-    /// Number of the last group read; 0 where the walk began in the middle.
+    /// The highest number of a group so far; 0 where the walk began in the middle.
     group: u64,
     /// A group that was read while others before it are missing.
     held_back: Option<Step>,
@@ -71,7 +71,8 @@ impl Walk {
         self.at
     }
 
-    /// Number of the last group read; 0 before the first.
+    /// The highest number of a group so far; 0 before the first. It never falls: a file may begin with older groups, and
+    /// whoever counts on from them gives numbers that are used.
     pub(super) fn group(&self) -> u64 {
         self.group
     }
@@ -131,9 +132,9 @@ impl Walk {
                     let at = Position { segment, offset };
                     let expected = self.group + 1;
                     let known = self.group != 0 || self.from_start;
-                    self.group = number;
+                    self.group = self.group.max(number);
                     // A stub stands for all groups of its segment, and what a repair put there for all that it replaces.
-                    if known && number > expected && !retired && !self.replaces(expected) {
+                    if known && number > expected && !retired && !self.replaces(expected, number) {
                         self.held_back = Some(Step::Group { at });
                         return Ok(Step::Missing { at, first: expected, last: number - 1 });
                     }
@@ -161,10 +162,10 @@ impl Walk {
         }
     }
 
-    /// Whether the group just read stands for lost ones from `first` on.
-    fn replaces(&self, first: u64) -> bool {
+    /// Whether the group just read, which is group `last`, stands for lost ones from `first` on.
+    fn replaces(&self, first: u64, last: u64) -> bool {
         let told = records(self.bytes()).next().flatten();
-        matches!(told, Some(Record::Repaired(told)) if told.first_group <= first && told.last_group == self.group)
+        matches!(told, Some(Record::Repaired(told)) if told.first_group <= first && told.last_group == last)
     }
 
     /// Opens the segment at `self.at`, or the next one there is. Tells whether there is one.
@@ -179,7 +180,9 @@ impl Walk {
             // A stub is another file than the segment that it stands for: old offsets mean nothing in it.
             let same = file.number == self.at.segment && !file.retired;
             let offset = if same { self.at.offset } else { 0 };
-            match SegmentReader::open(&file.path, self.seed, offset) {
+            // A file that is read from its start may hold groups of any number: it may have been swapped with another.
+            let before = if offset > 0 { self.group } else { 0 };
+            match SegmentReader::after(&file.path, self.seed, offset, before) {
                 Ok(reader) => {
                     self.at = Position { segment: file.number, offset: reader.offset() };
                     self.reader = Some((file.number, file.retired, reader));

@@ -19,6 +19,8 @@ pub(super) type Place = (u64, u64, usize);
 pub(super) enum Edit {
     /// It is not what was written, and nobody knows what was.
     Gone { ledger: u32, seq: u64 },
+    /// It stands before already.
+    Again { ledger: u32, seq: u64 },
     /// It stays, with the head that its neighbours vouch for.
     Head([u8; 32]),
 }

@@ -9,20 +9,40 @@ use super::super::{
 
 /// A file taken apart.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Extract {
+pub(in crate::spool) struct Extract {
     /// In the order of the file.
-    pub(super) groups: Vec<Whole>,
+    pub(in crate::spool) groups: Vec<Whole>,
     /// What is no group, and the number of the group before it; 0 for none. Nothing but zeros is left out at the end.
-    pub(super) rests: Vec<(u64, Range<usize>)>,
+    pub(in crate::spool) rests: Vec<(u64, Range<usize>)>,
+    /// Those of them whose records have no number between two groups: they belong behind the group with this number.
+    pub(super) joined: Vec<(u64, Range<usize>)>,
 }
 
 /// A whole group.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Whole {
-    pub(super) number: u64,
+pub(in crate::spool) struct Whole {
+    pub(in crate::spool) number: u64,
     /// The same, or the first of those lost ones for which it stands since a repair.
     pub(super) from: u64,
-    pub(super) place: Range<usize>,
+    pub(in crate::spool) place: Range<usize>,
+    pub(in crate::spool) seal: Seal,
+    /// Whether its punches go on where those before it end; nobody knows of one without punches.
+    pub(super) goes_on: Option<bool>,
+    pub(super) stands: Stands,
+}
+
+/// By its number, its length and its CRC: two groups that have the same are the same.
+pub(in crate::spool) type Seal = (u64, usize, [u8; 4]);
+
+/// How a group stands among those before it (twice.rs).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stands {
+    /// In its own place.
+    Alone,
+    /// It is one of those before, once more.
+    Again,
+    /// It has the number of another, with other records: they belong behind the group with this number.
+    Behind(u64),
 }
 
 impl Extract {
@@ -38,7 +58,7 @@ impl Extract {
 }
 
 /// Takes a file apart from `start` on: behind its header, where that is whole.
-pub(super) fn extract(seed: u32, bytes: &[u8], start: usize) -> Extract {
+pub(in crate::spool) fn extract(seed: u32, bytes: &[u8], start: usize) -> Extract {
     let mut found = Extract::default();
     let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     let (mut at, mut rest, mut before) = (start, start, 0);
@@ -54,7 +74,9 @@ pub(super) fn extract(seed: u32, bytes: &[u8], start: usize) -> Extract {
                     Some(Record::Repaired(told)) if told.last_group == number => told.first_group.min(number),
                     _ => number,
                 };
-                found.groups.push(Whole { number, from, place });
+                let crc = bytes[place.start + 20..place.start + GROUP_HEADER].try_into().expect("four bytes");
+                let seal = (number, place.len(), crc);
+                found.groups.push(Whole { number, from, place, seal, goes_on: None, stands: Stands::Alone });
             }
             None => {
                 let behind = &bytes[(at + 1).min(used)..used];
@@ -66,6 +88,12 @@ pub(super) fn extract(seed: u32, bytes: &[u8], start: usize) -> Extract {
     // A group may end in zeros, behind the last byte that is used.
     found.rests.extend((rest < used).then_some((before, rest..used)));
     found
+}
+
+/// Whether these bytes, which are no group of their place, are whole groups of other places.
+pub(in crate::spool) fn are_groups(seed: u32, bytes: &[u8]) -> bool {
+    let found = extract(seed, bytes, 0);
+    !found.groups.is_empty() && found.rests.is_empty()
 }
 
 #[cfg(test)]

@@ -3,11 +3,17 @@
 
 mod groups;
 mod losses;
+mod why;
 
-use std::{collections::BTreeMap, ops::Range, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    path::PathBuf,
+};
 
 use jiff::Timestamp;
 
+use self::why::fault_of;
 use super::{
     super::{
         group::{Group, salvage},
@@ -17,8 +23,6 @@ use super::{
         verify::files::HeaderFault,
     },
     RepairError, RepairLoss,
-    chain::Edit,
-    extract::Whole,
     survey::{Home, Source, Survey, read},
 };
 
@@ -59,9 +63,6 @@ pub(super) struct Plan {
     pub(super) last_group: u64,
 }
 
-/// Changed punches of one file that are told one by one.
-const TOLD: usize = 20;
-
 struct Planner<'s> {
     survey: &'s mut Survey,
     plan: Plan,
@@ -81,7 +82,8 @@ pub(super) fn plan(survey: &mut Survey, now: Timestamp) -> Result<Option<Plan>, 
     let homes = std::mem::take(&mut survey.homes);
     let strays = std::mem::take(&mut survey.strays);
     let untold = survey.ledgers.values().any(|known| known.ledger.is_some() && !known.untold().is_empty());
-    let mut planner = Planner { survey, plan: Plan::default(), now, group: 0, lost_end: false, damaged_to: 0, untold };
+    let plan = Plan { left_out: survey.unlike, punches: survey.salvaged, ..Plan::default() };
+    let mut planner = Planner { survey, plan, now, group: 0, lost_end: false, damaged_to: 0, untold };
     planner.plan.aside = strays;
     let last = homes.last_key_value().map_or(0, |(number, _)| *number);
     let mut before = 0;
@@ -95,7 +97,10 @@ pub(super) fn plan(survey: &mut Survey, now: Timestamp) -> Result<Option<Plan>, 
         before = number;
     }
     planner.end(last)?;
-    let Planner { plan, .. } = planner;
+    let Planner { mut plan, .. } = planner;
+    // One file may hold what belongs to two places.
+    let mut aside = BTreeSet::new();
+    plan.aside.retain(|path| aside.insert(path.clone()));
     Ok((!plan.files.is_empty() || !plan.aside.is_empty()).then_some(plan))
 }
 
@@ -177,7 +182,9 @@ impl Planner<'_> {
         why.extend(self.changed_in(number));
         // Of a header that was not written to its end, something may be there.
         let in_header = |(_, place): &(u64, Range<usize>)| place.end <= SEGMENT_HEADER;
-        let unused = groups.is_empty() && home.sources.iter().all(|source| source.extract.rests.iter().all(in_header));
+        let is_unused =
+            |source: &Source| source.extract.groups.is_empty() && source.extract.rests.iter().all(in_header);
+        let unused = home.sources.iter().all(is_unused);
         let in_place = !home.sources.iter().any(|it| matches!(it.fault, Some(HeaderFault::Misplaced(_))));
         if is_last && unused && !durable && in_place {
             // Begun and never used: the daemon knows what to do about it.
@@ -217,31 +224,6 @@ impl Planner<'_> {
         Ok(())
     }
 
-    fn edits_in(&self, number: u64) -> impl Iterator<Item = Edit> {
-        self.survey.edits.range((number, 0, 0)..=(number, u64::MAX, usize::MAX)).map(|(_, edit)| *edit)
-    }
-
-    /// What is not as it was written, in words.
-    fn changed_in(&self, number: u64) -> Vec<String> {
-        let mut told = Vec::new();
-        let mut heads = 0;
-        for edit in self.edits_in(number) {
-            match edit {
-                Edit::Gone { ledger, seq } => {
-                    let known = self.survey.ledgers.get(&ledger).and_then(|known| known.ledger.as_ref());
-                    let terminal = known.map_or("a terminal", |ledger| &ledger.terminal);
-                    told.push(format!("punch {seq} of {terminal} was changed after it was written"));
-                }
-                Edit::Head(_) => heads += 1,
-            }
-        }
-        let more = told.len().saturating_sub(TOLD);
-        told.truncate(TOLD);
-        told.extend((more > 0).then(|| format!("and so were {more} more punches")));
-        told.extend((heads > 0).then(|| format!("{heads} heads in it are not those of their chains")));
-        told
-    }
-
     /// Whether all that is odd in a file is what stands behind its last group.
     fn only_torn(&self, home: &Home) -> bool {
         let [source] = &home.sources[..] else { return false };
@@ -266,35 +248,37 @@ impl Planner<'_> {
         behind: Option<u64>,
         is_last: bool,
     ) -> Result<(Vec<Piece>, u64), RepairError> {
-        let mut groups: BTreeMap<u64, (&Source, &Whole)> = BTreeMap::new();
-        for source in &home.sources {
-            for group in &source.extract.groups {
-                groups.entry(group.number).or_insert((source, group));
-            }
-        }
+        let groups = home.joined();
+        // An earlier version may have counted on from an old group: then a file begins with numbers that those before have.
+        let mut last = match groups.first() {
+            Some(first) if !home.retired => self.group.min(first.from.saturating_sub(1)),
+            _ => self.group,
+        };
         let mut salvaged = Vec::new();
         for source in &home.sources {
             let bytes = read(&source.path)?;
             for (before, place) in &source.extract.rests {
-                let before = if *before == 0 { self.group } else { *before };
+                let before = if *before == 0 { last } else { *before };
                 salvaged.push((before, bytes[place.clone()].to_vec()));
             }
         }
         let mut pieces = Vec::new();
-        let mut last = self.group;
-        let here = number;
-        for (&number, (source, group)) in &groups {
+        let (mut held, seed) = (None, seed(&self.survey.store));
+        for group in &groups {
             if group.from > last + 1 && !home.retired {
                 self.damaged_to = self.damaged_to.max(group.from - 1);
                 pieces.extend(self.fill(last + 1, group.from - 1, &mut salvaged, home));
             }
-            pieces.push(if self.survey.edits.range((here, number, 0)..=(here, number, usize::MAX)).next().is_some() {
-                let bytes = read(&source.path)?;
-                Piece::New(self.edited(here, number, &bytes[group.place.clone()]))
-            } else {
-                Piece::Copy(source.path.clone(), group.place.clone())
+            let edits = (number, group.number, 0)..=(number, group.number, usize::MAX);
+            let edited = self.survey.edits.range(edits).next().is_some();
+            pieces.push(match &group.parts[..] {
+                [part] if !edited => Piece::Copy(home.sources[part.source].path.clone(), part.place.clone()),
+                _ => {
+                    let body = group.body(seed, &mut held, &mut |source| read(&home.sources[source].path))?;
+                    Piece::New(self.edited(number, group.number, &body.unwrap_or_default()))
+                }
             });
-            last = last.max(number);
+            last = last.max(group.number);
         }
         let number = home.sources.iter().find_map(|it| it.header).map(|it| it.first_group);
         match behind {
@@ -318,7 +302,7 @@ impl Planner<'_> {
         }
         // What is left has no group that it could have been: copies of what stands elsewhere, most likely.
         for (_, bytes) in salvaged {
-            let found = salvage(seed(&self.survey.store), &bytes).records;
+            let found = salvage(seed, &bytes).records;
             self.plan.left_out += found.into_iter().filter(|record| self.is_new(record)).count() as u64;
         }
         Ok((pieces, last))
@@ -366,23 +350,4 @@ impl Planner<'_> {
         self.plan.last_group = self.group;
         Ok(())
     }
-}
-
-fn fault_of(source: &Source, home: &Home, number: u64) -> Option<String> {
-    let name = source.name();
-    match &source.fault {
-        Some(HeaderFault::Misplaced(_)) => return Some(format!("{name} holds segment {number}")),
-        Some(HeaderFault::Empty) => return Some(format!("{name} is empty")),
-        Some(HeaderFault::Zeros) => return Some(format!("{name} begins with zeros")),
-        Some(_) => return Some(format!("the header of {name} is damaged")),
-        None => {}
-    }
-    let damaged: usize = source.extract.rests.iter().map(|(_, place)| place.len()).sum();
-    if damaged > 0 {
-        return Some(format!("{damaged} bytes of {name} fail their checksum"));
-    }
-    if !source.extract.is_clean() {
-        return Some(format!("groups in {name} are missing or out of order"));
-    }
-    (home.retired && source.extract.groups.is_empty()).then(|| format!("nothing of {name} can be read"))
 }

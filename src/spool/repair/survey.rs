@@ -8,12 +8,11 @@ use std::{
 
 use super::{
     super::{
-        doubt::{goes_on, was_delivered, was_given},
+        doubt::goes_on as carries_on,
         group::{GROUP_HEADER, records, salvage},
         index_copy,
         lock::{self, Content},
-        ranges::Ranges,
-        record::{Record, ZoneNames},
+        record::Record,
         segment::{SEGMENT_HEADER, SegmentFile, SegmentHeader, StoreId, seed},
         stub::{StandsFor, stands_for},
         verify::files::{Headed, HeaderFault},
@@ -21,9 +20,10 @@ use super::{
     },
     RepairError,
     chain::{Changed, Edit, Judge, Place},
-    extract::{Extract, Whole, extract},
+    extract::{Extract, Stands, Whole, extract},
+    known::{Known, learn},
+    twice::{self, Twice},
 };
-use crate::ledger::{Head, Ledger};
 
 /// A file, taken apart.
 pub(super) struct Source {
@@ -51,52 +51,16 @@ pub(super) struct Home {
 impl Home {
     /// Numbers of its whole groups.
     pub(super) fn groups(&self) -> BTreeSet<u64> {
-        self.sources.iter().flat_map(|source| source.extract.groups.iter().map(|group| group.number)).collect()
+        self.alone().map(|group| group.number).collect()
+    }
+
+    pub(super) fn alone(&self) -> impl Iterator<Item = &Whole> {
+        self.sources.iter().flat_map(|source| &source.extract.groups).filter(|group| group.stands == Stands::Alone)
     }
 
     /// The first group that stands in it, or for which one of them stands.
     pub(super) fn from(&self) -> Option<u64> {
-        self.sources.iter().flat_map(|source| source.extract.groups.iter().map(|group| group.from)).min()
-    }
-}
-
-/// What is known of one ledger.
-#[derive(Default)]
-pub(super) struct Known {
-    pub(super) ledger: Option<Ledger>,
-    pub(super) found: Ranges,
-    /// What is recorded as lost already.
-    pub(super) recorded: Ranges,
-    pub(super) closed: bool,
-    /// The number of its next punch by the index, where that can be believed.
-    pub(super) indexed: Option<u64>,
-    /// When each punch behind a hole was stored, by its number; and the head after the last punch.
-    pub(super) stored: BTreeMap<u64, i64>,
-    pub(super) last: Option<(u64, Head)>,
-    /// Numbers whose records were changed after they were written.
-    pub(super) changed: Ranges,
-    /// The last number that anything speaks of.
-    pub(super) heard: u64,
-    /// The same of what was delivered alone.
-    pub(super) delivered: u64,
-    /// The last whole group in which it goes on.
-    pub(super) vouched: u64,
-    highest: u64,
-}
-
-impl Known {
-    /// Its last number, as far as the journal knows.
-    pub(super) fn have(&self) -> u64 {
-        let have = self.last.map_or(0, |(seq, _)| seq);
-        // Behind its last punch a ledger has another number only where it has ended.
-        let have = have.max(if self.closed { self.changed.last() } else { 0 });
-        self.recorded.iter().map(|(_, last)| last).fold(have, u64::max)
-    }
-
-    /// Numbers up to there that are missing, and that the journal does not say so of.
-    pub(super) fn untold(&self) -> Vec<(u64, u64)> {
-        let missing = self.found.missing(1, self.have()).into_iter();
-        missing.flat_map(|(first, last)| self.recorded.missing(first, last)).collect()
+        self.alone().map(|group| group.from).min()
     }
 }
 
@@ -114,6 +78,10 @@ pub(super) struct Survey {
     pub(super) indexed_to: u64,
     /// What is done about records that are not what was written.
     pub(super) edits: BTreeMap<Place, Edit>,
+    /// Punches that have the number of another one, and are not the same.
+    pub(super) unlike: u64,
+    /// Punches out of damaged bytes that are joined to a group.
+    pub(super) salvaged: u64,
 }
 
 /// So many files may be missing in a row without anybody asking whether they can all have been there.
@@ -130,13 +98,15 @@ impl Survey {
         let left = lock::peek(&dir);
         let (homes, strays, ledgers) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
         let found = all(&dir, &store).map_err(failed)?;
+        let (edits, unlike, salvaged) = (BTreeMap::new(), 0, 0);
         let mut survey =
-            Self { dir, store, left, homes, strays, ledgers, indexed: false, indexed_to: 0, edits: BTreeMap::new() };
+            Self { dir, store, left, homes, strays, ledgers, indexed: false, indexed_to: 0, edits, unlike, salvaged };
         for headed in found {
             survey.take(headed)?;
         }
         survey.settle();
         survey.choose()?;
+        survey.order();
         survey.read_index(state_dir);
         survey.judge()?;
         Ok(survey)
@@ -155,17 +125,19 @@ impl Survey {
         }
         let bytes = read(&path)?;
         let start = if header.is_some() { SEGMENT_HEADER.min(bytes.len()) } else { 0 };
-        let extract = extract(seed(&self.store), &bytes, start);
+        let mut extract = extract(seed(&self.store), &bytes, start);
         let number = header.map_or(file.number, |header| header.segment);
         let home = self.homes.entry(number).or_default();
         home.retired = file.retired;
-        for Whole { place, number, .. } in &extract.groups {
+        for Whole { place, number, goes_on, .. } in &mut extract.groups {
             for record in records(&bytes[place.start + GROUP_HEADER..place.end]).flatten() {
                 if let Record::Punch(punch) = &record {
+                    let highest = self.ledgers.get(&punch.ledger).map_or(0, |known| known.highest);
+                    *goes_on = Some(goes_on.unwrap_or(true) && punch.seq > highest);
                     home.first.entry(punch.ledger).or_insert((punch.seq, punch.prev));
                 }
                 learn(&mut self.ledgers, &record);
-                if let Some((ledger, _)) = goes_on(&record) {
+                if let Some((ledger, _)) = carries_on(&record) {
                     let known = self.ledgers.entry(ledger).or_default();
                     known.vouched = known.vouched.max(*number);
                 }
@@ -254,6 +226,28 @@ impl Survey {
         Ok(())
     }
 
+    /// What stands twice, or under a number that another group has.
+    fn order(&mut self) {
+        twice::judge(&mut self.homes);
+        let Self { store, homes, ledgers, salvaged, .. } = self;
+        twice::join_rests(homes, |source, place| {
+            let Ok(bytes) = read(&source.path) else { return false };
+            let found = salvage(seed(store), &bytes[place.clone()]).records;
+            let is_new = |record: &Record<'_>| match record {
+                Record::Punch(it) => {
+                    ledgers.get(&it.ledger).is_some_and(|known| known.ledger.is_some() && !known.found.contains(it.seq))
+                }
+                _ => false,
+            };
+            let punches = found.iter().filter(|record| is_new(record)).count() as u64;
+            if punches > 0 {
+                found.iter().for_each(|record| learn(ledgers, record));
+                *salvaged += punches;
+            }
+            punches > 0
+        });
+    }
+
     /// What the chains say of the records.
     fn judge(&mut self) -> Result<(), RepairError> {
         let mut judge = Judge::default();
@@ -277,29 +271,30 @@ impl Survey {
             }
             known.changed = changed;
         }
+        let mut twice = Twice::default();
+        self.each_group(|file, group, body| twice.look(file, group, body, &self.edits))?;
+        if !twice.is_empty() {
+            self.each_group(|file, group, body| twice.compare(file, group, body, &self.edits))?;
+        }
+        self.unlike = twice.unlike();
+        self.edits.extend(twice.edits());
         Ok(())
     }
 
     /// The whole groups of the journal in their order.
     fn each_group(&self, mut each: impl FnMut(u64, u64, &[u8])) -> Result<(), RepairError> {
         for (&file, home) in &self.homes {
-            let mut groups = BTreeMap::new();
-            for (at, source) in home.sources.iter().enumerate() {
-                source.extract.groups.iter().for_each(|group| _ = groups.entry(group.number).or_insert((at, group)));
-            }
             let mut held: Option<(usize, Vec<u8>)> = None;
-            for (number, (at, Whole { place, .. })) in groups {
-                if held.as_ref().is_none_or(|(held, _)| *held != at) {
-                    let bytes = match read(&home.sources[at].path) {
+            for group in home.joined() {
+                let mut bytes = |at: usize| -> Result<Vec<u8>, RepairError> {
+                    Ok(match read(&home.sources[at].path) {
                         // A daemon at work may have retired it.
                         Err(RepairError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Vec::new(),
                         bytes => bytes?,
-                    };
-                    held = Some((at, bytes));
-                }
-                let body = place.start + GROUP_HEADER..place.end;
-                if let Some(body) = held.as_ref().and_then(|(_, bytes)| bytes.get(body)) {
-                    each(file, number, body);
+                    })
+                };
+                if let Some(body) = group.body(seed(&self.store), &mut held, &mut bytes)? {
+                    each(file, group.number, &body);
                 }
             }
         }
@@ -316,51 +311,6 @@ impl Survey {
             known.indexed = Some(next);
         }
         (self.indexed, self.indexed_to) = (true, told.group);
-    }
-}
-
-/// Takes note of what a record says of its ledger.
-pub(super) fn learn(ledgers: &mut BTreeMap<u32, Known>, record: &Record<'_>) {
-    if let Some((ledger, last)) = goes_on(record).or_else(|| was_given(record)) {
-        let known = ledgers.entry(ledger).or_default();
-        known.heard = known.heard.max(last);
-    }
-    if let Some((ledger, last)) = was_delivered(record) {
-        let known = ledgers.entry(ledger).or_default();
-        known.delivered = known.delivered.max(last);
-    }
-    match record {
-        Record::Ledger(it) => {
-            let known = ledgers.entry(it.number).or_default();
-            known.ledger.get_or_insert_with(|| it.ledger());
-        }
-        Record::Punch(punch) => {
-            let known = ledgers.entry(punch.ledger).or_default();
-            known.found.insert(punch.seq, punch.seq);
-            if punch.seq != known.highest + 1 {
-                known.stored.insert(punch.seq, punch.stored());
-            }
-            known.highest = known.highest.max(punch.seq);
-            if known.last.is_none_or(|(seq, _)| seq < punch.seq)
-                && let Ok(entry) = punch.entry(&mut ZoneNames::default())
-            {
-                known.last = Some((punch.seq, entry.head()));
-            }
-        }
-        Record::Retired(retired) if retired.first != 0 => {
-            let known = ledgers.entry(retired.ledger).or_default();
-            known.found.insert(retired.first, retired.last);
-            known.highest = known.highest.max(retired.last);
-            if known.last.is_none_or(|(seq, _)| seq < retired.last) {
-                known.last = Some((retired.last, Head(retired.head)));
-            }
-        }
-        Record::Lost(lost) => {
-            let known = ledgers.entry(lost.ledger).or_default();
-            known.recorded.insert(lost.first, lost.last);
-            known.closed |= lost.closes;
-        }
-        _ => {}
     }
 }
 

@@ -3,6 +3,7 @@
 mod forged;
 mod interrupted;
 mod losses;
+mod twice;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

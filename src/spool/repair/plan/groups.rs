@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use super::{
     super::{
         super::{
-            group::{GROUP_HEADER, Group, framed, records, salvage},
+            group::{Group, framed, records, salvage},
             record::{LedgerRecord, LostRecord, Record, RepairedRecord, RetiredRecord},
             segment::seed,
         },
         chain::Edit,
-        survey::{Home, learn},
+        known::learn,
+        survey::Home,
     },
     Piece, Planner,
 };
@@ -134,12 +135,12 @@ impl Planner<'_> {
     }
 
     /// A group of file `number` without what was changed in it, and with the heads that are right.
-    pub(super) fn edited(&self, number: u64, group: u64, bytes: &[u8]) -> Vec<u8> {
+    pub(super) fn edited(&self, number: u64, group: u64, body: &[u8]) -> Vec<u8> {
         let mut new = Group::new(seed(&self.survey.store));
-        for (at, one) in framed(&bytes[GROUP_HEADER..]).enumerate() {
+        for (at, one) in framed(body).enumerate() {
             let record = records(one).next().flatten();
             match (self.survey.edits.get(&(number, group, at)), record) {
-                (Some(Edit::Gone { .. }), _) => {}
+                (Some(Edit::Gone { .. } | Edit::Again { .. }), _) => {}
                 (Some(&Edit::Head(head)), Some(Record::Ledger(it))) => {
                     new.push(&Record::Ledger(LedgerRecord { head, ..it }))
                 }
