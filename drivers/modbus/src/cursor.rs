@@ -1,7 +1,7 @@
 //! What the driver remembers of a terminal between two looks at it, and over a restart.
 
 use driver_api::{NotStored, Store};
-use jiff::civil::DateTime;
+use jiff::{SignedDuration, Timestamp, civil::DateTime};
 use serde::{Deserialize, Serialize};
 
 /// Saved as JSON. All of it may be old or gone: then events are read again, and known again by their numbers and times.
@@ -18,6 +18,28 @@ pub(crate) struct Cursor {
     pub(crate) counters: Vec<(u64, u64)>,
     /// Events that were lost in the terminal.
     pub(crate) lost: u64,
+    pub(crate) told: Option<Told>,
+}
+
+/// A loss stays told for so long, whoever serves the terminal meanwhile: what is lost does not come back with the next punch.
+const HELD: SignedDuration = SignedDuration::from_hours(24);
+
+/// That events were lost in a terminal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Told {
+    pub(crate) at: Timestamp,
+    pub(crate) cause: String,
+}
+
+impl Told {
+    /// What goes on is told as that, from time to time.
+    pub(crate) fn is_old(&self, now: Timestamp) -> bool {
+        now.duration_since(self.at) > SignedDuration::from_hours(1)
+    }
+
+    pub(crate) fn is_over(&self, now: Timestamp) -> bool {
+        now.duration_since(self.at) > HELD
+    }
 }
 
 impl Cursor {
@@ -91,4 +113,16 @@ impl Given {
 pub(crate) fn went(from: u64, to: u64, bits: usize) -> u64 {
     let step = to.wrapping_sub(from);
     if bits >= 64 { step } else { step & ((1 << bits) - 1) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loss_is_told_for_a_day() {
+        let told = Told { at: Timestamp::UNIX_EPOCH, cause: String::new() };
+        let after = |hours| Timestamp::UNIX_EPOCH + SignedDuration::from_hours(hours);
+        assert!(!told.is_over(after(-1)) && !told.is_over(after(24)) && told.is_over(after(25)));
+    }
 }

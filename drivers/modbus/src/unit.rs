@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use crate::{
     bus::{Bus, Failed},
-    cursor::{Cursor, Given, went},
+    cursor::{Cursor, Given, Told, went},
     map::{Capture, Counter, Map, Record},
     record::set_aside,
     settings::Settings,
@@ -69,6 +69,8 @@ pub(crate) struct Unit {
     latest: Option<(String, DateTime, u32)>,
     /// Events lost in this run.
     lost: u64,
+    /// And that some are was told in it.
+    loss_told: bool,
 }
 
 impl Unit {
@@ -98,6 +100,7 @@ impl Unit {
             shown: latch::Shown::default(),
             latest: None,
             lost: 0,
+            loss_told: false,
             terminal,
         }
     }
@@ -116,6 +119,7 @@ impl Unit {
             Capture::Counter(counter) => self.look_at_counter(bus, counter).await?,
         };
         self.failures = 0;
+        self.tell_old_loss();
         if !self.online {
             self.online = true;
             let serial = self.store.serial().to_owned();
@@ -291,9 +295,31 @@ impl Unit {
     fn tell_lost(&mut self, count: u64, how: &str) {
         self.lost = self.lost.saturating_add(count);
         self.cursor.lost = self.cursor.lost.saturating_add(count);
-        let cause = format!("{how}; {} lost since this gateway started to serve it", self.lost);
         warn!(terminal = self.terminal.name(), count, "events lost in the terminal");
-        self.terminal.trouble(Trouble::EventsLost, cause);
+        self.hold_loss(format!("{how}; {} lost since this gateway started to serve it", self.lost));
+    }
+
+    /// Told, and told on. The cursor is saved with whatever made us look.
+    fn hold_loss(&mut self, cause: String) {
+        self.terminal.trouble(Trouble::EventsLost, cause.as_str());
+        self.loss_told = true;
+        self.cursor.told = Some(Told { at: Timestamp::now(), cause });
+    }
+
+    /// What was lost before we came is told on for its time, and no longer.
+    fn tell_old_loss(&mut self) {
+        match &self.cursor.told {
+            Some(told) if !told.is_over(Timestamp::now()) => {
+                if !std::mem::replace(&mut self.loss_told, true) {
+                    self.terminal.trouble(Trouble::EventsLost, told.cause.as_str());
+                }
+            }
+            _ => {
+                self.cursor.told = None;
+                self.loss_told = false;
+                self.terminal.relief(Trouble::EventsLost);
+            }
+        }
     }
 
     async fn look_at_counter(&mut self, bus: &mut Bus, counter: &Counter) -> Result<Next, LookFailed> {

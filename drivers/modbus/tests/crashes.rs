@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Duration;
 
-use driver_api::{Trouble, contract::Running};
+use driver_api::{Report, Trouble, contract::Running, fake::FakeGateway};
 use driver_modbus::sim::{Fault, Product, Simulator};
 use support::{Blocks, QUICK, Site, Way, name};
 
@@ -14,7 +14,7 @@ async fn restart(running: Running, line: &Simulator, product: Product) -> Runnin
 }
 
 fn told_lost(running: &Running) -> bool {
-    let lost = |it: &driver_api::Report| matches!(it, driver_api::Report::Trouble { trouble: Trouble::EventsLost, .. });
+    let lost = |it: &Report| matches!(it, Report::Trouble { trouble: Trouble::EventsLost, .. });
     running.gateway.reports(&name(1)).iter().any(lost)
 }
 
@@ -81,5 +81,31 @@ async fn numbers_that_begin_anew_are_no_loss_and_those_that_are_missing_then_are
         site.until_stored(1, 9).await;
         assert!(site.until_troubled(1, Trouble::EventsLost).await.contains("its numbers went from"), "after {last}");
         site.running.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_lost_is_told_on_by_a_gateway_that_was_started_anew() {
+    for product in [Product::Fifo, Product::RfIdeas] {
+        let site = Site::start(Way::Tcp, &[product]).await;
+        site.until_online(1).await;
+        assert_eq!(site.trouble(1, Trouble::EventsLost), None);
+        site.line.punch(1, 1000);
+        site.until_stored(1, 1).await;
+        site.line.with(1, |device| {
+            device.count_from(7);
+            device.punch(1001);
+        });
+        site.until_stored(1, 2).await;
+        let cause = site.until_troubled(1, Trouble::EventsLost).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let reports = site.reports(1).len();
+        let running = restart(site.running, &site.line, product).await;
+        let again =
+            |it: &Report| matches!(it, Report::Trouble { trouble: Trouble::EventsLost, cause: told } if *told == cause);
+        let since = |it: &FakeGateway| it.reports(&name(1)).split_off(reports);
+        running.gateway.until("it is told on", Duration::from_secs(30), |it| since(it).iter().any(again)).await;
+        assert!(!since(&running.gateway).contains(&Report::Relief(Trouble::EventsLost)));
+        running.close().await;
     }
 }

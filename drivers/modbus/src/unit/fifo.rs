@@ -1,6 +1,7 @@
 //! A terminal that keeps its events until it is told how far we came.
 
 use driver_api::{Origin, Report, Trouble};
+use jiff::Timestamp;
 use tracing::info;
 
 use super::{LookFailed, Next, Unit};
@@ -32,10 +33,10 @@ impl Unit {
             self.terminal.report(Report::FailedRead { why });
         }
         let overflowed = fifo.overflow.is_some_and(|at| word(at) != 0);
-        if overflowed {
-            self.terminal.trouble(Trouble::EventsLost, "it says that its memory was full and that it dropped events");
-        } else if self.lost == 0 {
-            self.terminal.relief(Trouble::EventsLost);
+        // A flag that stays up is a loss that goes on.
+        if overflowed && self.cursor.told.as_ref().is_none_or(|told| told.is_old(Timestamp::now())) {
+            self.hold_loss("it says that its memory was full and that it dropped events".into());
+            self.save().await?;
         }
         if waiting > fifo.capacity {
             // Nothing is acknowledged that was not read, and nothing can be read that makes sense.
