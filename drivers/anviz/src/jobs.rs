@@ -61,6 +61,9 @@ impl Serving<'_> {
     async fn operation(&mut self, operation: &Operation, wire: &mut Wire) -> Result<Value, Failed> {
         if self.known.is_none() {
             self.visit(wire).await?;
+        } else {
+            // What is ordered is meant for this terminal, and not for whoever sits in its place.
+            self.confirm_identity(wire).await?;
         }
         match operation {
             Operation::Reconcile { from, to } => match self.read_whole(wire, *from, *to).await? {

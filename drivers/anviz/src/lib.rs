@@ -4,8 +4,8 @@
 //! the records stay in its log. Records that it tells of by itself only make it fast. See README.md beside this crate.
 //!
 //! Bytes, pure, each usable from a fuzz target: [`frame`], [`record`]. A line: `wire` (questions and answers), `bus` (we open
-//! it), `dial_in` (terminals do), `serve` (whose turn it is). A terminal on it: `terminal`, `download`, `booking`,
-//! `timekeeping`, `jobs`.
+//! it), `dial_in` (terminals do), `serve` (whose turn it is). A terminal on it: `terminal`, `identity`, `download`,
+//! `booking`, `timekeeping`, `jobs`.
 //!
 //! Never sent, whatever happens: [`command::never`].
 
@@ -19,6 +19,7 @@ mod dial_in;
 mod discover;
 mod download;
 pub mod frame;
+mod identity;
 mod jobs;
 pub mod record;
 mod serve;

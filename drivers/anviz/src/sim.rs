@@ -207,6 +207,18 @@ impl Simulator {
         self.state().units[terminal].deaf = deaf;
     }
 
+    /// Somebody exchanges the IDs of two terminals, or their plugs, in no time.
+    pub fn swap(&self, terminal: usize, other: usize) {
+        let mut state = self.state();
+        let units = [terminal, other].map(|at| state.units[at].model.unit);
+        (state.units[terminal].model.unit, state.units[other].model.unit) = (units[1], units[0]);
+    }
+
+    /// From now on it tells this serial number.
+    pub fn set_serial(&self, terminal: usize, serial: &str) {
+        self.state().units[terminal].model.serial = serial.to_owned();
+    }
+
     /// Records in its log, and how many of them are marked as read.
     pub fn records(&self, terminal: usize) -> (usize, usize) {
         let state = self.state();

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use driver_api::{CONFIRMATIONS, Clock, DriverError, Link, Report, Skew, Store, Terminal, Trouble};
+use driver_api::{Clock, DriverError, Link, Report, Skew, Store, Terminal, Trouble};
 use jiff::civil::DateTime;
 use tokio::time::Instant;
 use tracing::info;
@@ -82,6 +82,8 @@ pub(crate) struct Serving<'a> {
 /// A terminal that told who it is.
 pub(crate) struct Known {
     pub(crate) store: Store,
+    /// Its serial number, empty where it tells none.
+    pub(crate) told: String,
     pub(crate) model: String,
     pub(crate) firmware: String,
     pub(crate) cursor: Option<Cursor>,
@@ -89,7 +91,7 @@ pub(crate) struct Known {
     pub(crate) whole: bool,
     pub(crate) whole_after: Instant,
     /// Its counters were not compared yet in this session: the cursor may be older than our last mark, after a power cut.
-    fresh: bool,
+    pub(crate) fresh: bool,
     /// Records may have been marked by others; the whole log tells.
     pub(crate) suspect: bool,
 }
@@ -131,21 +133,6 @@ impl<'a> Serving<'a> {
         // Who was silent before does not keep the others of his line waiting twice.
         let attempts = if self.failures == 0 { ATTEMPTS } else { 1 };
         wire.ask(&Frame::question(self.unit, command, data), attempts, |_| true).await
-    }
-
-    /// Asks what not every model knows: old ones then say nothing at all.
-    async fn ask_if_known(&self, wire: &mut Wire, command: u8) -> Result<Option<Frame>, NoAnswer> {
-        match self.ask(wire, command, &[]).await {
-            Ok(answer) if answer.result == 0 => Ok(Some(answer)),
-            Ok(_) | Err(NoAnswer::Silence) => Ok(None),
-            Err(other) => Err(other),
-        }
-    }
-
-    /// A text of so many bytes that not every model tells; empty where it does not.
-    async fn text(&self, wire: &mut Wire, command: u8, most: usize) -> Result<String, NoAnswer> {
-        let answer = self.ask_if_known(wire, command).await?;
-        Ok(answer.map_or_else(String::new, |answer| record::text(&answer.data[..answer.data.len().min(most)])))
     }
 
     /// One visit: whatever is new, and the clock now and then.
@@ -212,78 +199,8 @@ impl<'a> Serving<'a> {
         }
     }
 
-    async fn identify(&mut self, wire: &mut Wire) -> Result<(), Failed> {
-        if let Some((user, password)) = &self.settings.login {
-            let mut data = [0; 24];
-            data[..user.len()].copy_from_slice(user.as_bytes());
-            data[12..12 + password.reveal().len()].copy_from_slice(password.reveal().as_bytes());
-            let answer = self.ask(wire, ask::LOGIN, &data).await?;
-            if answer.result != 0 {
-                let reason = format!(
-                    "it answered {} to the login: compare user and password_file with its menu",
-                    meaning(answer.result)
-                );
-                return Err(wire.refused(reason).into());
-            }
-        }
-        // Every model knows this one: silence here is silence.
-        let answer = self.ask(wire, ask::COUNTERS, &[]).await?;
-        if self.unit == 0 {
-            self.unit = answer.unit;
-        }
-        let serial = self.text(wire, ask::SERIAL, 16).await?;
-        let model = self.text(wire, ask::MODEL, 16).await?;
-        let firmware = self.text(wire, ask::CONFIG, 8).await?;
-        if let Some(expected) = &self.settings.serial
-            && !serial.is_empty()
-            && *expected != serial
-        {
-            let cause = format!("there is {serial:?}, not {expected:?}");
-            self.terminal.trouble(Trouble::WrongTerminal, cause.as_str());
-            let reason = format!(
-                "{cause}; nothing was read: correct address or unit, or the serial if the terminal was replaced"
-            );
-            return Err(wire.refused(reason).into());
-        }
-        let booked = [Some(serial.as_str()), self.settings.serial.as_deref(), Some(self.terminal.name())];
-        let booked = booked.into_iter().flatten().find(|it| !it.is_empty()).unwrap_or_default();
-        let is_stand_in = serial.is_empty() && self.settings.serial.is_none();
-        if let Some(objection) = self.terminal.objection(booked, is_stand_in).await {
-            for _ in 0..CONFIRMATIONS {
-                if self.text(wire, ask::SERIAL, 16).await? != serial {
-                    return Err(wire.garbled("it tells another serial number each time that it is asked").into());
-                }
-            }
-            if let Some(cause) = objection.stands() {
-                self.terminal.trouble(Trouble::WrongTerminal, cause.as_str());
-                let mend = "if it is the same terminal, write that serial number into its block";
-                return Err(wire.refused(format!("{cause}; nothing was read: {mend}")).into());
-            }
-        }
-        self.terminal.relief(Trouble::WrongTerminal);
-        let store = self.terminal.store(booked);
-        self.terminal.report(Report::Identity {
-            serial: booked.to_owned(),
-            model: model.clone(),
-            firmware: firmware.clone(),
-            platform: String::new(),
-        });
-        self.terminal.online();
-        let holdings = store.holdings().await;
-        self.latest = self.latest.max(holdings.latest);
-        // A ledger that was begun anew has nothing of what the marks say was read.
-        let empty = holdings.punches + holdings.set_aside == 0;
-        let cursor = store.load_cursor().await.filter(|_| !empty).and_then(|saved| Cursor::parse(&saved));
-        let (whole, whole_after) = (cursor.is_some_and(|cursor| cursor.whole), Instant::now());
-        self.known = Some(Known { store, model, firmware, cursor, whole, whole_after, fresh: true, suspect: false });
-        if self.settings.live {
-            self.switch_live_on(wire).await?;
-        }
-        Ok(())
-    }
-
     /// Switches the real-time mode on, and leaves all else as it is.
-    async fn switch_live_on(&mut self, wire: &mut Wire) -> Result<(), Failed> {
+    pub(crate) async fn switch_live_on(&mut self, wire: &mut Wire) -> Result<(), Failed> {
         const BYTES: usize = 15;
         const REAL_TIME: usize = 4;
         let answer = self.ask_if_known(wire, ask::MORE_CONFIG).await?;
@@ -317,6 +234,11 @@ impl<'a> Serving<'a> {
         self.terminal.report(Report::Counts { records, capacity: None, users });
         let Some(known) = &mut self.known else { return Ok(()) };
         let fresh = std::mem::take(&mut known.fresh);
+        let as_we_left_it = known.cursor.is_some_and(|cursor| cursor.compare(&counters) == Compared::AsWeLeftIt);
+        if !fresh && (counters.new > 0 || !as_we_left_it) {
+            self.confirm_identity(wire).await?;
+        }
+        let Some(known) = &mut self.known else { return Ok(()) };
         match known.cursor.map(|cursor| cursor.compare(&counters)) {
             None => {
                 // The first time: what others have read before is ours to read too, where that is wanted.

@@ -90,6 +90,7 @@ impl Serving<'_> {
             let why = format!("its pages held {} records, and it says {least} to {most}", records.len());
             return Ok(self.not_whole(why));
         }
+        self.confirm_identity(wire).await?;
         let outcome = self.store_whole(&records, from, to).await?;
         let unread = self.counters.new as usize;
         let known = self.known();

@@ -4,11 +4,14 @@ mod support;
 
 use driver_anviz::{
     command::{ask, never, page},
-    sim::{Fault, Harm, Model},
+    sim::{Fault, Harm, Model, Simulator},
 };
-use driver_api::{Operation, Trouble};
+use driver_api::{
+    Job, JobFailed, Operation, Report, Trouble,
+    contract::{PATIENCE, Running},
+};
 use serde_json::json;
-use support::Site;
+use support::{Config, Site, quick};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn users_are_listed_by_number_and_nothing_else_of_them_is_told() {
@@ -116,5 +119,68 @@ async fn nothing_that_makes_a_terminal_forget_or_admit_somebody_is_ever_sent() {
         assert!(command != ask::RECORDS || data[1] <= page::MOST);
     }
     assert_eq!(site.terminal.records(0).0, 100);
+    site.running.close().await;
+}
+
+/// The condition for a wrong terminal, and none about the log of the right one.
+async fn is_told_of_a_stranger(running: &Running, name: &str) {
+    let said =
+        |it: &Report, wanted: &[Trouble]| matches!(it, Report::Trouble { trouble, .. } if wanted.contains(trouble));
+    let stranger = |it: &Report| said(it, &[Trouble::WrongTerminal]);
+    running.gateway.until("the stranger is told", PATIENCE, |it| it.reports(name).iter().any(stranger)).await;
+    let of_log = [Trouble::OtherReader, Trouble::LogShrank, Trouble::LogOverrun, Trouble::LogUnreadable];
+    let reports = running.gateway.reports(name);
+    assert!(!reports.iter().any(|it| said(it, &of_log)), "{name}: {reports:?}");
+}
+
+/// Nothing hangs up when two terminals of a bus, or behind a serial server, change places.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_another_terminal_in_its_place_is_booked() {
+    for (mine, others) in [(20, 30), (30, 20), (20, 20)] {
+        let model = |unit| Model { unit, serial: format!("02501009123400{unit:02}"), ..Model::default() };
+        let line = Simulator::listen(vec![model(1), model(2)], 0).await.unwrap();
+        line.fill(0, mine);
+        line.fill(1, others);
+        let address = line.address().unwrap();
+        let block =
+            |unit| quick(format!("address = \"tcp://{address}\"\nunit = {unit}\nserial = \"02501009123400{unit:02}\""));
+        let running = Running::start(&Config(String::new(), vec![block(1), block(2)]));
+        for (at, count) in [(0, mine), (1, others)] {
+            running.until_stored("its own", at, count as usize).await;
+            let all = (count as usize, count as usize);
+            running.gateway.until("they are marked", PATIENCE, |_| line.records(at) == all).await;
+        }
+        line.swap(0, 1);
+        // A door must not open for whoever ordered another, even where nothing has shown yet.
+        let (job, answer) = Job::new("t0", Operation::Unlock { door: 1, seconds: 1 });
+        running.send(0, job).await;
+        let refused = tokio::time::timeout(PATIENCE, answer).await.unwrap();
+        assert!(!matches!(refused, Ok(Ok(_))), "{refused:?}");
+        assert!(matches!(refused, Err(_) | Ok(Err(JobFailed::NoAnswer(_) | JobFailed::NotConnected))), "{refused:?}");
+        line.punch(0, 77);
+        line.punch(1, 78);
+        for (at, name) in ["t0", "t1"].into_iter().enumerate() {
+            is_told_of_a_stranger(&running, name).await;
+            assert_eq!(running.gateway.punches(name).len(), [mine, others][at] as usize, "{name}");
+        }
+        assert_eq!((line.opened(0), line.opened(1)), (0, 0));
+        line.swap(0, 1);
+        running.until_stored("its own again", 0, mine as usize + 1).await;
+        running.until_stored("its own again", 1, others as usize + 1).await;
+        running.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_a_terminal_that_took_its_place_is_booked() {
+    let serial = format!("serial = {:?}", Model::default().serial);
+    let site = Site::with(Model::default(), &serial, |terminal| terminal.fill(0, 20)).await;
+    site.until_marked(20).await;
+    site.terminal.set_serial(0, "9");
+    site.terminal.fill(0, 40);
+    let cause = site.until_troubled(Trouble::WrongTerminal).await;
+    assert_eq!(cause, "there is \"9\", not \"0250100912345678\"");
+    site.until_stored(20).await;
+    assert_eq!(site.terminal.records(0).1, 20, "a mark was taken away from somebody else's record");
     site.running.close().await;
 }

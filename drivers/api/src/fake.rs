@@ -25,6 +25,7 @@ struct Inner {
     full: AtomicBool,
     traced: AtomicBool,
     clock_wrong: AtomicBool,
+    cursors_lost: AtomicBool,
 }
 
 #[derive(Default)]
@@ -105,6 +106,11 @@ impl FakeGateway {
         self.0.clock_wrong.store(wrong, Ordering::SeqCst);
     }
 
+    /// From now on no cursor that is saved outlives a crash, as those of its last seconds.
+    pub fn lose_cursors(&self) {
+        self.0.cursors_lost.store(true, Ordering::SeqCst);
+    }
+
     /// Waits until `wanted` holds, looked at after each change.
     ///
     /// # Panics
@@ -174,7 +180,9 @@ impl Gateway for FakeGateway {
     }
 
     async fn save_cursor(&self, terminal: &str, serial: &str, cursor: Vec<u8>) -> Result<(), NotStored> {
-        self.held().cursors.insert((terminal.to_owned(), serial.to_owned()), cursor);
+        if !self.0.cursors_lost.load(Ordering::SeqCst) {
+            self.held().cursors.insert((terminal.to_owned(), serial.to_owned()), cursor);
+        }
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use crate::{
     bus::{Bus, Failed},
-    cursor::{Cursor, went},
+    cursor::{Cursor, Given, Told, went},
     map::{Capture, Counter, Map, Record},
     record::set_aside,
     settings::Settings,
@@ -53,6 +53,8 @@ pub(crate) struct Unit {
     store: Store,
     poll: Duration,
     cursor: Cursor,
+    given: Given,
+    given_loaded: bool,
     /// When its next turn is.
     pub(crate) due: Instant,
     failures: u32,
@@ -67,13 +69,15 @@ pub(crate) struct Unit {
     latest: Option<(String, DateTime, u32)>,
     /// Events lost in this run.
     lost: u64,
+    /// And that some are was told in it.
+    loss_told: bool,
 }
 
 impl Unit {
     pub(crate) async fn new(settings: &Settings, zone: &TimeZone, terminal: Terminal, index: u32) -> Self {
         let serial = settings.serial.as_deref().unwrap_or(terminal.name()).to_owned();
         let store = terminal.store(&serial);
-        let cursor = store.load_cursor().await.and_then(|saved| Cursor::parse(&saved)).unwrap_or_default();
+        let cursor = Cursor::load(&store).await;
         terminal.report(Report::Delivery(settings.map.delivery()));
         let poll = settings.poll.unwrap_or(settings.map.poll);
         Self {
@@ -84,6 +88,8 @@ impl Unit {
             store,
             poll,
             cursor,
+            given: Given::default(),
+            given_loaded: false,
             // In turn from the start, so that five hundred of them do not all ask in one moment.
             due: Instant::now() + poll.mul_f64(f64::from(index.wrapping_mul(0x9e37_79b9)) / f64::from(u32::MAX)) / 4,
             failures: 0,
@@ -94,6 +100,7 @@ impl Unit {
             shown: latch::Shown::default(),
             latest: None,
             lost: 0,
+            loss_told: false,
             terminal,
         }
     }
@@ -102,12 +109,17 @@ impl Unit {
     pub(crate) async fn look(&mut self, bus: &mut Bus) -> Result<(), LookFailed> {
         let begun = Instant::now();
         let map = self.map.clone();
+        if !self.given_loaded {
+            self.given = Given::load(&self.store).await?;
+            self.given_loaded = true;
+        }
         let next = match &map.capture {
             Capture::Fifo(fifo, record) => self.look_at_fifo(bus, fifo, record).await?,
             Capture::Latch(latch, record) => self.look_at_latch(bus, latch, record).await?,
             Capture::Counter(counter) => self.look_at_counter(bus, counter).await?,
         };
         self.failures = 0;
+        self.tell_old_loss();
         if !self.online {
             self.online = true;
             let serial = self.store.serial().to_owned();
@@ -194,12 +206,18 @@ impl Unit {
         self.terminal.report(Report::Offline { why });
     }
 
-    /// Stores events in one go. `words` of each are what stood on the wire.
-    async fn store(&mut self, record: &Record, events: &[Vec<u16>], origin: Origin) -> Result<Vec<u64>, NotStored> {
+    /// Stores events in one go. `words` of each are what stood on the wire. Their numbers, and how many of
+    /// them, from the front, were stored before.
+    async fn store(
+        &mut self,
+        record: &Record,
+        events: &[Vec<u16>],
+        origin: Origin,
+    ) -> Result<(Vec<u64>, usize), NotStored> {
         let now = Timestamp::now().to_zoned(self.zone.clone()).datetime();
         let now = now.with().subsec_nanosecond(0).build().unwrap_or(now);
         let (mut batch, mut numbers) = (Batch::default(), Vec::new());
-        let before = self.cursor.given.len();
+        let before = self.given.len();
         let mut latest = self.latest.clone();
         for words in events {
             let event = match record.decode(words, &self.zone) {
@@ -222,7 +240,7 @@ impl Unit {
                         Some((person, at, nth)) if *person == event.person && *at == now => nth + 1,
                         _ => 1,
                     };
-                    self.cursor.given_to(words, (now, nth))
+                    self.given.to(words, (now, nth))
                 }
             };
             latest = Some((event.person.clone(), local, nth));
@@ -252,18 +270,21 @@ impl Unit {
                 flags,
             });
         }
-        if self.cursor.given.len() != before {
+        if self.given.len() != before {
             // Before the punches: after a crash in between, the same event must get the same time.
-            self.save().await?;
+            self.given.save(&self.store).await?;
         }
         let aside = batch.set_aside.first().map(|raw| raw.reason.clone());
-        self.store.put(batch).await?;
+        let stored = self.store.put(batch).await?;
+        self.cursor.records += stored.new as u64;
+        // What is read again after an acknowledgement that got lost are the oldest.
+        let known = stored.twins.min(numbers.len());
         self.latest = latest;
         match aside {
             Some(reason) => self.terminal.trouble(Trouble::RecordsSetAside, reason),
             None => self.terminal.relief(Trouble::RecordsSetAside),
         }
-        Ok(numbers)
+        Ok((numbers, known))
     }
 
     async fn save(&self) -> Result<(), NotStored> {
@@ -274,9 +295,31 @@ impl Unit {
     fn tell_lost(&mut self, count: u64, how: &str) {
         self.lost = self.lost.saturating_add(count);
         self.cursor.lost = self.cursor.lost.saturating_add(count);
-        let cause = format!("{how}; {} lost since this gateway started to serve it", self.lost);
         warn!(terminal = self.terminal.name(), count, "events lost in the terminal");
-        self.terminal.trouble(Trouble::EventsLost, cause);
+        self.hold_loss(format!("{how}; {} lost since this gateway started to serve it", self.lost));
+    }
+
+    /// Told, and told on. The cursor is saved with whatever made us look.
+    fn hold_loss(&mut self, cause: String) {
+        self.terminal.trouble(Trouble::EventsLost, cause.as_str());
+        self.loss_told = true;
+        self.cursor.told = Some(Told { at: Timestamp::now(), cause });
+    }
+
+    /// What was lost before we came is told on for its time, and no longer.
+    fn tell_old_loss(&mut self) {
+        match &self.cursor.told {
+            Some(told) if !told.is_over(Timestamp::now()) => {
+                if !std::mem::replace(&mut self.loss_told, true) {
+                    self.terminal.trouble(Trouble::EventsLost, told.cause.as_str());
+                }
+            }
+            _ => {
+                self.cursor.told = None;
+                self.loss_told = false;
+                self.terminal.relief(Trouble::EventsLost);
+            }
+        }
     }
 
     async fn look_at_counter(&mut self, bus: &mut Bus, counter: &Counter) -> Result<Next, LookFailed> {

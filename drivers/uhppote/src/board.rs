@@ -46,30 +46,26 @@ impl Controller {
     }
 }
 
-/// An answer to the question for an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Found {
-    Event(Event),
-    /// It was there once.
-    Overwritten,
-    /// There is none of that index.
-    None,
-}
-
 /// A board with the way to it.
 #[derive(Debug)]
 pub(crate) struct Board {
     pub(crate) wire: Wire,
     pub(crate) serial: u32,
+    /// The event that was asked for last was not there.
+    missed: bool,
 }
 
 impl Board {
+    pub(crate) fn new(wire: Wire, serial: u32) -> Self {
+        Self { wire, serial, missed: false }
+    }
+
     fn question(&self, function: u8) -> Packet {
         Packet::new(function, self.serial)
     }
 
     async fn ask(&mut self, question: Packet) -> Result<Packet, DriverError> {
-        self.wire.ask(&question, ATTEMPTS, |_| true).await
+        self.wire.ask(&question, ATTEMPTS).await
     }
 
     pub(crate) async fn controller(&mut self) -> Result<Controller, DriverError> {
@@ -78,7 +74,7 @@ impl Board {
 
     /// Who is there at all, whatever its serial number.
     pub(crate) async fn anybody(&mut self) -> Option<Controller> {
-        let answer = self.wire.ask(&Packet::new(function::CONTROLLER, 0), 1, |_| true).await;
+        let answer = self.wire.ask(&Packet::new(function::CONTROLLER, 0), 1).await;
         answer.ok().map(|answer| Controller::of(&answer))
     }
 
@@ -86,25 +82,38 @@ impl Board {
         Ok(Status::of(&self.ask(self.question(function::STATUS)).await?))
     }
 
-    /// The event of this index.
-    pub(crate) async fn event(&mut self, index: u32) -> Result<Found, DriverError> {
+    /// The event of this index; nothing when it is not there any more, or not yet. Boards say that by an event without index,
+    /// by one that is marked as overwritten, or by the newest event in its place.
+    pub(crate) async fn event(&mut self, index: u32) -> Result<Option<Event>, DriverError> {
         let question = self.question(function::EVENT).with(8, &index.to_le_bytes());
-        // An answer without index is a no; one with another index answers an older question, or is the newest event in
-        // place of one that is not there, which some firmware gives.
-        let answer = self.wire.ask(&question, ATTEMPTS, |answer| matches!(answer.u32(8), 0) || answer.u32(8) == index);
-        let event = Event::of(&answer.await?);
-        Ok(match event.kind {
-            Kind::Overwritten => Found::Overwritten,
-            Kind::None => Found::None,
-            _ if event.index == index => Found::Event(event),
-            _ => Found::None,
-        })
+        let answer = match self.missed {
+            // One that is not there seldom comes alone, and its answer names nothing.
+            true => self.wire.ask(&question, ATTEMPTS).await?,
+            false => self.wire.ask_for(&question, |answer| answer.u32(8) == index).await?,
+        };
+        let found = Some(Event::of(&answer))
+            .filter(|event| event.index == index && !matches!(event.kind, Kind::Overwritten | Kind::None));
+        self.missed = found.is_none();
+        Ok(found)
     }
 
-    /// The index of the oldest event; nothing when there is none.
+    /// The index of the oldest event, proved by the one before it, which must be gone; nothing when there is none. To begin
+    /// with a later one would pass over all that lies before.
     pub(crate) async fn oldest(&mut self) -> Result<Option<u32>, DriverError> {
-        let event = Event::of(&self.ask(self.question(function::EVENT)).await?);
-        Ok(Some(event.index).filter(|index| *index != 0))
+        let told = Event::of(&self.ask(self.question(function::EVENT)).await?).index;
+        if told <= 1 || self.event(told - 1).await?.is_none() {
+            return Ok(Some(told).filter(|index| *index != 0));
+        }
+        // It is none of the oldest. Between one that is gone and one that is there lies the first that is there.
+        let (mut gone, mut there) = (0, told - 1);
+        while there - gone > 1 {
+            let middle = gone + (there - gone) / 2;
+            match self.event(middle).await? {
+                Some(_) => there = middle,
+                None => gone = middle,
+            }
+        }
+        Ok(Some(there))
     }
 
     /// The index that the board keeps for whoever reads it.
@@ -134,20 +143,20 @@ impl Board {
     /// Sets its clock; whether it says that it did.
     pub(crate) async fn set_time(&mut self, local: DateTime) -> Result<bool, DriverError> {
         let time = bcd::encode(local);
-        let answer = self.wire.ask(&self.question(function::SET_TIME).with(8, &time), 1, |_| true).await?;
+        let answer = self.wire.ask(&self.question(function::SET_TIME).with(8, &time), 1).await?;
         Ok(answer.bytes::<7>(8) == time)
     }
 
     /// For how many seconds this door opens.
     pub(crate) async fn door_delay(&mut self, door: u8) -> Result<u8, DriverError> {
         let question = self.question(function::GET_DOOR).with(8, &[door]);
-        Ok(self.wire.ask(&question, ATTEMPTS, |answer| answer.byte(8) == door).await?.byte(10))
+        Ok(self.wire.ask_for(&question, |answer| answer.byte(8) == door).await?.byte(10))
     }
 
     /// Opens a door, asked once; whether it did.
     pub(crate) async fn open_door(&mut self, door: u8) -> Result<bool, DriverError> {
         let question = self.question(function::OPEN_DOOR).with(8, &[door]);
-        Ok(self.wire.ask(&question, 1, |_| true).await?.byte(8) != 0)
+        Ok(self.wire.ask(&question, 1).await?.byte(8) != 0)
     }
 
     /// How many cards it knows.

@@ -90,6 +90,8 @@ impl Event {
 pub struct Status {
     /// Index of the newest event; 0 when there is none.
     pub newest: u32,
+    /// That event, as far as the state tells it.
+    pub last: Event,
     /// The board's wall time; nothing when it is no date.
     pub now: Option<DateTime>,
     /// Doors that stand open, from door 1.
@@ -104,6 +106,7 @@ impl Status {
         let time = bcd::time(packet.bytes(37));
         Self {
             newest: packet.u32(8),
+            last: Event::of(packet),
             now: date.zip(time).map(|(date, time)| date.to_datetime(time)),
             open: packet.bytes(28).map(|door: u8| door != 0),
             error: packet.byte(36),

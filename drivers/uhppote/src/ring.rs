@@ -7,7 +7,7 @@ use driver_api::{Batch, DriverError, Origin, Report, Stored, Trouble};
 use jiff::civil::DateTime;
 use tracing::{info, warn};
 
-use crate::{board::Found, event::Event, serve::Serving};
+use crate::{event::Event, serve::Serving};
 
 /// Events stored in one go.
 const BATCH: usize = 200;
@@ -47,18 +47,20 @@ struct Read {
 impl Serving<'_> {
     /// Reads what is new, up to [`ROUND`] events of it; whether that was all.
     pub(crate) async fn catch_up(&mut self) -> Result<bool, DriverError> {
-        let mut newest = self.status().await?.newest;
-        if newest < self.cursor.index {
-            // Not on the word of one datagram, which may be an old one: asked again from another port.
-            self.board.wire.reconnect();
-            newest = self.status().await?.newest;
-            if newest < self.cursor.index {
-                self.begin_anew(newest).await?;
+        let mut status = self.status().await?;
+        if status.newest < self.cursor.index {
+            // Not on the word of one datagram, which may be an old one.
+            status = self.status().await?;
+            if status.newest < self.cursor.index {
+                self.begin_anew(status.newest).await?;
             }
         }
-        if newest > self.cursor.index && self.cursor.has_seal() {
+        let newest = status.newest;
+        // A ring that was filled anew up to our very mark shows it by what the state tells of its newest event.
+        let moved = newest > self.cursor.index || !self.cursor.fits(&status.last);
+        if moved && self.cursor.has_seal() {
             match self.board.event(self.cursor.index).await? {
-                Found::Event(event) if !self.cursor.fits(&event) => self.begin_anew(newest).await?,
+                Some(event) if !self.cursor.fits(&event) => self.begin_anew(newest).await?,
                 _ => {} // known again; or gone, which shows when the next one is asked for
             }
         }
@@ -68,6 +70,9 @@ impl Serving<'_> {
             self.cursor.skip_to(oldest.saturating_sub(1));
         }
         let all = self.read_to(newest).await?;
+        if self.cursor.index >= newest {
+            self.terminal.relief(Trouble::LogUnreadable);
+        }
         if all && !self.settled {
             self.settled = true;
             self.untold = 0;
@@ -93,7 +98,7 @@ impl Serving<'_> {
             }
             events += 1;
             match self.board.event(next).await? {
-                Found::Event(event) => {
+                Some(event) => {
                     self.denials = 0;
                     self.tell_untold(event.index);
                     let origin = if event.index <= self.announced { Origin::Live } else { Origin::Backfill };
@@ -103,9 +108,9 @@ impl Serving<'_> {
                         self.book(std::mem::take(&mut read)).await?;
                     }
                 }
-                gone => {
+                None => {
                     self.book(std::mem::take(&mut read)).await?;
-                    let Some(after) = self.past_hole(next, newest, gone).await? else { return Ok(true) };
+                    let Some(after) = self.past_hole(next, newest).await? else { return Ok(true) };
                     next = after;
                 }
             }
@@ -151,12 +156,12 @@ impl Serving<'_> {
     }
 
     /// Event `next` is not there. Where to go on; `None` when that is better asked another time.
-    async fn past_hole(&mut self, next: u32, newest: u32, gone: Found) -> Result<Option<u32>, DriverError> {
-        if gone == Found::Overwritten
-            && let Some(oldest) = self.board.oldest().await?
+    async fn past_hole(&mut self, next: u32, newest: u32) -> Result<Option<u32>, DriverError> {
+        if let Some(oldest) = self.board.oldest().await?
             && oldest > next
         {
             // The ring may have gone on turning meanwhile, so the oldest may be newer than our newest.
+            self.denials = 0;
             self.lose(next, oldest - 1).await;
             return Ok(Some(oldest));
         }
@@ -164,10 +169,20 @@ impl Serving<'_> {
         if self.denials < DENIALS {
             return Ok(None);
         }
+        // A hole, where there is something behind it. A newest one that is told and not given may yet come.
+        if self.board.event(newest).await?.is_none() {
+            let cause = format!("it says that its newest event is {newest}, and gives none from {next} on");
+            self.terminal.trouble(Trouble::LogUnreadable, cause);
+            return Ok(None);
+        }
+        let mut after = next + 1;
+        while after < newest && after - next < ROUND && self.board.event(after).await?.is_none() {
+            after += 1;
+        }
         self.denials = 0;
-        warn!(index = next, newest, "an event is missing in the ring");
-        self.lose(next, next).await;
-        Ok(Some(next + 1))
+        warn!(index = next, after, newest, "events are missing in the ring");
+        self.lose(next, after - 1).await;
+        Ok(Some(after))
     }
 
     /// These events are gone for ever; that is told, and remembered until somebody has taken note.
@@ -214,7 +229,7 @@ impl Serving<'_> {
         let mut batch = Batch::default();
         for index in first..=last {
             // What is overwritten while we read was read before: the mark is past it.
-            let Found::Event(event) = self.board.event(index).await? else { continue };
+            let Some(event) = self.board.event(index).await? else { continue };
             let inside = |local| from.is_none_or(|from| from <= local) && to.is_none_or(|to| local <= to);
             if event.local.is_none_or(inside) {
                 outcome.records += 1;

@@ -62,7 +62,7 @@ impl<'a> Serving<'a> {
     pub(crate) async fn begin(settings: &'a Settings, zone: &'a TimeZone, link: &'a Link) -> Result<Self, DriverError> {
         let terminal = link.terminals().first().cloned().expect("a line of this driver has one terminal");
         let wire = Wire::open(&settings.address, settings.timeout).await?;
-        let mut board = Board { wire, serial: settings.serial };
+        let mut board = Board::new(wire, settings.serial);
         let controller = match board.controller().await {
             Ok(controller) => controller,
             Err(silence) => match board.anybody().await {

@@ -31,7 +31,7 @@ use tokio::{
 
 pub use self::{
     fault::{Fault, Harm},
-    state::Entry,
+    state::{Entry, Gone},
 };
 use self::{state::State, wire::Shared};
 
@@ -51,6 +51,8 @@ pub struct Model {
     pub old_events: bool,
     /// Asked for an event beyond the newest one, it gives the newest one.
     pub clamps: bool,
+    /// What it answers when an event is not in its ring any more.
+    pub gone: Gone,
     /// TCP: so many bytes in each write; 0 is all.
     pub pieces: usize,
 }
@@ -65,6 +67,7 @@ impl Default for Model {
             first: 1,
             old_events: false,
             clamps: false,
+            gone: Gone::Overwritten,
             pieces: 0,
         }
     }
@@ -116,6 +119,13 @@ impl Simulator {
         self.state().record(entry);
     }
 
+    /// Events whose datagrams are lost, all at one moment.
+    pub fn record_all(&self, entries: impl IntoIterator<Item = Entry>) {
+        let entries: Vec<Entry> = entries.into_iter().collect(); // may ask us for the time
+        let mut state = self.state();
+        entries.into_iter().for_each(|entry| state.record(entry));
+    }
+
     /// Tells its newest event again.
     pub fn tell_again(&self) {
         let (datagram, listener) = {
@@ -141,6 +151,25 @@ impl Simulator {
     /// The factory's settings: its ring is empty and begins at 1 again, its index and its listener are gone.
     pub fn reset(&self) {
         self.state().reset();
+    }
+
+    /// The same, and by the time that somebody looks these events are in its ring.
+    pub fn reset_with(&self, entries: impl IntoIterator<Item = Entry>) {
+        let entries: Vec<Entry> = entries.into_iter().collect(); // may ask us for the time
+        let mut state = self.state();
+        state.reset();
+        entries.into_iter().for_each(|entry| state.record(entry));
+    }
+
+    /// Some of its memory is spoilt: these events are gone from the middle of the ring.
+    pub fn spoil(&self, indexes: std::ops::RangeInclusive<u32>) {
+        self.state().ring.retain(|(index, _)| !indexes.contains(index));
+    }
+
+    /// From now on a copy of each datagram comes so much later than the first, and each answer takes a little longer than that:
+    /// the copy arrives when the next question is on its way. Not at all if nothing.
+    pub fn double(&self, after: Option<std::time::Duration>) {
+        self.state().doubled = after;
     }
 
     /// What its ring holds, oldest first, each with its index.

@@ -1,8 +1,10 @@
 //! Questions and answers, over UDP or TCP.
 //!
-//! Answers carry nothing of their question but its function, so an answer that comes too late could be taken for the
-//! next one. Hence: what arrived before a question was asked is thrown away, and after a question that was not answered
-//! in time the next one is asked from a new port, so that the late answer finds nobody.
+//! Answers carry nothing of their question but its function, and datagrams come late, or twice: the answer to an older
+//! question would be taken for that to a newer one. A late one goes to the port from which its question came. So over UDP each
+//! question is asked from a port of its own, where nothing but its own answer can arrive, and a port is used again only
+//! where the answer names what was asked for. TCP keeps the order, and a connection with a question that was not answered in
+//! time is closed.
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -19,6 +21,8 @@ use crate::packet::{LENGTH, Packet};
 
 /// A question is asked so often; all of them but the opening of a door may be asked twice.
 pub(crate) const ATTEMPTS: u32 = 3;
+/// After an answer that names something else, ours has this part of the time left.
+const BEHIND: u32 = 5;
 /// Room for a datagram: enough to see that it is too long.
 const DATAGRAM: usize = 512;
 
@@ -31,6 +35,8 @@ pub(crate) struct Wire {
     target: SocketAddr,
     patience: Duration,
     link: Option<Connected>,
+    /// The next question needs a way on which no other was asked.
+    used: bool,
     /// What came and answered no question of ours.
     pub(crate) strays: u64,
 }
@@ -39,6 +45,14 @@ pub(crate) struct Wire {
 enum Connected {
     Udp(UdpSocket),
     Tcp(TcpStream),
+}
+
+/// What came of a question.
+enum Heard {
+    Answer(Packet),
+    /// Only what names something else.
+    Another,
+    Nothing,
 }
 
 impl Wire {
@@ -59,29 +73,54 @@ impl Wire {
             Err(error) => Err(error),
         };
         let target = target.map_err(|source| DriverError::Unreachable { peer: peer.clone(), source })?;
-        Ok(Self { address: address.clone(), peer, target, patience, link: None, strays: 0 })
+        Ok(Self { address: address.clone(), peer, target, patience, link: None, used: false, strays: 0 })
     }
 
     pub(crate) fn target(&self) -> SocketAddr {
         self.target
     }
 
-    /// Asks, up to `attempts` times, until an answer comes that is of this function and serial number (any, if ours is 0)
-    /// and that `fits`.
-    pub(crate) async fn ask(
+    /// Asks, up to `attempts` times, until an answer comes that is of this function and serial number (any, if ours is 0).
+    pub(crate) async fn ask(&mut self, question: &Packet, attempts: u32) -> Result<Packet, DriverError> {
+        self.used = true;
+        self.attempts(question, attempts, |_| false).await
+    }
+
+    /// The same where an answer to this question `names` what was asked for. One that does not is believed only where no other
+    /// question was asked.
+    pub(crate) async fn ask_for(
+        &mut self,
+        question: &Packet,
+        names: impl Fn(&Packet) -> bool,
+    ) -> Result<Packet, DriverError> {
+        self.attempts(question, ATTEMPTS, names).await
+    }
+
+    async fn attempts(
         &mut self,
         question: &Packet,
         attempts: u32,
-        fits: impl Fn(&Packet) -> bool,
+        names: impl Fn(&Packet) -> bool,
     ) -> Result<Packet, DriverError> {
         let (strays, mut trouble) = (self.strays, timed_out("no answer"));
-        for _ in 0..attempts {
-            match self.attempt(question, &fits).await {
-                Ok(Some(answer)) => return Ok(answer),
-                Ok(None) => {}
-                Err(error) => trouble = error,
+        let mut asked = 0;
+        while asked < attempts {
+            let alone = self.connect().await;
+            let attempt = match alone {
+                Ok(alone) => self.attempt(question, |answer| alone || names(answer)).await,
+                Err(error) => Err(error),
+            };
+            match attempt {
+                Ok(Heard::Answer(answer)) => return Ok(answer),
+                // To have been told of another does not count: now it is asked where nobody else answers.
+                Ok(Heard::Another) => {}
+                Ok(Heard::Nothing) => asked += 1,
+                Err(error) => {
+                    trouble = error;
+                    asked += 1;
+                }
             }
-            self.link = None;
+            self.leave();
         }
         let peer = self.peer.clone();
         if self.strays > strays && trouble.kind() == io::ErrorKind::TimedOut {
@@ -91,26 +130,41 @@ impl Wire {
         Err(DriverError::Unreachable { peer, source: trouble })
     }
 
-    async fn attempt(&mut self, question: &Packet, fits: &impl Fn(&Packet) -> bool) -> io::Result<Option<Packet>> {
-        let deadline = Instant::now() + self.patience;
-        let late = |_| timed_out("no connection");
-        if self.link.is_none() {
-            self.link = Some(timeout_at(deadline, connect(&self.address, self.target)).await.map_err(late)??);
+    /// Sees to it that there is a way to the board; whether nothing else can answer on it.
+    async fn connect(&mut self) -> io::Result<bool> {
+        let is_udp = matches!(self.address, Address::Udp { .. });
+        if self.link.is_none() || (is_udp && self.used) {
+            let connected = timeout(self.patience, connect(&self.address, self.target)).await;
+            // The socket of before is closed only now: two that are open cannot have the same port.
+            self.link = Some(connected.map_err(|_| timed_out("no connection"))??);
+            self.used = false;
+            return Ok(true);
         }
-        let link = self.link.as_mut().expect("it was connected above");
+        Ok(!is_udp)
+    }
+
+    async fn attempt(&mut self, question: &Packet, fits: impl Fn(&Packet) -> bool) -> io::Result<Heard> {
+        let mut deadline = Instant::now() + self.patience;
+        let mut heard = Heard::Nothing;
+        let link = self.link.as_mut().expect("it was connected before");
         link.forget();
-        timeout_at(deadline, link.send(question)).await.map_err(late)??;
+        timeout_at(deadline, link.send(question)).await.map_err(|_| timed_out("no connection"))??;
         loop {
             let mut buffer = [0; DATAGRAM];
-            let Ok(length) = timeout_at(deadline, link.receive(&mut buffer)).await else { return Ok(None) };
+            let Ok(length) = timeout_at(deadline, link.receive(&mut buffer)).await else { return Ok(heard) };
             let length = length?;
             match Packet::parse(&buffer[..length]) {
                 Ok(answer)
                     if answer.function() == question.function()
-                        && (answer.serial() == question.serial() || question.serial() == 0)
-                        && fits(&answer) =>
+                        && (answer.serial() == question.serial() || question.serial() == 0) =>
                 {
-                    return Ok(Some(answer));
+                    if fits(&answer) {
+                        return Ok(Heard::Answer(answer));
+                    }
+                    // That to an older question; or to ours, by which the board says no. Ours may be just behind.
+                    debug!(?answer, "answer dropped that names something else");
+                    heard = Heard::Another;
+                    deadline = deadline.min(Instant::now() + self.patience / BEHIND);
                 }
                 Ok(answer) => {
                     debug!(?answer, "answer dropped that fits no question");
@@ -120,16 +174,19 @@ impl Wire {
                     debug!(%error, "bytes dropped that are no message");
                     self.strays += 1;
                     if matches!(link, Connected::Tcp(_)) {
-                        return Ok(None); // where the next message begins is anybody's guess
+                        return Ok(Heard::Nothing); // where the next message begins is anybody's guess
                     }
                 }
             }
         }
     }
 
-    /// The next question is asked from a new port.
-    pub(crate) fn reconnect(&mut self) {
-        self.link = None;
+    /// Whatever still answers on this way finds nobody.
+    fn leave(&mut self) {
+        self.used = true;
+        if matches!(self.link, Some(Connected::Tcp(_))) {
+            self.link = None;
+        }
     }
 
     pub(crate) fn refused(&self, reason: impl Into<String>) -> DriverError {

@@ -4,6 +4,7 @@ use driver_api::DriverError;
 
 use crate::{
     command::{ask, reply},
+    serve::Serving,
     session::Session,
 };
 
@@ -47,6 +48,17 @@ impl Identity {
             .flatten()
             .find(|it| !it.is_empty())
             .unwrap_or(name)
+    }
+}
+
+impl Serving<'_> {
+    /// Over UDP the next datagram may be that of another terminal which has the address now, and not all firmware looks at
+    /// the session of a question. So what was read in bulk is believed when whoever gave it is asked, and is still the same.
+    pub(crate) async fn confirm_identity(&mut self) -> Result<(), DriverError> {
+        if !self.session.is_udp() || self.identity.is_confirmed(self.session).await? {
+            return Ok(());
+        }
+        Err(self.session.garbled("it tells another serial number than when the session began"))
     }
 }
 

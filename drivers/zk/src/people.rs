@@ -85,6 +85,7 @@ impl Serving<'_> {
         let read = Download::whole(self.session, What::Users, BODY_LIMIT, &mut manner).await;
         self.remember(manner);
         let body = read?;
+        self.confirm_identity().await?;
         let list = record::records(&body).map_err(|error| ReadFailed::Bad(error.to_string()))?;
         Ok(list.to_vec())
     }

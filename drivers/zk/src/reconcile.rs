@@ -118,6 +118,7 @@ impl Serving<'_> {
                 return Err(failed);
             }
         };
+        self.confirm_identity().await?;
         let known = self.cursor.clone();
         let outcome = self.store_log(&body, told, wanted).await?;
         if looked && known.is_some_and(|known| known.length().is_some() && self.cursor == Some(known)) {

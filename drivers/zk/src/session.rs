@@ -4,7 +4,7 @@ use std::{collections::VecDeque, io, time::Duration};
 
 use driver_api::{DriverError, Terminal, Way};
 use tokio::time::{Instant, timeout, timeout_at};
-use tracing::{debug, info};
+use tracing::debug;
 
 use crate::{
     command::{ATTENDANCE, ask, reply},
@@ -40,7 +40,6 @@ pub(crate) struct Session {
     pub(crate) next_reply: u16,
     pub(crate) key_used: bool,
     pub(crate) registered: bool,
-    logged_in_again: bool,
     strays: u32,
     damaged: u64,
     /// Data of attendance events with their arrival, acknowledged and not yet booked.
@@ -86,7 +85,6 @@ impl Session {
             next_reply: 0,
             key_used: false,
             registered: false,
-            logged_in_again: false,
             strays: 0,
             damaged: 0,
             events: VecDeque::new(),
@@ -118,8 +116,7 @@ impl Session {
         self.key_used
     }
 
-    /// Asks and waits for the answer, which may be a refusal. Logs in again, once in a session, when the terminal has
-    /// forgotten us.
+    /// Asks and waits for the answer, which may be a refusal. The session ends when the terminal has forgotten us.
     pub(crate) async fn request(&mut self, command: u16, data: &[u8]) -> Result<Packet, DriverError> {
         self.request_within(command, data, ATTEMPTS, self.patience).await
     }
@@ -140,17 +137,9 @@ impl Session {
         if answer.command != reply::UNAUTH {
             return Ok(answer);
         }
-        if self.logged_in_again {
-            return Err(self.garbled("it forgets the login again and again"));
-        }
-        info!("terminal forgot the login");
-        self.logged_in_again = true;
-        self.login().await?;
-        if self.registered {
-            self.exchange(ask::EVENT, &u32::from(ATTENDANCE).to_le_bytes(), ATTEMPTS).await?;
-            self.missed = true;
-        }
-        self.exchange_within(command, data, attempts, patience).await
+        // It was restarted, it forgot us, or another terminal has its address now: over UDP nothing else tells the last
+        // from the others. So the session is over, and whoever is there is asked who it is before anything of it is booked.
+        Err(self.busy("it does not know our login any more: it was restarted, or another terminal has its address"))
     }
 
     pub(crate) async fn exchange(&mut self, command: u16, data: &[u8], attempts: u32) -> Result<Packet, DriverError> {

@@ -1,4 +1,5 @@
-//! UDP keeps no order: what is read in bulk over it must be what lies in the terminal's log, or nothing.
+//! UDP keeps no order: what is read in bulk over it must be what lies in the terminal's log, or nothing; and nothing says
+//! that the next datagram comes from the same terminal.
 
 mod support;
 
@@ -57,6 +58,31 @@ async fn a_log_that_comes_in_one_go_is_taken_when_it_came_twice_the_same() {
             let site = arrives_whole(model, Fault::once(ask::LOG, harm.clone())).await;
             site.until_relieved(Trouble::LogUnreadable).await;
             assert!(site.commands(ask::LOG) >= 4, "{bulk:?}");
+            site.running.close().await;
+        }
+    }
+}
+
+/// Two terminals were swapped, or one was replaced, between two questions: no hang-up tells of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_another_terminal_at_the_address_is_booked_whether_it_looks_at_sessions_or_not() {
+    let known = Model::default().serial;
+    for looks in [true, false] {
+        for bulk in [Bulk::Chunks, Bulk::Legacy] {
+            let block = format!("{QUICK}\nserial = {known:?}");
+            let model = Model { bulk, inline: 0, ..Model::default() };
+            let site = Site::over("udp", model, &block, |terminal| terminal.fill(20)).await;
+            site.until_stored(20).await;
+            site.terminal.change(|model| model.serial = "OTHER1".into());
+            site.terminal.clear_log();
+            (0..30).for_each(|n| site.terminal.punch_unheard(&format!("9{n:02}")));
+            if looks {
+                site.terminal.reboot(); // whoever sits there now has no session of ours
+            }
+            let cause = site.until_troubled(Trouble::WrongTerminal).await;
+            assert_eq!(cause, format!("there is \"OTHER1\" at its address, not {known:?}"));
+            assert_eq!(site.punches().len(), 20, "{bulk:?}, sessions looked at: {looks}");
+            assert_eq!(site.trouble(Trouble::LogCleared), None);
             site.running.close().await;
         }
     }

@@ -223,12 +223,14 @@ async fn a_terminal_without_snapshots_is_asked_for_one_only_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_forgotten_login_is_renewed_once_and_events_still_come() {
+async fn a_forgotten_login_is_renewed_with_the_whole_greeting_and_events_still_come() {
     let site = Site::with(Model { comm_key: 1234, ..Model::default() }, &key("1234", QUICK), |_| {}).await;
     site.until_settled().await;
+    let asked_who = site.commands(ask::OPTION);
     site.terminal.harm(Fault::once(ask::SIZES, Harm::Code(2005)));
     site.until("the login is renewed", |site| site.commands(ask::CONNECT) == 2).await;
     site.until("events are asked for again", |site| site.terminal.listeners() == 1).await;
+    assert!(site.commands(ask::OPTION) > asked_who, "nobody asked who it is");
     site.terminal.punch("77");
     site.until_stored(1).await;
     site.running.close().await;

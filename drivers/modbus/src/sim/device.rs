@@ -109,6 +109,12 @@ impl Device {
         self.sequence = sequence;
     }
 
+    /// The power fails and comes back: what waited is gone, and it counts from the beginning.
+    pub fn reboot(&mut self) {
+        self.events.clear();
+        (self.tail, self.sequence, self.overflow) = (0, 0, false);
+    }
+
     pub fn forgotten(&self) -> usize {
         self.forgotten
     }

@@ -1,6 +1,8 @@
 //! A terminal that keeps its events until it is told how far we came.
 
 use driver_api::{Origin, Report, Trouble};
+use jiff::Timestamp;
+use tracing::info;
 
 use super::{LookFailed, Next, Unit};
 use crate::{
@@ -31,10 +33,10 @@ impl Unit {
             self.terminal.report(Report::FailedRead { why });
         }
         let overflowed = fifo.overflow.is_some_and(|at| word(at) != 0);
-        if overflowed {
-            self.terminal.trouble(Trouble::EventsLost, "it says that its memory was full and that it dropped events");
-        } else if self.lost == 0 {
-            self.terminal.relief(Trouble::EventsLost);
+        // A flag that stays up is a loss that goes on.
+        if overflowed && self.cursor.told.as_ref().is_none_or(|told| told.is_old(Timestamp::now())) {
+            self.hold_loss("it says that its memory was full and that it dropped events".into());
+            self.save().await?;
         }
         if waiting > fifo.capacity {
             // Nothing is acknowledged that was not read, and nothing can be read that makes sense.
@@ -54,8 +56,9 @@ impl Unit {
         let count = waiting.min(fifo.records).min(u16::from(u8::MAX));
         let events = self.window(bus, fifo, tail.unwrap_or(0), count).await?;
         let origin = if self.caught_up { Origin::Live } else { Origin::Backfill };
-        let numbers = self.store(record, &events, origin).await?;
-        self.note_numbers(&numbers, Self::sequence_bits(record));
+        let (numbers, known) = self.store(record, &events, origin).await?;
+        let moved = self.cursor.tail.zip(tail).map(|(before, now)| u64::from(now.wrapping_sub(before)));
+        self.note_numbers(&numbers[known..], Self::sequence_bits(record), moved, fifo.capacity.into());
         self.save().await?;
 
         let ack = match fifo.ack_mode {
@@ -67,10 +70,12 @@ impl Unit {
         let Some(ack) = ack else { return Ok(Next::InTurn) };
         bus.write(self.number, self.limit, fifo.ack, &[ack]).await?;
         self.expected_tail = tail.map(|tail| tail.wrapping_add(count));
+        self.cursor.tail = self.expected_tail;
+        self.save().await?;
         if waiting <= count {
             self.caught_up = true;
         }
-        self.cursor.given.clear();
+        self.given.clear();
         Ok(if waiting > count { Next::Soon } else { Next::InTurn })
     }
 
@@ -91,24 +96,21 @@ impl Unit {
         Ok(events)
     }
 
-    /// Numbers follow each other: those that are missing are gone.
-    fn note_numbers(&mut self, numbers: &[u64], bits: usize) {
+    /// Numbers of new events follow each other: those that are missing are gone. Unless they began anew: then they go back, or
+    /// far ahead, where the tail neither stayed nor went on by as many. `moved`: how far it is from where we left it.
+    fn note_numbers(&mut self, numbers: &[u64], bits: usize, moved: Option<u64>, capacity: u64) {
         let half = went(1, 0, bits) / 2;
         for number in numbers {
-            if let Some(last) = self.cursor.sequence {
-                let step = went(last, *number, bits);
-                if step == 0 || step > half {
-                    // Read again, or its numbers began anew.
-                    if went(*number, last, bits) > 4096 {
-                        self.cursor.sequence = Some(*number);
-                    }
-                    continue;
-                }
-                if step > 1 {
-                    self.tell_lost(step - 1, &format!("its numbers went from {last} to {number}"));
-                }
+            let last = self.cursor.sequence.replace(*number);
+            let missing = last.map_or(0, |last| went(last, *number, bits).wrapping_sub(1));
+            let Some(last) = last.filter(|_| missing > 0) else { continue };
+            let anew = missing >= half
+                || (missing > capacity && moved.is_some_and(|moved| moved != 0 && moved != missing & 0xffff));
+            if anew {
+                info!(last, number, terminal = self.terminal.name(), "its numbers began anew");
+            } else {
+                self.tell_lost(missing, &format!("its numbers went from {last} to {number}"));
             }
-            self.cursor.sequence = Some(*number);
         }
     }
 

@@ -91,8 +91,8 @@ impl Unit {
             bus.write(self.number, self.limit, *target, &[*value]).await?;
         }
         // From here on the same words are another event.
-        if !self.cursor.given.is_empty() || number.is_some() {
-            self.cursor.given.clear();
+        self.forget_given().await?;
+        if number.is_some() {
             self.save().await?;
         }
         Ok(Next::InTurn)
@@ -101,11 +101,16 @@ impl Unit {
     async fn nothing_shown(&mut self) -> Result<Next, LookFailed> {
         self.caught_up = true;
         // A release whose answer was lost did happen: the next event is another one, whatever it looks like.
-        if !self.cursor.given.is_empty() {
-            self.cursor.given.clear();
-            self.save().await?;
-        }
+        self.forget_given().await?;
         Ok(Next::InTurn)
+    }
+
+    async fn forget_given(&mut self) -> Result<(), LookFailed> {
+        if !self.given.is_empty() {
+            self.given.clear();
+            self.given.save(&self.store).await?;
+        }
+        Ok(())
     }
 }
 

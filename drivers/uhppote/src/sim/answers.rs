@@ -6,7 +6,7 @@ use jiff::{Timestamp, civil::DateTime};
 
 use super::{
     fault::Harm,
-    state::{Entry, State},
+    state::{Entry, Gone, State},
 };
 use crate::{
     bcd,
@@ -131,7 +131,11 @@ impl State {
             0 => self.ring.front(),
             u32::MAX => self.ring.back(),
             index if index > *newest && self.model.clamps => self.ring.back(),
-            index if index < *oldest => return empty.with(12, &[0xff]),
+            index if index < *oldest => match self.model.gone {
+                Gone::Overwritten => return empty.with(12, &[0xff]),
+                Gone::Nothing => return empty,
+                Gone::Newest => self.ring.back(),
+            },
             index => self.ring.iter().find(|(other, _)| *other == index),
         };
         found.map_or(empty, |(index, entry)| Self::event(empty, *index, entry))

@@ -1,6 +1,6 @@
 //! What a simulated board holds.
 
-use std::{collections::VecDeque, net::SocketAddr};
+use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
 use jiff::{SignedDuration, Timestamp, civil::DateTime};
 
@@ -40,6 +40,17 @@ impl Default for Entry {
     }
 }
 
+/// How a board says that an event is not in its ring any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gone {
+    /// By a mark of its own.
+    Overwritten,
+    /// As if there had never been one.
+    Nothing,
+    /// It gives the newest one in its place.
+    Newest,
+}
+
 pub(super) struct State {
     pub(super) model: Model,
     pub(super) ring: VecDeque<(u32, Entry)>,
@@ -55,6 +66,8 @@ pub(super) struct State {
     /// Answers that come too late.
     pub(super) late: Vec<Vec<u8>>,
     pub(super) echoes: Vec<Vec<u8>>,
+    /// A copy of each datagram comes so much later.
+    pub(super) doubled: Option<Duration>,
     sequence: u32,
 }
 
@@ -73,6 +86,7 @@ impl State {
             journal: Vec::new(),
             late: Vec::new(),
             echoes: Vec::new(),
+            doubled: None,
             sequence: 0,
         }
     }

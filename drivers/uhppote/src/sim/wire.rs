@@ -18,15 +18,31 @@ pub(super) type Shared = Arc<Mutex<State>>;
 
 pub(super) async fn serve_udp(socket: Arc<UdpSocket>, shared: Shared) {
     let mut buffer = [0; 512];
+    let mut copies = JoinSet::new();
     loop {
         // An ICMP error of somebody who left is none of ours.
         let Ok((length, from)) = socket.recv_from(&mut buffer).await else { continue };
         let Ok(question) = Packet::parse(&buffer[..length]) else { continue };
-        let answer = lock(&shared).answer(&question);
+        let (answer, doubled) = {
+            let mut state = lock(&shared);
+            (state.answer(&question), state.doubled)
+        };
+        if let Some(after) = doubled {
+            tokio::time::sleep(after * 3 / 2).await;
+        }
         for packet in answer.packets {
             // Who asked may be gone: nobody is told of that on UDP.
             let _ = socket.send_to(&packet, from).await;
+            if let Some(after) = doubled {
+                let socket = socket.clone();
+                copies.spawn(async move {
+                    tokio::time::sleep(after).await;
+                    // The same here.
+                    let _ = socket.send_to(&packet, from).await;
+                });
+            }
         }
+        while copies.try_join_next().is_some() {}
     }
 }
 
