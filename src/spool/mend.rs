@@ -12,11 +12,13 @@ use super::{
     replay::quarantine,
     segment::Position,
     status::FindingKind,
+    walk::Walk,
 };
 use crate::ledger::Head;
 
-/// Damage with more of the journal behind it: its bytes are kept in quarantine too, and it is told.
-pub(super) fn report_damage(board: &Board, at: Position, bytes: &[u8]) -> io::Result<()> {
+/// Damage that stays where it is: its bytes are kept in quarantine too, and it is told.
+pub(super) fn report_damage(board: &Board, at: Position, walk: &Walk) -> io::Result<()> {
+    let bytes = walk.bytes();
     let found = salvage(board.seed(), bytes);
     let lost: usize = found.lost.iter().map(|range| range.len()).sum();
     // They stay where they are in the journal, too: a full disk loses nothing by keeping them but once.
@@ -25,8 +27,9 @@ pub(super) fn report_damage(board: &Board, at: Position, bytes: &[u8]) -> io::Re
         Err(error) if is_full(&error) => "they stay where they are, since the disk is full".to_owned(),
         Err(error) => return Err(error),
     };
+    let unread = walk.unread().map(|unread| format!("{unread}; ")).unwrap_or_default();
     let text = format!(
-        "segment {} byte {}: {} bytes fail their checksum; {} records in them are whole and are used, {lost} bytes cannot be read; {kept}",
+        "segment {} byte {}: {unread}{} bytes fail their checksum; {} records in them are whole and are used, {lost} bytes cannot be read; {kept}",
         at.segment,
         at.offset,
         bytes.len(),
@@ -68,7 +71,7 @@ pub(super) fn mend_tail(
     bytes: &[u8],
     told: &mut Told,
 ) -> Result<bool, OpenError> {
-    let failed = |source| OpenError::Disk { path: board.journal_dir(), source };
+    let failed = |source| OpenError::disk(&board.journal_dir(), source);
     let keep = || quarantine(&*board.disk, &board.state_dir, at, bytes);
     let kept = keep().or_else(|error| {
         if !is_full(&error) {

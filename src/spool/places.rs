@@ -162,12 +162,12 @@ fn judge(board: &Board, odd: &Headed) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether there is one record in a file whose header says nothing.
+/// Whether there is one record in a file whose header says nothing. Of what the disk does not give, nobody knows.
 fn is_readable(board: &Board, path: &Path) -> io::Result<bool> {
     let mut reader = SegmentReader::open(path, board.seed(), 0)?;
     Ok(match reader.next(None)? {
         Piece::Group { .. } | Piece::Damage { .. } => true,
-        Piece::Tail { .. } => !salvage(board.seed(), reader.body()).records.is_empty(),
+        Piece::Tail { .. } => reader.is_part_read()? || !salvage(board.seed(), reader.body()).records.is_empty(),
         Piece::End { .. } => false,
     })
 }

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, mpsc},
     time::{Duration, Instant},
 };
@@ -12,7 +12,10 @@ use super::{
     board::Board,
     catalogue::Catalogue,
     committer::Committer,
-    disk::{Disk, create_dir},
+    disk::{
+        Disk, create_dir,
+        readout::{At, of_place},
+    },
     doubt::Doubt,
     index::{Applied, Index, IndexError, Kept},
     journal::Journal,
@@ -57,6 +60,13 @@ pub enum OpenError {
     Index(String),
 }
 
+impl OpenError {
+    pub(super) fn disk(path: &Path, source: io::Error) -> Self {
+        let At { path, cause: source } = of_place(path, source);
+        Self::Disk { path, source }
+    }
+}
+
 /// How long a group of ids may grow during a rebuild before the index gets them.
 pub(super) const REPLAY_IDS: usize = 16_384;
 /// An index that could not be made at the start is tried again this soon.
@@ -68,7 +78,7 @@ pub(super) fn open(
     segment_bytes: u64,
 ) -> Result<(Arc<Board>, Committer), OpenError> {
     let dir = settings.state_dir.join("journal");
-    let failed = |source| OpenError::Disk { path: dir.clone(), source };
+    let failed = |source| OpenError::disk(&dir, source);
     let unfinished = settings.state_dir.join(RESTORE_UNFINISHED);
     if unfinished.exists() {
         return Err(OpenError::RestoreUnfinished(unfinished));
@@ -250,7 +260,7 @@ fn catch_up(
     told: &mut Told,
 ) -> Result<(), OpenError> {
     let dir = board.journal_dir();
-    let failed = |source| OpenError::Disk { path: board.journal_dir(), source };
+    let failed = |source| OpenError::disk(&board.journal_dir(), source);
     let failed_index = |error: IndexError| OpenError::Index(error.to_string());
     let (mut last, mut number) = (journal.last(), group);
     let mut walk = match group {
@@ -261,7 +271,7 @@ fn catch_up(
         let step = walk.next(None).map_err(failed)?;
         match step {
             Step::End { at } => {
-                go_on(board, journal, last, number, at).map_err(failed)?;
+                go_on(board, journal, last, number, (at, walk.is_part_read().map_err(failed)?)).map_err(failed)?;
                 return Ok(());
             }
             Step::Missing { at, first, last } => {
@@ -278,9 +288,9 @@ fn catch_up(
                     walk = Walk::after(&dir, board.seed(), at, number);
                     continue;
                 }
-                report_damage(board, at, walk.bytes()).map_err(failed)?;
+                report_damage(board, at, &walk).map_err(failed)?;
             }
-            Step::Damage { at } => report_damage(board, at, walk.bytes()).map_err(failed)?,
+            Step::Damage { at } => report_damage(board, at, &walk).map_err(failed)?,
             Step::Group { at } => (last, number) = (at, walk.group()),
         }
         let (Step::Group { at } | Step::Damage { at } | Step::Tail { at }) = step else { continue };
@@ -343,8 +353,15 @@ fn recall_retired(board: &Board) -> io::Result<()> {
     Ok(())
 }
 
-/// The journal goes on behind its last group: in the same segment, when that is the newest and is no stub.
-fn go_on(board: &Board, journal: &mut Journal, last: Position, group: u64, end: Position) -> io::Result<()> {
+/// The journal goes on behind its last group: in the same segment, when that is the newest and is no stub, and when all of it
+/// could be read. What could not is kept as it is.
+fn go_on(
+    board: &Board,
+    journal: &mut Journal,
+    last: Position,
+    group: u64,
+    (end, part_read): (Position, bool),
+) -> io::Result<()> {
     recall_retired(board)?;
     // What is retired was confirmed, even where the confirmation itself is retired too.
     board.destinations().iter().for_each(|it| drop(board.destination(&it.name)));
@@ -353,7 +370,7 @@ fn go_on(board: &Board, journal: &mut Journal, last: Position, group: u64, end: 
         return Ok(());
     };
     journal.go_on(last, group, newest.number);
-    if newest.number == end.segment && !newest.retired {
+    if newest.number == end.segment && !newest.retired && !part_read {
         journal.resume(newest.number, end.offset, 0)?;
     }
     Ok(())

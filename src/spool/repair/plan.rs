@@ -1,6 +1,7 @@
 //! What a repair puts in place of what is damaged: for each file that is not as it should be, a new one, made of the whole
 //! groups of the old one and of the records that can be had from between them. Nothing is written here.
 
+mod fault;
 mod groups;
 mod losses;
 
@@ -8,6 +9,7 @@ use std::{collections::BTreeMap, ops::Range, path::PathBuf};
 
 use jiff::Timestamp;
 
+use self::fault::fault_of;
 use super::{
     super::{
         group::{Group, salvage},
@@ -46,6 +48,8 @@ pub(super) struct Plan {
     pub(super) files: Vec<NewFile>,
     /// Files that are set aside: those that are replaced, and those that belong nowhere.
     pub(super) aside: Vec<PathBuf>,
+    /// Those of them that the disk does not give as a whole, so that nobody can copy them.
+    pub(super) part_read: Vec<PathBuf>,
     /// Punches and other records out of damaged bytes, that are in the new files.
     pub(super) punches: u64,
     pub(super) others: u64,
@@ -83,6 +87,7 @@ pub(super) fn plan(survey: &mut Survey, now: Timestamp) -> Result<Option<Plan>, 
     let untold = survey.ledgers.values().any(|known| known.ledger.is_some() && !known.untold().is_empty());
     let mut planner = Planner { survey, plan: Plan::default(), now, group: 0, lost_end: false, damaged_to: 0, untold };
     planner.plan.aside = strays;
+    planner.plan.part_read = std::mem::take(&mut planner.survey.part_read);
     let last = homes.last_key_value().map_or(0, |(number, _)| *number);
     let mut before = 0;
     for (&number, home) in &homes {
@@ -207,7 +212,9 @@ impl Planner<'_> {
             return Ok(());
         }
         let (pieces, last) = self.rebuild(number, home, behind, is_last)?;
-        self.lost_end |= is_last && (last == self.group || durable) && !home.retired && self.has_tail(home);
+        let part_read = home.sources.iter().any(|source| !source.unread.is_empty());
+        let unsure = last == self.group || durable || part_read;
+        self.lost_end |= is_last && unsure && !home.retired && self.has_tail(home);
         self.plan.aside.extend(home.sources.iter().map(|source| source.path.clone()));
         if !pieces.is_empty() {
             let first = home.sources.iter().find_map(|it| it.header).map(|it| it.first_group).or(first).unwrap_or(last);
@@ -247,6 +254,8 @@ impl Planner<'_> {
         let [source] = &home.sources[..] else { return false };
         let last = source.extract.groups.last().map_or(0, |group| group.number);
         source.fault.is_none()
+            && source.unread.is_empty()
+            && source.too_long.is_none()
             && source.extract.is_rising()
             && source.extract.rests.iter().all(|(before, _)| *before == last)
     }
@@ -366,23 +375,4 @@ impl Planner<'_> {
         self.plan.last_group = self.group;
         Ok(())
     }
-}
-
-fn fault_of(source: &Source, home: &Home, number: u64) -> Option<String> {
-    let name = source.name();
-    match &source.fault {
-        Some(HeaderFault::Misplaced(_)) => return Some(format!("{name} holds segment {number}")),
-        Some(HeaderFault::Empty) => return Some(format!("{name} is empty")),
-        Some(HeaderFault::Zeros) => return Some(format!("{name} begins with zeros")),
-        Some(_) => return Some(format!("the header of {name} is damaged")),
-        None => {}
-    }
-    let damaged: usize = source.extract.rests.iter().map(|(_, place)| place.len()).sum();
-    if damaged > 0 {
-        return Some(format!("{damaged} bytes of {name} fail their checksum"));
-    }
-    if !source.extract.is_clean() {
-        return Some(format!("groups in {name} are missing or out of order"));
-    }
-    (home.retired && source.extract.groups.is_empty()).then(|| format!("nothing of {name} can be read"))
 }
