@@ -239,7 +239,7 @@ impl Work<'_> {
         match in_the_way {
             None => Ok(()),
             Some(path) => {
-                let why = "it stands where the repair must write a file, and is none of the journal";
+                let why = "it is no file of the journal, and stands where the repair must write one: move it away";
                 Err(self.failed(&path, io::Error::new(io::ErrorKind::AlreadyExists, why)))
             }
         }

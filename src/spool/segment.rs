@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{
-    disk::readout::{Readout, words},
+    disk::readout::{Readout, at, words},
     group::{GROUP_HEADER, GROUP_MAGIC, GroupHeader, whole},
 };
 
@@ -89,16 +89,13 @@ pub(super) fn stub_path(dir: &Path, number: u64) -> PathBuf {
 
 /// The files of a journal in order. Where a segment and its stub are both there, the stub is: its name was made durable
 /// when it was complete, and the segment is about to go. Only what bears the very name that is given to a number is one of
-/// them: `6.seg` may be anybody's copy.
+/// them: `6.seg` may be anybody's copy. And only a file is, or what leads to one: a folder, a pipe, or a link that leads
+/// nowhere must not keep anybody from the files.
 pub(super) fn list(dir: &Path) -> io::Result<Vec<SegmentFile>> {
     let mut files: Vec<SegmentFile> = Vec::new();
-    for entry in fs::read_dir(dir)? {
+    for entry in fs::read_dir(dir).map_err(|error| at(dir, error))? {
         let entry = entry?;
         let path = entry.path();
-        // A folder of such a name must not keep anybody from the files.
-        if entry.file_type()?.is_dir() {
-            continue;
-        }
         let number = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
         let Some(number) = number else { continue };
         let retired = match () {
@@ -106,11 +103,27 @@ pub(super) fn list(dir: &Path) -> io::Result<Vec<SegmentFile>> {
             () if path == stub_path(dir, number) => true,
             () => continue,
         };
+        let kind = entry.file_type().map_err(|error| at(&path, error))?;
+        let is_ours = kind.is_file() || kind.is_symlink() && leads_to_a_file(&path)?;
+        if !is_ours {
+            continue;
+        }
         files.push(SegmentFile { number, path, retired });
     }
     files.sort_by_key(|file| (file.number, !file.retired));
     files.dedup_by_key(|file| file.number);
     Ok(files)
+}
+
+/// Whether a link is as good as a file; one that nobody may follow is not to be taken for one that leads nowhere.
+fn leads_to_a_file(path: &Path) -> io::Result<bool> {
+    match fs::metadata(path) {
+        Ok(meta) => Ok(meta.is_file()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        // It leads to itself.
+        Err(error) if rustix::io::Errno::from_io_error(&error) == Some(rustix::io::Errno::LOOP) => Ok(false),
+        Err(error) => Err(at(path, error)),
+    }
 }
 
 /// What comes next in a segment.

@@ -1,6 +1,8 @@
 //! Disks that do not give all of a file, and names and sizes that no file of ours has.
 
-use std::{fs, path::PathBuf};
+use std::{collections::BTreeSet, fs, os::unix::fs::symlink, path::PathBuf};
+
+use rustix::fs::{CWD, Mode, mkfifoat};
 
 use super::*;
 use crate::{
@@ -175,5 +177,45 @@ async fn a_file_of_any_size_costs_neither_the_start_nor_memory() {
         assert!(repaired.rewritten[0].why.contains("more than a file"), "{repaired:?}");
         assert!(path.metadata().unwrap().len() < 1 << 20);
         assert_eq!(house.persons("door").len(), 301);
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_leads_to_no_file_keeps_nobody_from_the_files() {
+    type Name = fn(&Path);
+    let names: [(&str, Name); 4] = [
+        ("a link that leads to no file", |path| symlink("/nowhere/at/all", path).unwrap()),
+        ("a link that leads to no file", |path| symlink(path, path).unwrap()),
+        ("a pipe, a socket or a device", |path| mkfifoat(CWD, path, Mode::RUSR | Mode::WUSR).unwrap()),
+        ("a folder", |path| fs::create_dir(path).unwrap()),
+    ];
+    for indexed in [true, false] {
+        for (what, name) in names {
+            let house = filled(300).await;
+            let before = files(&house);
+            fs::rename(&before[1], house.dir.path().join("elsewhere")).unwrap();
+            name(&before[1]);
+            // And in the place of the segment that is begun next.
+            let next = before[0].with_file_name(format!("{:08}.seg", before.len() + 1));
+            name(&next);
+            if !indexed {
+                drop_index(&house);
+            }
+            let report = verify(&house.state_dir()).unwrap();
+            assert_eq!(report.verdict(), Verdict::Damaged, "{what}: {report:?}");
+            assert!(report.notes.iter().any(|it| it.starts_with("00000002.seg") && it.contains(what)), "{report:?}");
+            assert!(report.faults.iter().any(|it| it.what.contains("00000002.seg is not there")), "{report:?}");
+            let there: BTreeSet<_> = persons(&house.state_dir(), "door").into_iter().collect();
+            assert!((150..300).contains(&there.len()));
+
+            let spool = house.open();
+            let mut outbox = spool.outbox("mqtt");
+            assert_eq!(numbers(&drain(&mut outbox, there.len()).await, "door").len(), there.len(), "{what}");
+            for n in (300..600).step_by(10) {
+                put(&spool, "door", log(n..n + 10)).await;
+            }
+            spool.close().await;
+            assert!(!next.is_file() && files(&house).len() > before.len(), "{what}: {:?}", files(&house));
+        }
     }
 }

@@ -108,7 +108,8 @@ pub(in crate::spool) fn strangers(dir: &Path) -> io::Result<Vec<String>> {
     let ours: BTreeSet<_> = list(dir)?.into_iter().map(|file| file.path).collect();
     let mut found = Vec::new();
     for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
+        let entry = entry?;
+        let path = entry.path();
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         if name == UNDER_WAY {
             found.push("a repair was cut off: punchgate journal repair, or the next start, finishes it".into());
@@ -118,7 +119,14 @@ pub(in crate::spool) fn strangers(dir: &Path) -> io::Result<Vec<String>> {
         // Beside what is left of it, a segment waits for its end.
         let hidden = path.extension().is_some_and(|it| it == "seg") && ours.contains(&path.with_extension("ids"));
         if !known && !hidden {
-            found.push(format!("{name} is no file of the journal: nobody reads it"));
+            // It may bear a right name and stand in the place of a file.
+            let kind = match entry.file_type()? {
+                kind if kind.is_symlink() => ", but a link that leads to no file",
+                kind if kind.is_dir() => ", but a folder",
+                kind if !kind.is_file() => ", but a pipe, a socket or a device",
+                _ => "",
+            };
+            found.push(format!("{name} is no file of the journal{kind}: nobody reads it"));
         }
     }
     found.sort();
