@@ -17,15 +17,15 @@ use super::{
 use crate::ledger::Head;
 
 /// Damage that stays where it is: its bytes are kept in quarantine too, and it is told.
-pub(super) fn report_damage(board: &Board, at: Position, walk: &Walk) -> io::Result<()> {
+pub(super) fn report_damage(board: &Board, at: Position, walk: &Walk) {
     let bytes = walk.bytes();
     let found = salvage(board.seed(), bytes);
     let lost: usize = found.lost.iter().map(|range| range.len()).sum();
-    // They stay where they are in the journal, too: a full disk loses nothing by keeping them but once.
+    // They stay where they are in the journal, too: whoever cannot keep them twice loses nothing by keeping them but once.
     let kept = match quarantine(&*board.disk, &board.state_dir, at, bytes) {
         Ok(name) => format!("all of them are kept as {name}"),
         Err(error) if is_full(&error) => "they stay where they are, since the disk is full".to_owned(),
-        Err(error) => return Err(error),
+        Err(error) => format!("they stay where they are, since they cannot be kept in quarantine too: {error}"),
     };
     let unread = walk.unread().map(|unread| format!("{unread}; ")).unwrap_or_default();
     let text = format!(
@@ -36,7 +36,6 @@ pub(super) fn report_damage(board: &Board, at: Position, walk: &Walk) -> io::Res
         found.records.len(),
     );
     board.find(FindingKind::Damage, text);
-    Ok(())
 }
 
 /// What is known from elsewhere of how far a journal went.
@@ -62,8 +61,8 @@ impl Told {
 /// terminals may have been told; if not, they come again as twins), and those behind a hole that are known to have been
 /// durable. All the bytes go to quarantine first.
 ///
-/// `false`: the disk is so full that they cannot be kept there, not even in the room that is reserved behind them; nothing
-/// was changed, and they are to be taken as damage.
+/// `false`: they cannot be kept there, since the folder cannot be written to, or since the disk is so full that there is not
+/// even room in what is reserved behind them; nothing was changed, and they are to be taken as damage, which is told.
 pub(super) fn mend_tail(
     board: &Board,
     journal: &mut Journal,
@@ -80,11 +79,7 @@ pub(super) fn mend_tail(
         journal.trim(at.segment, at.offset + bytes.len() as u64)?;
         keep()
     });
-    let name = match kept {
-        Ok(name) => name,
-        Err(error) if is_full(&error) => return Ok(false),
-        Err(error) => return Err(failed(error)),
-    };
+    let Ok(name) = kept else { return Ok(false) };
     let mut group = Group::new(board.seed());
     let mut heads: HashMap<u32, (u64, Head)> = HashMap::new();
     let (mut kept, mut dropped) = (0, 0);

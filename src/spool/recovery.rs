@@ -26,7 +26,7 @@ use super::{
     record::{Record, ZoneNames},
     reindex::{is_of, new_index, open_index},
     repair,
-    replay::Replay,
+    replay::{QUARANTINE, Replay},
     seen::Seen,
     segment::{Position, list},
     snapshot::RESTORE_UNFINISHED,
@@ -58,12 +58,15 @@ pub enum OpenError {
     RestoreUnfinished(PathBuf),
     #[error("the index can neither be opened nor built anew: {0}")]
     Index(String),
+    /// What stands where it does not belong is to be set aside before anything is read.
+    #[error("nothing can be set aside in {}: make it a folder that the gateway's user may write to", .path.display())]
+    Quarantine { path: PathBuf, source: io::Error },
 }
 
 impl OpenError {
     pub(super) fn disk(path: &Path, source: io::Error) -> Self {
         let At { path, cause: source } = of_place(path, source);
-        Self::Disk { path, source }
+        if path.ends_with(QUARANTINE) { Self::Quarantine { path, source } } else { Self::Disk { path, source } }
     }
 }
 
@@ -288,9 +291,9 @@ fn catch_up(
                     walk = Walk::after(&dir, board.seed(), at, number);
                     continue;
                 }
-                report_damage(board, at, &walk).map_err(failed)?;
+                report_damage(board, at, &walk);
             }
-            Step::Damage { at } => report_damage(board, at, &walk).map_err(failed)?,
+            Step::Damage { at } => report_damage(board, at, &walk),
             Step::Group { at } => (last, number) = (at, walk.group()),
         }
         let (Step::Group { at } | Step::Damage { at } | Step::Tail { at }) = step else { continue };

@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     outbox::Outbox,
     spool::{
-        FindingKind, Verdict,
+        FindingKind, OpenError, Verdict,
         disk::faulty::{Spoilt, spoil},
         repair, scrub,
         segment::{SEGMENT_HEADER, list},
@@ -218,4 +218,37 @@ async fn a_name_that_leads_to_no_file_keeps_nobody_from_the_files() {
             assert!(!next.is_file() && files(&house).len() > before.len(), "{what}: {:?}", files(&house));
         }
     }
+}
+
+#[tokio::test]
+async fn a_quarantine_that_cannot_be_written_to_stops_nobody_who_needs_none() {
+    let house = filled(300).await;
+    fs::write(house.state_dir().join("quarantine"), "a file").unwrap();
+    let paths = files(&house);
+    super::damage::flip(&paths[0], 3000);
+    let spool = house.open();
+    let end = *spool.open.board.end.borrow();
+    put(&spool, "door", log(300..310)).await;
+    drop(spool);
+    // Nothing but its last group is torn.
+    super::damage::flip(&paths[end.segment as usize - 1], end.offset + 300);
+    drop_index(&house);
+    let spool = house.open();
+    assert!(told(&spool, "they cannot be kept in quarantine too: "), "{:?}", spool.findings());
+    assert!(told(&spool, "state/quarantine: File exists"), "{:?}", spool.findings());
+    let mut outbox = spool.outbox("mqtt");
+    assert_eq!(numbers(&drain(&mut outbox, 308).await, "door").len(), 308);
+    put(&spool, "gate", live([1])).await;
+    spool.close().await;
+
+    // What has to be moved there before anything is read waits for it, and says so.
+    fs::copy(&paths[0], paths[0].with_file_name("00000070.seg")).unwrap();
+    let refused = house.try_open().err().unwrap();
+    assert!(
+        matches!(&refused, OpenError::Quarantine { path, .. } if path.ends_with("state/quarantine")),
+        "{refused:?}"
+    );
+    assert!(refused.to_string().contains("make it a folder"), "{refused}");
+    fs::remove_file(house.state_dir().join("quarantine")).unwrap();
+    house.open().close().await;
 }
