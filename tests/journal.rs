@@ -71,12 +71,21 @@ fn a_stranger_reads_what_is_wrong_where_and_what_to_do() {
 #[test]
 fn what_an_editor_does_to_the_folder_has_its_own_words() {
     type Edit = fn(&Path);
-    let edits: [(&str, Edit, i32, &[&str]); 7] = [
+    let edits: [(&str, Edit, i32, &[&str]); 8] = [
         (
             "a folder with the name of a segment",
             |journal| fs::create_dir(journal.join("00000007.seg")).unwrap(),
             0,
             &["note: 00000007.seg is no file of the journal"],
+        ),
+        (
+            "a link that leads nowhere in the place of a segment",
+            |journal| {
+                fs::remove_file(journal.join("00000001.seg")).unwrap();
+                std::os::unix::fs::symlink("/nowhere/at/all", journal.join("00000001.seg")).unwrap();
+            },
+            1,
+            &["note: 00000001.seg is no file of the journal, but a link that leads to no file", "when it was closed"],
         ),
         (
             "a copy that an editor made",

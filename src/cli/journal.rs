@@ -73,7 +73,7 @@ fn read(state_dir: &Path) -> Result<spool::Export, Failure> {
 }
 
 fn unreadable(state_dir: &Path, error: &io::Error) -> Failure {
-    if error.kind() == io::ErrorKind::NotFound {
+    if error.kind() == io::ErrorKind::NotFound && !state_dir.join("journal").is_dir() {
         return Failure::failed(
             format!("there is no journal below {}: the folder journal/ is not there", state_dir.display()),
             "name the right folder with --state-dir; if this is the right one, put journal/ back from a backup, since the \

@@ -69,8 +69,10 @@ fn state_dir(args: &WhyArgs) -> Result<std::path::PathBuf, Failure> {
 }
 
 fn unreadable(error: &io::Error, args: &WhyArgs) -> Failure {
-    let state_dir = state_dir(args).map(|folder| folder.display().to_string()).unwrap_or_default();
-    if error.kind() == io::ErrorKind::NotFound {
+    let state_dir = state_dir(args).unwrap_or_default();
+    let is_gone = error.kind() == io::ErrorKind::NotFound && !state_dir.join("journal").is_dir();
+    let state_dir = state_dir.display();
+    if is_gone {
         return Failure::failed(
             format!("the daemon does not answer, and there is no journal below {state_dir}"),
             "name the right folder with --state-dir, or start the daemon: systemctl start punchgate",

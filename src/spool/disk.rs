@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 pub(super) mod faulty;
+pub(super) mod readout;
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -12,8 +13,8 @@ use std::{
 
 use rustix::fs::{CWD, FallocateFlags, RenameFlags};
 
-/// Everything that changes the journal's files goes through here. Reading does not: a disk that fails to read is met by
-/// checksums.
+/// Everything that changes the journal's files goes through here. Reading goes through [`readout::Readout`]: what a disk fails
+/// to read is met by checksums.
 pub(super) trait Disk: Send + Sync {
     /// Makes an empty file, or empties the one that is there.
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;

@@ -60,6 +60,9 @@ pub(super) struct Journal {
     next_group: u64,
 }
 
+/// More names in a row that are taken are no accident.
+const NAMES_TRIED: usize = 1000;
+
 struct Active {
     file: Box<dyn DiskFile>,
     number: u64,
@@ -227,7 +230,12 @@ impl Journal {
     }
 
     fn begin(&mut self) -> Result<u64, JournalError> {
-        let number = self.next_segment;
+        // A folder, a link or a pipe may bear the name that is next.
+        let is_free = |number: &u64| match segment_path(&self.dir, *number).symlink_metadata() {
+            Ok(meta) => meta.is_file(),
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        };
+        let number = (self.next_segment..=u64::MAX).take(NAMES_TRIED).find(is_free).unwrap_or(self.next_segment);
         let path = segment_path(&self.dir, number);
         let header = SegmentHeader { store: self.store, segment: number, first_group: self.next_group };
         let begin = || {

@@ -17,33 +17,35 @@ use super::{
     replay::quarantine,
     segment::{Position, list},
     status::FindingKind,
+    walk::Walk,
 };
 use crate::ledger::Head;
 
-/// Damage with more of the journal behind it: its bytes are kept in quarantine too, and it is told.
-pub(super) fn report_damage(board: &Board, at: Position, bytes: &[u8]) -> io::Result<()> {
+/// Damage that stays where it is: its bytes are kept in quarantine too, and it is told.
+pub(super) fn report_damage(board: &Board, at: Position, walk: &Walk) {
+    let bytes = walk.bytes();
     let found = salvage(board.seed(), bytes);
     let lost: usize = found.lost.iter().map(|range| range.len()).sum();
-    // They stay where they are in the journal, too: a full disk loses nothing by keeping them but once.
+    // They stay where they are in the journal, too: whoever cannot keep them twice loses nothing by keeping them but once.
     let kept = match quarantine(&*board.disk, &board.state_dir, at, bytes) {
         Ok(name) => format!("all of them are kept as {name}"),
         Err(error) if is_full(&error) => "they stay where they are, since the disk is full".to_owned(),
-        Err(error) => return Err(error),
+        Err(error) => format!("they stay where they are, since they cannot be kept in quarantine too: {error}"),
     };
     let what = if are_groups(board.seed(), bytes) {
         "are groups whose numbers stand before already"
     } else {
         "fail their checksum"
     };
+    let unread = walk.unread().map(|unread| format!("{unread}; ")).unwrap_or_default();
     let text = format!(
-        "segment {} byte {}: {} bytes {what}; {} records in them are whole and are used, {lost} bytes cannot be read; {kept}",
+        "segment {} byte {}: {unread}{} bytes {what}; {} records in them are whole and are used, {lost} bytes cannot be read; {kept}",
         at.segment,
         at.offset,
         bytes.len(),
         found.records.len(),
     );
     board.find(FindingKind::Damage, text);
-    Ok(())
 }
 
 /// Enough for a group of what was kept: far below the longest one that can be read.
@@ -75,8 +77,8 @@ impl Told {
 /// Older groups that stand there once more, as a disk that loses its place leaves them, are none of it: all that is in them
 /// stands where it belongs already.
 ///
-/// `false`: the disk is so full that they cannot be kept there, not even in the room that is reserved behind them; nothing
-/// was changed, and they are to be taken as damage.
+/// `false`: they cannot be kept there, since the folder cannot be written to, or since the disk is so full that there is not
+/// even room in what is reserved behind them; nothing was changed, and they are to be taken as damage, which is told.
 pub(super) fn mend_tail(
     board: &Board,
     journal: &mut Journal,
@@ -84,7 +86,7 @@ pub(super) fn mend_tail(
     bytes: &[u8],
     told: &mut Told,
 ) -> Result<bool, OpenError> {
-    let failed = |source| OpenError::Disk { path: board.journal_dir(), source };
+    let failed = |source| OpenError::disk(&board.journal_dir(), source);
     let keep = || quarantine(&*board.disk, &board.state_dir, at, bytes);
     let kept = keep().or_else(|error| {
         if !is_full(&error) {
@@ -93,11 +95,7 @@ pub(super) fn mend_tail(
         journal.trim(at.segment, at.offset + bytes.len() as u64)?;
         keep()
     });
-    let name = match kept {
-        Ok(name) => name,
-        Err(error) if is_full(&error) => return Ok(false),
-        Err(error) => return Err(failed(error)),
-    };
+    let Ok(name) = kept else { return Ok(false) };
     let number = journal.last_group() + 1;
     let (news, copies) = without_copies(board, at, bytes, number).map_err(failed)?;
     let found: Vec<_> = news.into_iter().map(|place| salvage(board.seed(), &bytes[place])).collect();
@@ -172,7 +170,7 @@ pub(super) fn mend_tail(
 /// The places of all that is no copy of a group before, and how many copies there are. Only groups with numbers below `next`
 /// can be any.
 fn without_copies(board: &Board, at: Position, bytes: &[u8], next: u64) -> io::Result<(Vec<Range<usize>>, usize)> {
-    let found = extract(board.seed(), bytes, 0);
+    let found = extract(board.seed(), bytes, 0, 0);
     let mut wanted: BTreeSet<Seal> =
         found.groups.iter().filter(|group| group.number < next).map(|group| group.seal).collect();
     let mut copied = BTreeSet::new();
@@ -186,7 +184,7 @@ fn without_copies(board: &Board, at: Position, bytes: &[u8], next: u64) -> io::R
         if file.number == at.segment {
             before.truncate(usize::try_from(at.offset).unwrap_or(usize::MAX));
         }
-        for group in extract(board.seed(), &before, 0).groups {
+        for group in extract(board.seed(), &before, 0, 0).groups {
             copied.extend(wanted.take(&group.seal));
         }
     }

@@ -30,15 +30,16 @@ pub(super) fn put_in_order(board: &Board) -> io::Result<()> {
 fn tidy(board: &Board, dir: &Path) -> io::Result<()> {
     let mut removed = false;
     for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "tmp") {
+        let entry = entry?;
+        let path = entry.path();
+        if path.extension().is_some_and(|extension| extension == "tmp") && !entry.file_type()?.is_dir() {
             board.disk.remove(&path)?;
             removed = true;
         }
     }
     for stub in list(dir)?.into_iter().filter(|file| file.retired) {
         let segment = segment_path(dir, stub.number);
-        if !segment.exists() {
+        if !segment.is_file() {
             continue;
         }
         let keep = |path: &Path| Ok::<_, io::Error>((name(path), set_aside(&*board.disk, &board.state_dir, path)?));
@@ -80,8 +81,10 @@ fn put_back(board: &Board, dir: &Path) -> io::Result<bool> {
         drop(misplaced);
         let number = found.file.number;
         let target = if found.file.retired { stub_path(dir, place) } else { segment_path(dir, place) };
-        let moved = if !target.exists() {
+        let moved = if target.symlink_metadata().is_err() {
             board.disk.rename(&found.file.path, &target)
+        } else if !target.is_file() {
+            Err(io::ErrorKind::AlreadyExists.into())
         } else {
             let there = SegmentFile { number: place, path: target.clone(), retired: found.file.retired };
             match look(there, Some(&board.store))?.fault {
@@ -128,12 +131,12 @@ fn judge(board: &Board, odd: &Headed) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether there is one record in a file whose header says nothing.
+/// Whether there is one record in a file whose header says nothing. Of what the disk does not give, nobody knows.
 fn is_readable(board: &Board, path: &Path) -> io::Result<bool> {
     let mut reader = SegmentReader::open(path, board.seed(), 0)?;
     Ok(match reader.next(None)? {
         Piece::Group { .. } | Piece::Damage { .. } => true,
-        Piece::Tail { .. } => !salvage(board.seed(), reader.body()).records.is_empty(),
+        Piece::Tail { .. } => reader.is_part_read()? || !salvage(board.seed(), reader.body()).records.is_empty(),
         Piece::End { .. } => false,
     })
 }

@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, mpsc},
     time::{Duration, Instant},
 };
@@ -13,7 +13,10 @@ use super::{
     board::Board,
     catalogue::Catalogue,
     committer::Committer,
-    disk::{Disk, create_dir},
+    disk::{
+        Disk, create_dir,
+        readout::{At, of_place},
+    },
     doubt::Doubt,
     index::{Applied, Index, IndexError, Kept},
     journal::Journal,
@@ -24,7 +27,7 @@ use super::{
     record::{Record, ZoneNames},
     reindex::{is_of, new_index, open_index},
     repair,
-    replay::Replay,
+    replay::{QUARANTINE, Replay},
     seen::Seen,
     segment::{Position, list},
     snapshot::RESTORE_UNFINISHED,
@@ -56,6 +59,16 @@ pub enum OpenError {
     RestoreUnfinished(PathBuf),
     #[error("the index can neither be opened nor built anew: {0}")]
     Index(String),
+    /// What stands where it does not belong is to be set aside before anything is read.
+    #[error("nothing can be set aside in {}: make it a folder that the gateway's user may write to", .path.display())]
+    Quarantine { path: PathBuf, source: io::Error },
+}
+
+impl OpenError {
+    pub(super) fn disk(path: &Path, source: io::Error) -> Self {
+        let At { path, cause: source } = of_place(path, source);
+        if path.ends_with(QUARANTINE) { Self::Quarantine { path, source } } else { Self::Disk { path, source } }
+    }
 }
 
 /// How long a group of ids may grow during a rebuild before the index gets them.
@@ -69,7 +82,7 @@ pub(super) fn open(
     segment_bytes: u64,
 ) -> Result<(Arc<Board>, Committer), OpenError> {
     let dir = settings.state_dir.join("journal");
-    let failed = |source| OpenError::Disk { path: dir.clone(), source };
+    let failed = |source| OpenError::disk(&dir, source);
     let unfinished = settings.state_dir.join(RESTORE_UNFINISHED);
     if unfinished.exists() {
         return Err(OpenError::RestoreUnfinished(unfinished));
@@ -256,7 +269,7 @@ fn catch_up(
     told: &mut Told,
 ) -> Result<(), OpenError> {
     let dir = board.journal_dir();
-    let failed = |source| OpenError::Disk { path: board.journal_dir(), source };
+    let failed = |source| OpenError::disk(&board.journal_dir(), source);
     let failed_index = |error: IndexError| OpenError::Index(error.to_string());
     let (mut last, mut number) = (journal.last(), group);
     // What is left of a segment tells nothing of its neighbours: only its name does.
@@ -276,7 +289,7 @@ fn catch_up(
         }
         match step {
             Step::End { at } => {
-                go_on(board, journal, last, number, at).map_err(failed)?;
+                go_on(board, journal, last, number, (at, walk.is_part_read().map_err(failed)?)).map_err(failed)?;
                 return Ok(());
             }
             Step::Missing { at, first, last } => {
@@ -293,9 +306,9 @@ fn catch_up(
                     walk = Walk::after(&dir, board.seed(), at, number);
                     continue;
                 }
-                report_damage(board, at, walk.bytes()).map_err(failed)?;
+                report_damage(board, at, &walk);
             }
-            Step::Damage { at } => report_damage(board, at, walk.bytes()).map_err(failed)?,
+            Step::Damage { at } => report_damage(board, at, &walk),
             // One with an older number is read, and the journal does not go on from it.
             Step::Group { at } if walk.group() > number => (last, number) = (at, walk.group()),
             Step::Group { .. } => {}
@@ -360,8 +373,15 @@ fn recall_retired(board: &Board) -> io::Result<()> {
     Ok(())
 }
 
-/// The journal goes on behind its last group: in the same segment, when that is the newest and is no stub.
-fn go_on(board: &Board, journal: &mut Journal, last: Position, group: u64, end: Position) -> io::Result<()> {
+/// The journal goes on behind its last group: in the same segment, when that is the newest and is no stub, and when all of it
+/// could be read. What could not is kept as it is.
+fn go_on(
+    board: &Board,
+    journal: &mut Journal,
+    last: Position,
+    group: u64,
+    (end, part_read): (Position, bool),
+) -> io::Result<()> {
     recall_retired(board)?;
     // What is retired was confirmed, even where the confirmation itself is retired too.
     board.destinations().iter().for_each(|it| drop(board.destination(&it.name)));
@@ -370,7 +390,7 @@ fn go_on(board: &Board, journal: &mut Journal, last: Position, group: u64, end: 
         return Ok(());
     };
     journal.go_on(last, group, newest.number);
-    if newest.number == end.segment && !newest.retired {
+    if newest.number == end.segment && !newest.retired && !part_read {
         journal.resume(newest.number, end.offset, 0)?;
     }
     Ok(())

@@ -35,9 +35,13 @@ use self::{
     survey::{Survey, read},
 };
 use super::{
-    disk::{Disk, RealDisk, create_dir},
+    disk::{
+        Disk, RealDisk, create_dir,
+        readout::{At, of_place},
+    },
+    group::whole,
     lock::Lock,
-    segment::{segment_path, stub_path},
+    segment::{seed, segment_path, stub_path},
 };
 
 /// What a repair did, or would do.
@@ -96,6 +100,13 @@ pub enum RepairError {
     Io { path: PathBuf, source: io::Error },
 }
 
+impl RepairError {
+    fn io(path: &Path, source: io::Error) -> Self {
+        let At { path, cause } = of_place(path, source);
+        Self::Io { path, source: cause }
+    }
+}
+
 /// Repairs the store in `state_dir`, or only says what it would do.
 pub fn repair(state_dir: &Path, dry_run: bool) -> Result<RepairReport, RepairError> {
     repair_on(&RealDisk, state_dir, dry_run)
@@ -103,7 +114,7 @@ pub fn repair(state_dir: &Path, dry_run: bool) -> Result<RepairReport, RepairErr
 
 pub(super) fn repair_on(disk: &dyn Disk, state_dir: &Path, dry_run: bool) -> Result<RepairReport, RepairError> {
     let dir = state_dir.join("journal");
-    let failed = |source| RepairError::Io { path: dir.clone(), source };
+    let failed = |source| RepairError::io(&dir, source);
     fs::read_dir(&dir).map_err(failed)?;
     let lock = match dry_run {
         true => None,
@@ -132,7 +143,10 @@ pub(super) fn repair_on(disk: &dyn Disk, state_dir: &Path, dry_run: bool) -> Res
     let order = Order { store: survey.store, report, ..work.prepare(&plan)? };
     order.write(&dir, disk).map_err(failed)?;
     // What stands there now is what is done.
-    Ok(finish(state_dir, disk, &lock).map_err(failed)?.unwrap_or_default())
+    let done = finish(state_dir, disk, &lock).map_err(failed)?;
+    done.ok_or_else(|| {
+        failed(io::Error::other("what was read or written a moment ago does not come back the same from the disk"))
+    })
 }
 
 fn name(path: &Path) -> String {
@@ -201,10 +215,14 @@ impl Work<'_> {
         self.disk.sync_dir(self.dir).map_err(|error| self.failed(self.dir, error))?;
         create_dir(self.disk, &self.state_dir.join("quarantine")).map_err(|error| self.failed(self.aside, error))?;
         create_dir(self.disk, self.aside).map_err(|error| self.failed(self.aside, error))?;
-        let mut gone = Vec::new();
+        let (mut gone, mut moved) = (Vec::new(), Vec::new());
         for path in &plan.aside {
-            self.set_aside(path).map_err(|error| self.failed(path, error))?;
             let name = name(path);
+            if plan.part_read.contains(path) {
+                moved.push(name);
+                continue;
+            }
+            self.set_aside(path).map_err(|error| self.failed(path, error))?;
             if !new.iter().any(|new| new.name == name)
                 && let Some(sum) = Sum::of_file(path).map_err(|error| self.failed(path, error))?
             {
@@ -212,7 +230,8 @@ impl Work<'_> {
             }
         }
         self.disk.sync_dir(self.aside).map_err(|error| self.failed(self.aside, error))?;
-        Ok(Order { store: [0; 16], last_group: plan.last_group, new, gone, report: RepairReport::default() })
+        let (store, report) = ([0; 16], RepairReport::default());
+        Ok(Order { store, last_group: plan.last_group, new, gone, moved, report })
     }
 
     /// Nothing is written over what is not set aside, whatever it is.
@@ -222,7 +241,7 @@ impl Work<'_> {
         match in_the_way {
             None => Ok(()),
             Some(path) => {
-                let why = "it stands where the repair must write a file, and is none of the journal";
+                let why = "it is no file of the journal, and stands where the repair must write one: move it away";
                 Err(self.failed(&path, io::Error::new(io::ErrorKind::AlreadyExists, why)))
             }
         }
@@ -241,6 +260,8 @@ impl Work<'_> {
                         held = Some((from, read(from)?));
                     }
                     let group = held.as_ref().and_then(|(_, bytes)| bytes.get(range.clone()));
+                    // What was whole a moment ago may be what the disk does not give now.
+                    let group = group.filter(|group| whole(seed(&file.header.store), group));
                     let group = group.ok_or_else(|| failed(io::Error::other("it changed while it was read")))?;
                     bytes.extend_from_slice(group);
                 }
@@ -264,6 +285,6 @@ impl Work<'_> {
     }
 
     fn failed(&self, path: &Path, source: io::Error) -> RepairError {
-        RepairError::Io { path: path.into(), source }
+        RepairError::io(path, source)
     }
 }

@@ -14,7 +14,7 @@ use driver_api::PunchId;
 use super::{
     catalogue::Catalogue,
     delivery::Destination,
-    disk::{Disk, create_dir},
+    disk::{Disk, create_dir, readout},
     doubt::speaks_of,
     index::{Index, IndexError},
     record::{PunchRecord, Record, ZoneNames},
@@ -121,11 +121,18 @@ impl Replay<'_> {
     }
 }
 
+/// In a state folder: what was cut off, could not be read, or stood where it does not belong.
+pub(super) const QUARANTINE: &str = "quarantine";
+
 /// Keeps bytes that are about to be cut off, or that cannot be read, in `quarantine/`. Durable when it returns; the name
 /// tells where they stood.
 pub(super) fn quarantine(disk: &dyn Disk, state_dir: &Path, at: Position, bytes: &[u8]) -> io::Result<String> {
-    let dir = state_dir.join("quarantine");
-    create_dir(disk, &dir)?;
+    let dir = state_dir.join(QUARANTINE);
+    keep(disk, &dir, at, bytes).map_err(|error| readout::at(&dir, error))
+}
+
+fn keep(disk: &dyn Disk, dir: &Path, at: Position, bytes: &[u8]) -> io::Result<String> {
+    create_dir(disk, dir)?;
     for copy in 0.. {
         let name = match copy {
             0 => format!("segment-{:08}-byte-{}.bin", at.segment, at.offset),
@@ -139,7 +146,7 @@ pub(super) fn quarantine(disk: &dyn Disk, state_dir: &Path, at: Position, bytes:
                     let _ = fs::remove_file(&path);
                     return Err(error);
                 }
-                disk.sync_dir(&dir)?;
+                disk.sync_dir(dir)?;
                 return Ok(name);
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -155,14 +162,18 @@ pub(super) fn quarantine(disk: &dyn Disk, state_dir: &Path, at: Position, bytes:
 
 /// Moves a file or directory to `quarantine/`.
 pub(super) fn set_aside(disk: &dyn Disk, state_dir: &Path, path: &Path) -> io::Result<String> {
-    let dir = state_dir.join("quarantine");
-    create_dir(disk, &dir)?;
+    let dir = state_dir.join(QUARANTINE);
+    move_to(disk, &dir, path).map_err(|error| readout::at(&dir, error))
+}
+
+fn move_to(disk: &dyn Disk, dir: &Path, path: &Path) -> io::Result<String> {
+    create_dir(disk, dir)?;
     let stem = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let now = jiff::Timestamp::now().as_second();
     let name = (0..).map(|n| if n == 0 { format!("{stem}-{now}") } else { format!("{stem}-{now}-{n}") });
     let mut free = name.filter(|name| !dir.join(name).exists());
     let name = free.next().ok_or(io::ErrorKind::AlreadyExists)?;
     disk.rename(path, &dir.join(&name))?;
-    disk.sync_dir(&dir)?;
+    disk.sync_dir(dir)?;
     Ok(name)
 }

@@ -73,6 +73,8 @@ fn stub(board: &Board, file: &SegmentFile, retention: Duration) -> io::Result<Op
             Step::End { .. } => break,
             Step::Missing { .. } => continue,
             Step::Group { .. } => stub.number = walk.group(),
+            // What the disk does not give today it may give to a repair.
+            Step::Damage { .. } | Step::Tail { .. } if walk.unread().is_some() => return Ok(None),
             Step::Damage { .. } | Step::Tail { .. } => {}
         }
         for record in walk.records().flatten() {

@@ -89,7 +89,7 @@ impl Scanner {
                     continue;
                 }
                 Step::Damage { at } | Step::Tail { at } => {
-                    report_damage(board, at, self.walk.bytes())?;
+                    report_damage(board, at, &self.walk);
                     at
                 }
                 Step::Group { at } => at,

@@ -6,13 +6,15 @@
 //! ```
 
 use std::{
-    fs::{self, File},
-    io,
-    os::unix::fs::FileExt,
+    fs, io,
+    ops::Range,
     path::{Path, PathBuf},
 };
 
-use super::group::{GROUP_HEADER, GROUP_MAGIC, GroupHeader, whole};
+use super::{
+    disk::readout::{Readout, at, words},
+    group::{GROUP_HEADER, GROUP_MAGIC, GroupHeader, whole},
+};
 
 /// Where a group begins in the journal.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -63,11 +65,8 @@ impl SegmentHeader {
 
     pub(super) fn of_file(path: &Path) -> io::Result<Option<Self>> {
         let mut bytes = [0; SEGMENT_HEADER];
-        match File::open(path)?.read_exact_at(&mut bytes, 0) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
-            Err(error) => Err(error),
-            Ok(()) => Ok(Self::read(&bytes)),
-        }
+        let read = Readout::open(path)?.fill(&mut bytes, 0, &mut Vec::new())?;
+        Ok(Self::read(&bytes).filter(|_| read == SEGMENT_HEADER))
     }
 }
 
@@ -90,16 +89,13 @@ pub(super) fn stub_path(dir: &Path, number: u64) -> PathBuf {
 
 /// The files of a journal in order. Where a segment and its stub are both there, the stub is: its name was made durable
 /// when it was complete, and the segment is about to go. Only what bears the very name that is given to a number is one of
-/// them: `6.seg` may be anybody's copy.
+/// them: `6.seg` may be anybody's copy. And only a file is, or what leads to one: a folder, a pipe, or a link that leads
+/// nowhere must not keep anybody from the files.
 pub(super) fn list(dir: &Path) -> io::Result<Vec<SegmentFile>> {
     let mut files: Vec<SegmentFile> = Vec::new();
-    for entry in fs::read_dir(dir)? {
+    for entry in fs::read_dir(dir).map_err(|error| at(dir, error))? {
         let entry = entry?;
         let path = entry.path();
-        // A folder of such a name must not keep anybody from the files.
-        if entry.file_type()?.is_dir() {
-            continue;
-        }
         let number = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
         let Some(number) = number else { continue };
         let retired = match () {
@@ -107,11 +103,27 @@ pub(super) fn list(dir: &Path) -> io::Result<Vec<SegmentFile>> {
             () if path == stub_path(dir, number) => true,
             () => continue,
         };
+        let kind = entry.file_type().map_err(|error| at(&path, error))?;
+        let is_ours = kind.is_file() || kind.is_symlink() && leads_to_a_file(&path)?;
+        if !is_ours {
+            continue;
+        }
         files.push(SegmentFile { number, path, retired });
     }
     files.sort_by_key(|file| (file.number, !file.retired));
     files.dedup_by_key(|file| file.number);
     Ok(files)
+}
+
+/// Whether a link is as good as a file; one that nobody may follow is not to be taken for one that leads nowhere.
+fn leads_to_a_file(path: &Path) -> io::Result<bool> {
+    match fs::metadata(path) {
+        Ok(meta) => Ok(meta.is_file()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        // It leads to itself.
+        Err(error) if rustix::io::Errno::from_io_error(&error) == Some(rustix::io::Errno::LOOP) => Ok(false),
+        Err(error) => Err(at(path, error)),
+    }
 }
 
 /// What comes next in a segment.
@@ -130,7 +142,7 @@ pub(super) enum Piece {
 /// Reads one segment from some place on.
 #[derive(Debug)]
 pub(super) struct SegmentReader {
-    file: File,
+    file: Readout,
     seed: u32,
     /// Where the next piece begins.
     offset: u64,
@@ -139,9 +151,15 @@ pub(super) struct SegmentReader {
     window: Vec<u8>,
     window_at: u64,
     body: (usize, usize),
+    /// What of the window the disk does not give.
+    unread: Vec<Range<u64>>,
+    /// Whether there was anything so far that it does not give.
+    part_read: bool,
 }
 
 const WINDOW: usize = 128 << 10;
+/// A group may end in zeros, but not in more of them than a record can hold.
+const ZEROS: u64 = 1 << 16;
 
 impl SegmentReader {
     /// `offset` is where a group begins, or 0 for the start.
@@ -153,8 +171,8 @@ impl SegmentReader {
     /// of those that follow.
     pub(super) fn after(path: &Path, seed: u32, offset: u64, group: u64) -> io::Result<Self> {
         let offset = offset.max(SEGMENT_HEADER as u64);
-        let file = File::open(path)?;
-        Ok(Self { file, seed, offset, group, window: Vec::new(), window_at: 0, body: (0, 0) })
+        let (file, window, unread) = (Readout::open(path)?, Vec::new(), Vec::new());
+        Ok(Self { file, seed, offset, group, window, window_at: 0, body: (0, 0), unread, part_read: false })
     }
 
     pub(super) fn offset(&self) -> u64 {
@@ -164,6 +182,20 @@ impl SegmentReader {
     /// The body of the group that was read, or the damaged bytes.
     pub(super) fn body(&self) -> &[u8] {
         &self.window[self.body.0..self.body.1]
+    }
+
+    /// What of the damaged bytes the disk does not give, in words; zeros stand for it.
+    pub(super) fn unread(&self) -> Option<String> {
+        let (start, end) = (self.window_at + self.body.0 as u64, self.window_at + self.body.1 as u64);
+        let parts = self.unread.iter().map(|it| it.start.max(start)..it.end.min(end)).filter(|it| it.start < it.end);
+        let name = self.file.path().file_name().unwrap_or_default().to_string_lossy();
+        words(&parts.collect::<Vec<_>>(), &name)
+    }
+
+    /// Whether there is more in the file than was read of it: bytes that the disk does not give, or that stand where no file
+    /// of ours has any. It is to be kept as it is.
+    pub(super) fn is_part_read(&self) -> io::Result<bool> {
+        Ok(self.part_read || self.file.too_long()?.is_some())
     }
 
     /// Forgets what was read ahead: the file may have grown.
@@ -204,11 +236,24 @@ impl SegmentReader {
     /// What stands here is no group: is it the end, a torn one, or damage with more behind it?
     fn odd(&mut self, limit: u64) -> io::Result<Piece> {
         let offset = self.offset;
-        let length = self.file.metadata()?.len().min(limit);
-        let rest = usize::try_from(length.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let length = self.file.len()?.min(limit).max(offset);
+        let used = if length > offset { self.file.used(offset..length)? } else { offset };
+        if used == offset {
+            return Ok(Piece::End { offset });
+        }
+        // Both are to be of one moment.
+        self.refresh();
+        if let Some(group) = self.group_here(limit)? {
+            return Ok(group);
+        }
+        let rest = ((used + ZEROS).min(length) - offset) as usize;
         let (seed, before) = (self.seed, self.group);
-        let bytes = self.bytes(offset, rest, limit)?;
-        let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        self.bytes(offset, rest, limit)?;
+        let start = (offset - self.window_at) as usize;
+        let bytes = &self.window[start..(start + rest).min(self.window.len())];
+        // What could not be read may be anything, and by now it may be read.
+        let unread = self.unread.iter().map(|it| it.end.saturating_sub(offset) as usize).max().unwrap_or(0);
+        let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1).max(unread.min(bytes.len()));
         if used == 0 {
             return Ok(Piece::End { offset });
         }
@@ -233,7 +278,7 @@ impl SegmentReader {
             self.bytes(offset, rest, limit)?;
         }
         let start = (offset - self.window_at) as usize;
-        let long = behind.unwrap_or(used);
+        let long = behind.unwrap_or(used).min(self.window.len() - start);
         self.body = (start, start + long);
         self.offset += long as u64;
         Ok(if behind.is_some() { Piece::Damage { offset } } else { Piece::Tail { offset } })
@@ -244,26 +289,18 @@ impl SegmentReader {
         let long = long.min(usize::try_from(limit.saturating_sub(offset)).unwrap_or(usize::MAX));
         let held = self.window_at..self.window_at + self.window.len() as u64;
         if offset < held.start || offset + long as u64 > held.end {
-            let file_rest = self.file.metadata()?.len().min(limit).saturating_sub(offset);
+            let file_rest = self.file.len()?.min(limit).saturating_sub(offset);
             let want = (long.max(WINDOW) as u64).min(file_rest) as usize;
             self.window.resize(want, 0);
-            if want < WINDOW && self.window.capacity() > 2 * WINDOW {
+            if want <= WINDOW && self.window.capacity() > 2 * WINDOW {
                 self.window.shrink_to(WINDOW);
             }
             self.window_at = offset;
-            let mut read = 0;
-            while read < want {
-                match self.file.read_at(&mut self.window[read..], offset + read as u64) {
-                    Ok(0) => break,
-                    Ok(n) => read += n,
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) => {
-                        self.window.clear();
-                        return Err(error);
-                    }
-                }
-            }
-            self.window.truncate(read);
+            self.unread.clear();
+            let read = self.file.fill(&mut self.window, offset, &mut self.unread);
+            self.window.truncate(*read.as_ref().unwrap_or(&0));
+            self.part_read |= !self.unread.is_empty();
+            read?;
         }
         let start = (offset - self.window_at) as usize;
         Ok(&self.window[start.min(self.window.len())..(start + long).min(self.window.len())])

@@ -1,7 +1,7 @@
 //! The journal as it stands, for a backup; and what makes of such a copy a store again, which knows that it is one.
 
 use std::{
-    fs::{self, File},
+    fs::File,
     io,
     path::{Path, PathBuf},
 };
@@ -9,6 +9,7 @@ use std::{
 use data_encoding::HEXLOWER;
 
 use super::{
+    disk::readout::Readout,
     lock::{self, Lock},
     segment::{Piece, SEGMENT_HEADER, SegmentFile, SegmentHeader, SegmentReader, StoreId, list, seed},
     walk::store_id,
@@ -48,11 +49,11 @@ pub fn snapshot(state_dir: &Path) -> io::Result<Option<JournalCopy>> {
     for (n, file) in all.iter().enumerate().rev() {
         let newest = n + 1 == all.len();
         if last_group.is_some() {
-            files.push(JournalFile { path: file.path.clone(), bytes: fs::metadata(&file.path)?.len() });
+            files.push(JournalFile { path: file.path.clone(), bytes: Readout::open(&file.path)?.len()? });
             continue;
         }
         let (end, last) = groups(file, seed(&store))?;
-        let bytes = if newest { end } else { fs::metadata(&file.path)?.len() };
+        let bytes = if newest { end } else { Readout::open(&file.path)?.len()? };
         if last.is_some() || !newest {
             files.push(JournalFile { path: file.path.clone(), bytes });
         }
@@ -66,7 +67,7 @@ pub fn snapshot(state_dir: &Path) -> io::Result<Option<JournalCopy>> {
 fn groups(file: &SegmentFile, seed: u32) -> io::Result<(u64, Option<u64>)> {
     if file.retired {
         let number = SegmentHeader::of_file(&file.path)?.map(|header| header.first_group);
-        return Ok((fs::metadata(&file.path)?.len(), number));
+        return Ok((Readout::open(&file.path)?.len()?, number));
     }
     let mut reader = SegmentReader::open(&file.path, seed, 0)?;
     let (mut end, mut last) = (SEGMENT_HEADER as u64, None);

@@ -9,6 +9,7 @@ mod notes;
 mod opening;
 mod repair;
 mod telling;
+mod unread;
 
 use std::{
     future::Future,

@@ -19,6 +19,7 @@ use self::{
     files::{Headed, HeaderFault, absent, headed, is_unused, strangers},
 };
 use super::{
+    disk::readout::FILE_LIMIT,
     doubt::Doubt,
     group::salvage,
     lock,
@@ -118,11 +119,15 @@ pub fn verify(state_dir: &Path) -> io::Result<VerifyReport> {
             }
             Step::Damage { at } => {
                 damage = Some((walk.position(), report.faults.len()));
-                fault(&mut report, at, damaged(seed(&store), walk.bytes()), REPAIR);
+                end.damage = Some(report.faults.len());
+                let what = damaged(seed(&store), walk.bytes());
+                let what = walk.unread().map(|unread| format!("{unread}; {what}")).unwrap_or(what);
+                fault(&mut report, at, what, REPAIR);
                 at
             }
             Step::Group { at } => {
                 report.groups += 1;
+                end.damage = None;
                 at
             }
         };
@@ -149,6 +154,9 @@ pub fn verify(state_dir: &Path) -> io::Result<VerifyReport> {
 }
 
 fn judge_header(report: &mut VerifyReport, file: &Headed) {
+    let too_long =
+        file.length_fault().map(|what| Fault { segment: file.file.number, offset: FILE_LIMIT, what, mend: REPAIR });
+    report.faults.extend(too_long);
     let Some(found) = &file.fault else { return };
     let name = file.name();
     let (what, mend) = match found {

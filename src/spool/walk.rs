@@ -82,6 +82,16 @@ impl Walk {
         self.reader.as_ref().map_or(&[], |(_, _, reader)| reader.body())
     }
 
+    /// What of the damaged bytes the disk does not give, in words.
+    pub(super) fn unread(&self) -> Option<String> {
+        self.reader.as_ref().and_then(|(_, _, reader)| reader.unread())
+    }
+
+    /// Whether the file in which it stands is to be kept as it is.
+    pub(super) fn is_part_read(&self) -> io::Result<bool> {
+        self.reader.as_ref().map_or(Ok(false), |(_, _, reader)| reader.is_part_read())
+    }
+
     /// Whether the damaged bytes are records up to where they break off, as those of a write that a crash cut short are. Then
     /// they go on where each ledger ends, and the next start keeps them.
     pub(super) fn is_cut_short(&self) -> bool {
@@ -147,7 +157,9 @@ impl Walk {
                 Piece::Tail { offset } => {
                     self.damaged = true;
                     let at = Position { segment, offset };
-                    return Ok(if next.is_some() { Step::Damage { at } } else { Step::Tail { at } });
+                    // What the disk does not give may be anything, and may be read one day: it is no write that was cut short.
+                    let is_damage = next.is_some() || self.unread().is_some();
+                    return Ok(if is_damage { Step::Damage { at } } else { Step::Tail { at } });
                 }
                 Piece::End { .. } => match next {
                     Some(file) => self.at = Position { segment: file.number, offset: 0 },

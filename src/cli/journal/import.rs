@@ -95,7 +95,7 @@ fn in_use(error: OpenError) -> Failure {
         OpenError::RestoreUnfinished(_) => "say the same punchgate restore again",
         OpenError::InUse(_) => "stop the daemon first: systemctl stop punchgate",
         OpenError::Newer(_) => "use the version of Punchgate that wrote it, or a later one",
-        OpenError::Disk { .. } | OpenError::Index(_) => {
+        OpenError::Disk { .. } | OpenError::Quarantine { .. } | OpenError::Index(_) => {
             "import as the gateway's own user; look at the disk with journalctl -k"
         }
     };

@@ -1,7 +1,10 @@
 //! A disk for tests: it fails when told, loses what was not synced when its power goes, and keeps a diary.
 
 use std::{
+    fs::File,
     io,
+    ops::Range,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard},
 };
@@ -197,5 +200,51 @@ impl DiskFile for FaultyFile {
         }
         state.unsynced.retain(|write| write.written > 0);
         self.file.truncate(bytes)
+    }
+}
+
+/// A place that cannot be read, of the file with this number, and so many times it is asked for in vain.
+type BadPlace = (u64, Range<u64>, usize);
+
+/// Whoever reads knows no disk but this machine's; the numbers of files tell the tests apart.
+static BAD: Mutex<Vec<BadPlace>> = Mutex::new(Vec::new());
+
+/// As long as it lives, nobody can read some bytes of a file, under whatever name; which it outlives no longer than its folder.
+#[must_use]
+pub(in crate::spool) struct Spoilt(u64);
+
+/// From now on nobody can read these bytes of the file, or not so many times.
+pub(in crate::spool) fn spoil(path: &Path, place: Range<u64>, times: usize) -> Spoilt {
+    let number = std::fs::metadata(path).unwrap().ino();
+    BAD.lock().unwrap().push((number, place, times));
+    Spoilt(number)
+}
+
+impl Drop for Spoilt {
+    fn drop(&mut self) {
+        BAD.lock().unwrap().retain(|(number, ..)| *number != self.0);
+    }
+}
+
+/// How many bytes from `offset` on can be read, as a disk has it: up to the first bad sector, and an error where that is the
+/// first.
+pub(super) fn readable(file: &File, offset: u64, long: usize) -> io::Result<usize> {
+    let mut bad = BAD.lock().unwrap();
+    if bad.is_empty() {
+        return Ok(long);
+    }
+    let number = file.metadata()?.ino();
+    let sector = |place: &Range<u64>| place.start / SECTOR as u64 * SECTOR as u64;
+    let here = |(of, place, times): &&mut BadPlace| {
+        let end = place.end.next_multiple_of(SECTOR as u64);
+        *of == number && *times > 0 && offset < end && offset + long as u64 > sector(place)
+    };
+    match bad.iter_mut().filter(here).min_by_key(|(_, place, _)| place.start) {
+        None => Ok(long),
+        Some((_, place, _)) if sector(place) > offset => Ok((sector(place) - offset) as usize),
+        Some((.., times)) => {
+            *times = times.saturating_sub(usize::from(*times != usize::MAX));
+            Err(rustix::io::Errno::IO.into())
+        }
     }
 }

@@ -57,10 +57,10 @@ impl Extract {
     }
 }
 
-/// Takes a file apart from `start` on: behind its header, where that is whole.
-pub(in crate::spool) fn extract(seed: u32, bytes: &[u8], start: usize) -> Extract {
+/// Takes a file apart from `start` on: behind its header, where that is whole. Zeros before `unread` may be anything.
+pub(in crate::spool) fn extract(seed: u32, bytes: &[u8], start: usize, unread: usize) -> Extract {
     let mut found = Extract::default();
-    let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1).max(unread.min(bytes.len()));
     let (mut at, mut rest, mut before) = (start, start, 0);
     while at < used {
         let group = GroupHeader::read(&bytes[at..]).map(|header| (header.number, at..at + GROUP_HEADER + header.body));
@@ -92,7 +92,7 @@ pub(in crate::spool) fn extract(seed: u32, bytes: &[u8], start: usize) -> Extrac
 
 /// Whether these bytes, which are no group of their place, are whole groups of other places.
 pub(in crate::spool) fn are_groups(seed: u32, bytes: &[u8]) -> bool {
-    let found = extract(seed, bytes, 0);
+    let found = extract(seed, bytes, 0, 0);
     !found.groups.is_empty() && found.rests.is_empty()
 }
 
@@ -112,12 +112,14 @@ mod tests {
     #[test]
     fn groups_are_found_wherever_they_stand() {
         let bytes = [&b"junk"[..], &group(3), &group(1), b"PGgp and more", &group(4), b"end", &[0; 50]].concat();
-        let found = extract(5, &bytes, 0);
+        let found = extract(5, &bytes, 0, 0);
         assert_eq!(found.groups.iter().map(|group| group.number).collect::<Vec<_>>(), [3, 1, 4]);
         let rests: Vec<_> = found.rests.iter().map(|(before, place)| (*before, &bytes[place.clone()])).collect();
         assert_eq!(rests, [(0, &b"junk"[..]), (1, b"PGgp and more"), (4, b"end")]);
         assert!(!found.is_clean());
-        assert!(extract(5, &[group(7), group(8), vec![0; 9]].concat(), 0).is_clean());
+        let room = [group(7), group(8), vec![0; 9]].concat();
+        assert!(extract(5, &room, 0, 0).is_clean());
+        assert!(!extract(5, &room, 0, room.len() - 1).is_clean(), "what cannot be read is no room");
     }
 
     proptest! {
@@ -126,7 +128,7 @@ mod tests {
             bytes.extend_from_slice(&group(9)[cut.min(20)..]);
             bytes.extend_from_slice(&group(10));
             bytes.push(1);
-            let found = extract(5, &bytes, 0);
+            let found = extract(5, &bytes, 0, 0);
             let mut places: Vec<_> = found.groups.iter().map(|group| group.place.clone()).chain(found.rests.iter().map(|(_, place)| place.clone())).collect();
             places.sort_by_key(|place| place.start);
             prop_assert!(places.windows(2).all(|pair| pair[0].end == pair[1].start));

@@ -10,7 +10,12 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    super::{disk::Disk, lock::Lock, replay::set_aside, segment::StoreId},
+    super::{
+        disk::{Disk, readout::Readout},
+        lock::Lock,
+        replay::set_aside,
+        segment::StoreId,
+    },
     RepairReport,
 };
 
@@ -25,6 +30,10 @@ pub(super) struct Order {
     pub(super) new: Vec<New>,
     /// What goes, since it has its second name.
     pub(super) gone: Vec<(String, Sum)>,
+    /// What goes to where the others are kept, since the disk does not give all of it: nothing tells it from another but its
+    /// name.
+    #[serde(default)]
+    pub(super) moved: Vec<String>,
     /// What is told of it.
     pub(super) report: RepairReport,
 }
@@ -48,11 +57,23 @@ impl Sum {
 
     /// `None` where there is no such file.
     pub(super) fn of_file(path: &Path) -> io::Result<Option<Self>> {
-        match fs::read(path) {
-            Ok(bytes) => Ok(Some(Self::of(&bytes))),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
+        let readout = match Readout::open(path) {
+            Ok(readout) => readout,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let (mut piece, mut at, mut crc) = (vec![0; 64 << 10], 0, 0);
+        let end = readout.len()?;
+        while at < end {
+            let want = (end - at).min(piece.len() as u64) as usize;
+            let read = readout.fill(&mut piece[..want], at, &mut Vec::new())?;
+            if read == 0 {
+                break;
+            }
+            crc = crc32c::crc32c_append(crc, &piece[..read]);
+            at += read as u64;
         }
+        Ok(Some(Self(readout.too_long()?.unwrap_or(at), crc)))
     }
 }
 
@@ -86,7 +107,8 @@ impl Order {
         for New { name, sum, old } in &self.new {
             let path = dir.join(name);
             let (here, new) = (Sum::of_file(&path)?, Sum::of_file(&unfinished(&path))?);
-            let waits = new == Some(*sum) && (here.is_none() || here == *old);
+            let goes = here.is_none() || here == *old || self.moved.contains(name);
+            let waits = new == Some(*sum) && goes;
             if !waits && here != Some(*sum) {
                 return Ok(false);
             }
@@ -102,6 +124,7 @@ impl Order {
     /// Any part of it may be done already.
     fn carry_out(&self, state_dir: &Path, disk: &dyn Disk, lock: &Lock) -> io::Result<()> {
         let dir = state_dir.join("journal");
+        self.move_away(state_dir, disk)?;
         for new in &self.new {
             let path = dir.join(&new.name);
             if unfinished(&path).exists() {
@@ -127,6 +150,23 @@ impl Order {
         }
         lock.closed(&self.store, self.last_group)?;
         disk.remove(&dir.join(UNDER_WAY))?;
+        disk.sync_dir(&dir)
+    }
+
+    /// Gives those files the only name that they have from now on, durably, before anything else gets the old one.
+    fn move_away(&self, state_dir: &Path, disk: &dyn Disk) -> io::Result<()> {
+        let (dir, folder) = (state_dir.join("journal"), self.report.set_aside_in.as_ref());
+        let Some(folder) = folder.and_then(|folder| folder.file_name()).filter(|_| !self.moved.is_empty()) else {
+            return Ok(());
+        };
+        let aside = state_dir.join("quarantine").join(folder);
+        for name in &self.moved {
+            let (path, target) = (dir.join(name), aside.join(name));
+            if path.exists() && !target.exists() {
+                disk.rename(&path, &target)?;
+            }
+        }
+        disk.sync_dir(&aside)?;
         disk.sync_dir(&dir)
     }
 }

@@ -50,6 +50,8 @@ pub(super) struct Plan {
     pub(super) files: Vec<NewFile>,
     /// Files that are set aside: those that are replaced, and those that belong nowhere.
     pub(super) aside: Vec<PathBuf>,
+    /// Those of them that the disk does not give as a whole, so that nobody can copy them.
+    pub(super) part_read: Vec<PathBuf>,
     /// Punches and other records out of damaged bytes, that are in the new files.
     pub(super) punches: u64,
     pub(super) others: u64,
@@ -85,6 +87,7 @@ pub(super) fn plan(survey: &mut Survey, now: Timestamp) -> Result<Option<Plan>, 
     let plan = Plan { left_out: survey.unlike, punches: survey.salvaged, ..Plan::default() };
     let mut planner = Planner { survey, plan, now, group: 0, lost_end: false, damaged_to: 0, untold };
     planner.plan.aside = strays;
+    planner.plan.part_read = std::mem::take(&mut planner.survey.part_read);
     let last = homes.last_key_value().map_or(0, |(number, _)| *number);
     let mut before = 0;
     for (&number, home) in &homes {
@@ -214,7 +217,9 @@ impl Planner<'_> {
             return Ok(());
         }
         let (pieces, last) = self.rebuild(number, home, behind, is_last)?;
-        self.lost_end |= is_last && (last == self.group || durable) && !home.retired && self.has_tail(home);
+        let part_read = home.sources.iter().any(|source| !source.unread.is_empty());
+        let unsure = last == self.group || durable || part_read;
+        self.lost_end |= is_last && unsure && !home.retired && self.has_tail(home);
         self.plan.aside.extend(home.sources.iter().map(|source| source.path.clone()));
         if !pieces.is_empty() {
             let first = home.sources.iter().find_map(|it| it.header).map(|it| it.first_group).or(first).unwrap_or(last);
@@ -229,6 +234,8 @@ impl Planner<'_> {
         let [source] = &home.sources[..] else { return false };
         let last = source.extract.groups.last().map_or(0, |group| group.number);
         source.fault.is_none()
+            && source.unread.is_empty()
+            && source.too_long.is_none()
             && source.extract.is_rising()
             && source.extract.rests.iter().all(|(before, _)| *before == last)
     }

@@ -2,12 +2,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs, io,
+    io,
+    ops::Range,
     path::{Path, PathBuf},
 };
 
 use super::{
     super::{
+        disk::readout::Readout,
         doubt::goes_on as carries_on,
         group::{GROUP_HEADER, records, salvage},
         index_copy,
@@ -31,6 +33,10 @@ pub(super) struct Source {
     pub(super) header: Option<SegmentHeader>,
     pub(super) fault: Option<HeaderFault>,
     pub(super) extract: Extract,
+    /// What the disk does not give of it.
+    pub(super) unread: Vec<Range<u64>>,
+    /// Its length, where that is more than a file of the journal ever has.
+    pub(super) too_long: Option<u64>,
 }
 
 impl Source {
@@ -71,6 +77,8 @@ pub(super) struct Survey {
     pub(super) homes: BTreeMap<u64, Home>,
     /// Files that belong to no place in this store.
     pub(super) strays: Vec<PathBuf>,
+    /// Files that the disk does not give as a whole, so that nobody can copy them.
+    pub(super) part_read: Vec<PathBuf>,
     pub(super) ledgers: BTreeMap<u32, Known>,
     /// Whether the index could be read.
     pub(super) indexed: bool,
@@ -87,20 +95,18 @@ pub(super) struct Survey {
 /// So many files may be missing in a row without anybody asking whether they can all have been there.
 const MANY: u64 = 1000;
 
-/// More than a file of ours ever holds.
-const FILE_LIMIT: u64 = 1 << 30;
-
 impl Survey {
     pub(super) fn of(state_dir: &Path) -> Result<Self, RepairError> {
         let dir = state_dir.join("journal");
-        let failed = |source| RepairError::Io { path: dir.clone(), source };
+        let failed = |source| RepairError::io(&dir, source);
         let store = store_id(&dir).map_err(failed)?.ok_or_else(|| RepairError::NoStore(dir.clone()))?;
         let left = lock::peek(&dir);
         let (homes, strays, ledgers) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
         let found = all(&dir, &store).map_err(failed)?;
-        let (edits, unlike, salvaged) = (BTreeMap::new(), 0, 0);
+        let (part_read, edits, unlike, salvaged) = (Vec::new(), BTreeMap::new(), 0, 0);
+        let (indexed, indexed_to) = (false, 0);
         let mut survey =
-            Self { dir, store, left, homes, strays, ledgers, indexed: false, indexed_to: 0, edits, unlike, salvaged };
+            Self { dir, store, left, homes, strays, part_read, ledgers, indexed, indexed_to, edits, unlike, salvaged };
         for headed in found {
             survey.take(headed)?;
         }
@@ -113,7 +119,7 @@ impl Survey {
     }
 
     fn take(&mut self, headed: Headed) -> Result<(), RepairError> {
-        let Headed { file, header, fault } = headed;
+        let Headed { file, header, fault, too_long } = headed;
         let path = file.path.clone();
         match &fault {
             Some(HeaderFault::Newer(_)) => return Err(RepairError::Newer(path)),
@@ -123,9 +129,11 @@ impl Survey {
             }
             _ => {}
         }
-        let bytes = read(&path)?;
+        let (bytes, unread) = read_with_gaps(&path)?;
         let start = if header.is_some() { SEGMENT_HEADER.min(bytes.len()) } else { 0 };
-        let mut extract = extract(seed(&self.store), &bytes, start);
+        self.part_read.extend((!unread.is_empty()).then(|| path.clone()));
+        let unread_to = unread.last().map_or(0, |it| it.end as usize);
+        let mut extract = extract(seed(&self.store), &bytes, start, unread_to);
         let number = header.map_or(file.number, |header| header.segment);
         let home = self.homes.entry(number).or_default();
         home.retired = file.retired;
@@ -151,7 +159,7 @@ impl Survey {
                 }
             }
         }
-        home.sources.push(Source { path, header, fault, extract });
+        home.sources.push(Source { path, header, fault, extract, unread, too_long });
         Ok(())
     }
 
@@ -196,6 +204,9 @@ impl Survey {
     /// Whether anything can be had of damaged bytes in it.
     fn holds_records(&self, home: &Home) -> bool {
         let of = |source: &Source| -> bool {
+            if !source.unread.is_empty() {
+                return true;
+            }
             let Ok(bytes) = read(&source.path) else { return true };
             let rests = source.extract.rests.iter();
             rests.cloned().any(|(_, place)| !salvage(seed(&self.store), &bytes[place]).records.is_empty())
@@ -320,18 +331,25 @@ fn all(dir: &Path, store: &StoreId) -> io::Result<Vec<Headed>> {
     let hidden: Vec<_> = found.iter().filter(|it| it.file.retired).map(|it| it.file.number).collect();
     for number in hidden {
         let path = super::super::segment::segment_path(dir, number);
-        if path.exists() {
+        if path.is_file() {
             found.push(super::super::verify::files::look(SegmentFile { number, path, retired: false }, Some(store))?);
         }
     }
     Ok(found)
 }
 
+/// All of a file that can be ours, with zeros for what the disk does not give.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, RepairError> {
-    let failed = |source| RepairError::Io { path: path.into(), source };
-    let long = fs::metadata(path).map_err(failed)?.len();
-    if long > FILE_LIMIT {
-        return Err(failed(io::Error::other(format!("{long} bytes are more than a segment ever has"))));
-    }
-    fs::read(path).map_err(failed)
+    read_with_gaps(path).map(|(bytes, _)| bytes)
+}
+
+fn read_with_gaps(path: &Path) -> Result<(Vec<u8>, Vec<Range<u64>>), RepairError> {
+    let read = || {
+        let readout = Readout::open(path)?;
+        let (mut bytes, mut unread) = (vec![0; readout.len()? as usize], Vec::new());
+        let long = readout.fill(&mut bytes, 0, &mut unread)?;
+        bytes.truncate(long);
+        Ok((bytes, unread))
+    };
+    read().map_err(|source| RepairError::io(path, source))
 }

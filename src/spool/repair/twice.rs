@@ -76,7 +76,7 @@ fn take_back(homes: &mut BTreeMap<u64, Home>, path: PathBuf, group: Whole) {
         }
     }
     let extract = Extract { groups: vec![Whole { stands: Stands::Alone, ..group }], ..Extract::default() };
-    place.sources.push(Source { path, header: None, fault: None, extract });
+    place.sources.push(Source { path, header: None, fault: None, unread: Vec::new(), too_long: None, extract });
 }
 
 /// What is no group stands behind one that stays.

@@ -1,14 +1,9 @@
 //! What the files of a journal say before anything in them is read: their names, their headers, and how they were left.
 
-use std::{
-    collections::BTreeSet,
-    fs::{self, File},
-    io,
-    os::unix::fs::FileExt,
-    path::Path,
-};
+use std::{collections::BTreeSet, fs, io, path::Path};
 
 use super::super::{
+    disk::readout::{FILE_LIMIT, Readout},
     repair::UNDER_WAY,
     segment::{SEGMENT_HEADER, SegmentFile, SegmentHeader, StoreId, list},
 };
@@ -35,6 +30,8 @@ pub(in crate::spool) struct Headed {
     pub(in crate::spool) file: SegmentFile,
     pub(in crate::spool) header: Option<SegmentHeader>,
     pub(in crate::spool) fault: Option<HeaderFault>,
+    /// Its length, where that is more than a file of the journal ever has.
+    pub(in crate::spool) too_long: Option<u64>,
 }
 
 impl Headed {
@@ -42,9 +39,20 @@ impl Headed {
         self.file.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
     }
 
+    /// That it is longer than it can be, in words.
+    pub(in crate::spool) fn length_fault(&self) -> Option<String> {
+        self.too_long.map(|long| too_long(&self.name(), long))
+    }
+
     pub(in crate::spool) fn is_newer(&self) -> bool {
         matches!(self.fault, Some(HeaderFault::Newer(_)))
     }
+}
+
+pub(in crate::spool) fn too_long(name: &str, long: u64) -> String {
+    format!(
+        "{name} has {long} bytes, more than a file of the journal ever has: what stands behind byte {FILE_LIMIT} is not read"
+    )
 }
 
 /// Whether a segment was begun and a crash came before its header was whole: nothing can have been in it.
@@ -54,8 +62,9 @@ pub(in crate::spool) fn is_unused(headed: &Headed) -> io::Result<bool> {
     {
         return Ok(false);
     }
-    let bytes = fs::read(&headed.file.path)?;
-    Ok(bytes.iter().skip(SEGMENT_HEADER).all(|byte| *byte == 0))
+    let readout = Readout::open(&headed.file.path)?;
+    let begin = SEGMENT_HEADER as u64;
+    Ok(readout.used(begin..readout.len()?.max(begin))? == begin)
 }
 
 /// The files of a journal in the order of their names.
@@ -66,19 +75,17 @@ pub(in crate::spool) fn headed(dir: &Path, store: Option<&StoreId>) -> io::Resul
 /// Looks at the first bytes of a file.
 pub(in crate::spool) fn look(file: SegmentFile, store: Option<&StoreId>) -> io::Result<Headed> {
     let mut bytes = [0; SEGMENT_HEADER];
-    let read = match File::open(&file.path)?.read_exact_at(&mut bytes, 0) {
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => false,
-        other => other.map(|()| true)?,
-    };
-    let header = SegmentHeader::read(&bytes).filter(|_| read);
+    let readout = Readout::open(&file.path)?;
+    let read = readout.fill(&mut bytes, 0, &mut Vec::new())?;
+    let header = SegmentHeader::read(&bytes).filter(|_| read == SEGMENT_HEADER);
     let fault = match &header {
         Some(header) if store.is_some_and(|store| header.store != *store) => Some(HeaderFault::Stray),
         Some(header) if header.segment != file.number => Some(HeaderFault::Misplaced(header.segment)),
         Some(_) => None,
-        None if file.path.metadata()?.len() == 0 => Some(HeaderFault::Empty),
+        None if readout.len()? == 0 => Some(HeaderFault::Empty),
         None => Some(of_bytes(&bytes)),
     };
-    Ok(Headed { file, header, fault })
+    Ok(Headed { file, header, fault, too_long: readout.too_long()? })
 }
 
 fn of_bytes(bytes: &[u8; SEGMENT_HEADER]) -> HeaderFault {
@@ -101,7 +108,8 @@ pub(in crate::spool) fn strangers(dir: &Path) -> io::Result<Vec<String>> {
     let ours: BTreeSet<_> = list(dir)?.into_iter().map(|file| file.path).collect();
     let mut found = Vec::new();
     for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
+        let entry = entry?;
+        let path = entry.path();
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         if name == UNDER_WAY {
             found.push("a repair was cut off: punchgate journal repair, or the next start, finishes it".into());
@@ -111,7 +119,14 @@ pub(in crate::spool) fn strangers(dir: &Path) -> io::Result<Vec<String>> {
         // Beside what is left of it, a segment waits for its end.
         let hidden = path.extension().is_some_and(|it| it == "seg") && ours.contains(&path.with_extension("ids"));
         if !known && !hidden {
-            found.push(format!("{name} is no file of the journal: nobody reads it"));
+            // It may bear a right name and stand in the place of a file.
+            let kind = match entry.file_type()? {
+                kind if kind.is_symlink() => ", but a link that leads to no file",
+                kind if kind.is_dir() => ", but a folder",
+                kind if !kind.is_file() => ", but a pipe, a socket or a device",
+                _ => "",
+            };
+            found.push(format!("{name} is no file of the journal{kind}: nobody reads it"));
         }
     }
     found.sort();

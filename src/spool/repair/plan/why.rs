@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 
 use super::{
     super::{
-        super::{ranges::Ranges, verify::files::HeaderFault},
+        super::{
+            disk::readout::words,
+            ranges::Ranges,
+            verify::files::{HeaderFault, too_long},
+        },
         chain::Edit,
         extract::Stands,
         survey::{Home, Source},
@@ -61,6 +65,12 @@ pub(super) fn fault_of(source: &Source, home: &Home, number: u64) -> Option<Stri
         Some(HeaderFault::Zeros) => return Some(format!("{name} begins with zeros")),
         Some(_) => return Some(format!("the header of {name} is damaged")),
         None => {}
+    }
+    if let Some(unread) = words(&source.unread, &name) {
+        return Some(unread);
+    }
+    if let Some(long) = source.too_long {
+        return Some(too_long(&name, long));
     }
     let damaged: usize = source.extract.rests.iter().chain(&source.extract.joined).map(|(_, place)| place.len()).sum();
     if damaged > 0 {

@@ -1,6 +1,9 @@
 //! What a repair must leave alone, and what becomes of one that was cut off.
 
+use std::os::unix::fs::MetadataExt;
+
 use super::*;
+use crate::spool::disk::faulty::spoil;
 
 #[tokio::test]
 async fn nothing_that_is_not_set_aside_is_written_over() {
@@ -93,6 +96,43 @@ async fn a_repair_cut_off_at_any_moment_ends_as_any_other() {
             assert!(!names(&journal(&house)).iter().any(|it| it.extension().is_some_and(|it| it == "tmp")), "{how}");
         }
         assert!(begun >= 4, "{how}: {begun}");
+    }
+}
+
+/// Nobody can copy it, so that its name alone goes from one folder to the other.
+#[tokio::test]
+async fn a_file_that_the_disk_gives_in_part_is_moved_aside_and_never_lost() {
+    let whole = store().await;
+    for deeds in 0.. {
+        let (house, disk) = (House::new(), FaultyDisk::default());
+        copy(&whole.state_dir(), &house.state_dir());
+        let path = segments(&house)[1].clone();
+        let (bytes, number) = (fs::read(&path).unwrap(), path.metadata().unwrap().ino());
+        let _spoilt = spoil(&path, 5_000..5_001, usize::MAX);
+        disk.cut_after(deeds);
+        let cut = repair_on(&disk, &house.state_dir(), false);
+        disk.lose(|| deeds % 2 == 0);
+        let report = match &cut {
+            Ok(report) => report.clone(),
+            Err(_) => repair(&house.state_dir(), false).unwrap(),
+        };
+        assert_eq!(checked(&house).verdict(), Verdict::Mended, "cut after {deeds}");
+        if report.needed {
+            assert!(report.rewritten[0].why.starts_with("the disk does not give bytes 4608 to 5119 of 00000002.seg"));
+            assert_eq!(report.set_aside, ["00000002.seg", "index"], "cut after {deeds}");
+        }
+        let folders = fs::read_dir(house.state_dir().join("quarantine")).unwrap();
+        let aside: Vec<_> =
+            folders.map(|it| it.unwrap().path().join("00000002.seg")).filter(|it| it.exists()).collect();
+        assert_eq!(aside.len(), 1, "cut after {deeds}");
+        assert_eq!(
+            (fs::read(&aside[0]).unwrap(), aside[0].metadata().unwrap().ino()),
+            (bytes, number),
+            "cut after {deeds}"
+        );
+        if cut.is_ok() {
+            break;
+        }
     }
 }
 

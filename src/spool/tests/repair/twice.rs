@@ -16,7 +16,7 @@ fn store_of(house: &House) -> [u8; 16] {
 
 /// The whole groups of a file, in its order.
 fn groups(house: &House, path: &Path) -> Vec<Whole> {
-    extract(seed(&store_of(house)), &fs::read(path).unwrap(), SEGMENT_HEADER).groups
+    extract(seed(&store_of(house)), &fs::read(path).unwrap(), SEGMENT_HEADER, 0).groups
 }
 
 fn bytes_of(path: &Path, place: Range<usize>) -> Vec<u8> {
