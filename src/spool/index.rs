@@ -24,6 +24,7 @@ use super::{
     segment::{Position, StoreId},
     stand::{KeptLedger, LedgerState},
 };
+use crate::owner;
 
 /// What sled said, in its words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -121,6 +122,7 @@ impl Index {
         };
         thread::Builder::new().name("index-open".into()).spawn(open).map_err(|error| IndexError(error.to_string()))?;
         let db = receive.recv_timeout(OPEN_LIMIT).map_err(|_| IndexError("it did not open in time".into()))??;
+        owner::give_all(path);
         Ok(Self { db, path: path.to_owned() })
     }
 
@@ -197,6 +199,7 @@ impl Index {
             drop(db);
             Ok::<_, sled::Error>(())
         })?;
+        owner::give_all(&path);
         sync_tree(&path).map_err(|error| IndexError(error.to_string()))
     }
 

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, mpsc},
     time::{Duration, Instant},
 };
@@ -33,6 +33,7 @@ use super::{
     verify::files::{Headed, headed},
     walk::{Step, Walk, store_id},
 };
+use crate::owner::{Stranger, not_ours};
 
 /// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -53,8 +54,23 @@ pub enum OpenError {
         .0.display()
     )]
     RestoreUnfinished(PathBuf),
+    /// Root was here, and left what the daemon's user cannot open.
+    #[error("{0}")]
+    NotOurs(Stranger),
     #[error("the index can neither be opened nor built anew: {0}")]
     Index(String),
+}
+
+impl OpenError {
+    /// The same, with the file that is in the way where that is one of another user.
+    pub(super) fn named(self, state_dir: &Path) -> Self {
+        match &self {
+            Self::Disk { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                not_ours(state_dir).map_or(self, Self::NotOurs)
+            }
+            _ => self,
+        }
+    }
 }
 
 /// How long a group of ids may grow during a rebuild before the index gets them.

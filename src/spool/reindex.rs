@@ -20,6 +20,7 @@ use super::{
     upkeep::write_index,
     walk::{Step, Walk},
 };
+use crate::owner;
 
 /// Builds the index anew while the store is open. What is in memory is right; only the ids are read again.
 pub(super) fn rebuild_index(board: &Board, seen: &mut Seen, limit: Position, why: &str) -> Result<(), IndexError> {
@@ -110,7 +111,10 @@ pub(super) fn is_of(dir: &Path, applied: &Applied, store: &StoreId) -> Result<()
 
 /// Makes a new index, with the old one set aside when there is a reason.
 pub(super) fn new_index(board: &Board, path: &Path, why: Option<String>) -> Result<Index, IndexError> {
-    let failed = |error: io::Error| IndexError::journal(&error);
+    let failed = |error: io::Error| match owner::not_ours(&board.state_dir) {
+        Some(stranger) if error.kind() == io::ErrorKind::PermissionDenied => IndexError::failed(stranger.to_string()),
+        _ => IndexError::journal(&error),
+    };
     if let Some(why) = why {
         let mut text = format!("the index was built anew from the journal: {why}");
         if path.exists() {

@@ -37,6 +37,7 @@ use super::{
     lock::Lock,
     segment::{segment_path, stub_path},
 };
+use crate::owner;
 
 /// What a repair did, or would do.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -256,6 +257,7 @@ impl Work<'_> {
             Ok(()) => Ok(()),
             Err(_) => {
                 fs::copy(path, &target)?;
+                owner::give_all(&target);
                 fs::File::open(&target)?.sync_all()
             }
         }
