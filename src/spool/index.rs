@@ -58,15 +58,18 @@ pub(super) struct Applied {
     /// The last group that is in it, and its number; 0 for none.
     pub(super) last: Position,
     pub(super) group: u64,
+    /// Its checksum: a copy of the store that went on by itself has another group of this number there.
+    pub(super) crc: u32,
     /// Behind that group.
     pub(super) end: Position,
 }
 
 impl Applied {
-    const LAYOUT: u32 = 2;
+    const LAYOUT: u32 = 3;
 
+    /// Without the checksum, which is looked up when it is written.
     pub(super) fn new(store: StoreId, last: Position, group: u64, end: Position) -> Self {
-        Self { layout: Self::LAYOUT, store, last, group, end }
+        Self { layout: Self::LAYOUT, store, last, group, crc: 0, end }
     }
 }
 
