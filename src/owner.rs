@@ -158,12 +158,17 @@ mod tests {
     /// Somebody who is not root.
     const SOMEBODY: (u32, u32) = (4321, 4322);
 
+    #[allow(clippy::print_stderr, reason = "a skipped test must be seen")]
+    fn skipped(error: &io::Error) {
+        eprintln!("SKIPPED: only root gives files away: {error}");
+    }
+
     fn folder_of_somebody() -> Option<tempfile::TempDir> {
         let folder = tempfile::tempdir().unwrap();
         match chown(folder.path(), Some(SOMEBODY.0), Some(SOMEBODY.1)) {
             Ok(()) => Some(folder),
             Err(error) => {
-                eprintln!("not tried: only root gives files away: {error}");
+                skipped(&error);
                 None
             }
         }
@@ -225,8 +230,7 @@ mod tests {
         let journal = folder.path().join("journal");
         fs::create_dir(&journal).unwrap();
         if let Err(error) = chown(&journal, Some(SOMEBODY.0), Some(SOMEBODY.1)) {
-            eprintln!("not tried: only root gives files away: {error}");
-            return;
+            return skipped(&error);
         }
         create_dir(&folder.path().join("quarantine")).unwrap();
         assert_eq!(owner(&folder.path().join("quarantine")), SOMEBODY);
