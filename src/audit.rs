@@ -25,6 +25,8 @@ use sha2::{Digest, Sha256};
 
 pub use read::{Report, entries, verify};
 
+use crate::owner;
+
 /// A new file is begun when one is so long, in bytes.
 const FILE_BYTES: u64 = 1 << 20;
 /// Whole files go when their last line is so old.
@@ -198,13 +200,15 @@ fn path(dir: &Path, number: u64) -> PathBuf {
 }
 
 fn open_file(path: &Path) -> io::Result<File> {
-    File::options().append(true).create(true).mode(0o600).open(path)
+    let file = File::options().append(true).create(true).mode(0o600).open(path)?;
+    owner::give_all(path);
+    Ok(file)
 }
 
 impl Log {
     /// Opens or makes it. Bytes behind the last whole line, which a crash left, are cut off, and that is told in the log.
     fn open(dir: &Path) -> io::Result<(Self, Option<Entry>)> {
-        fs::create_dir_all(dir)?;
+        owner::create_dir(dir)?;
         let files = read::files(dir)?;
         let (number, place) = files.last().cloned().unwrap_or_else(|| (1, path(dir, 1)));
         let (mut last, mut head, mut whole) = (0, [0; 32], 0);

@@ -17,6 +17,7 @@
 //!  1   logging   inquiry   metrics   incident        likewise; what is asked after a punch; numbers; what has a clock
 //!  1   fleet                                         what many gateways say, for who watches them
 //!  1   clock   host                                  the machine and its time
+//!  0   owner                                         whose a file in the state folder becomes
 //!  0   driver_api   driver_zk ...                    the door, and what is behind it: no sled, no MQTT, no config file
 //! ```
 
@@ -45,6 +46,7 @@ pub mod logging;
 pub mod metrics;
 pub mod mqtt;
 pub mod outbox;
+pub mod owner;
 pub mod remote;
 pub mod report;
 pub mod setup;

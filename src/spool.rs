@@ -183,7 +183,8 @@ impl Spool {
     }
 
     fn open_on(settings: &SpoolSettings, disk: Arc<dyn Disk>, segment_bytes: u64) -> Result<Self, OpenError> {
-        let (board, committer) = recovery::open(settings, disk, segment_bytes)?;
+        let (board, committer) =
+            recovery::open(settings, disk, segment_bytes).map_err(|error| error.named(&settings.state_dir))?;
         let failed = |source| OpenError::Disk { path: settings.state_dir.clone(), source };
         let committer = spawn("spool-commit", move || Committer::run(committer)).map_err(failed)?;
         let (stop, stopped) = mpsc::channel();

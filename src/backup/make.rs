@@ -22,7 +22,7 @@ use super::{
     stage,
     target::{BACKUPS, OBJECTS},
 };
-use crate::{command::PrivateKey, spool};
+use crate::{command::PrivateKey, owner, spool};
 
 /// What is wanted.
 pub struct Order<'o> {
@@ -140,6 +140,7 @@ fn alone(state_dir: &Path) -> Result<File, Refused> {
         let mend = "make the backup as root or as the gateway's user: runuser -u punchgate -- punchgate backup";
         Refused::new(format!("cannot write {}: {error}", path.display()), mend)
     })?;
+    owner::give_all(&path);
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
         Err(_) => Err(Refused::new("another backup of this gateway is at work", "wait for its end")),

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Refused, folder::sync_dir, manifest::Object};
+use crate::owner;
 
 /// In the state folder; written when a backup was verified and at no other time, so that its age is that of the backup.
 pub const FILE: &str = crate::config::LAST_BACKUP;
@@ -61,6 +62,7 @@ impl Memory {
         let text = serde_json::to_vec(self).map_err(|error| failed(error.into()))?;
         let mut file =
             File::options().write(true).create(true).truncate(true).mode(0o600).open(&fresh).map_err(failed)?;
+        owner::give(&file, &fresh);
         let done = file.write_all(&text).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&fresh, &place));
         done.and_then(|()| sync_dir(state_dir)).map_err(failed)
     }

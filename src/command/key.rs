@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::strict;
+use crate::owner;
 
 /// Which key, in 26 letters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -182,6 +183,7 @@ impl PrivateKey {
         }
         let key = Self::generate();
         key.write(&fresh)?;
+        owner::give_all(&fresh);
         fs::rename(&fresh, path).map_err(failed)?;
         let folder = path.parent().unwrap_or(Path::new("."));
         fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;

@@ -10,7 +10,11 @@ use std::{
 };
 
 use super::finding::{Check, Finding, Outcome, both, fixed};
-use crate::{config::counted, spool};
+use crate::{
+    config::counted,
+    owner::{self, Stranger},
+    spool,
+};
 
 /// Files that a segment, an index and their successors need.
 const INODES: u64 = 200;
@@ -46,6 +50,16 @@ pub(super) async fn examine(state_dir: Option<&Path>, min_free: u64, findings: &
 
 fn folder(state_dir: &Path) -> Finding {
     let shown = state_dir.display();
+    if let Some(Stranger { path, user, mend }) = owner::not_theirs(state_dir) {
+        let path = path.display();
+        return Check::Folder.wrong(
+            both!(
+                "{path} belongs to user {user}: the gateway, to whom {shown} belongs, cannot use it"
+                    / "{path} 属于用户 {user}：{shown} 的所有者（网关）无法使用"
+            ),
+            both!("Give it back as root: {mend}" / "请以 root 归还：{mend}"),
+        );
+    }
     match fs::read_dir(state_dir) {
         Ok(_) => Check::Folder.well(both!("{shown}" / "{shown}")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {

@@ -175,8 +175,8 @@ conditions! {
     }
     JournalDamaged = "journal-damaged", High, after 0 s, clears after 0 s, explained by [] {
         title: "Journal damaged" / "日志损坏",
-        text: "Records on the disk do not match their checksums. They were set aside; everything around them is in use."
-            / "磁盘上的部分记录校验不符，已隔离保存；其余记录正常使用。",
+        text: "Records on the disk do not match their checksums. They are kept, and set aside before anything takes their place; everything around them is in use."
+            / "磁盘上的部分记录校验不符，均予保留，被替换之前先隔离保存；其余记录正常使用。",
         mend: "Run punchgate journal verify to see what is missing. It is over when the gateway was stopped, punchgate journal repair was run, which keeps every good record, and the gateway runs again; terminals with a log bring what is missing: punchgate reconcile."
             / "运行 punchgate journal verify 查看缺失内容。停止网关、运行 punchgate journal repair（保留所有完好的记录）并重新启动后即告结束；有记录功能的考勤机可重新读取缺失内容：punchgate reconcile。",
     }

@@ -11,7 +11,9 @@ use std::{
     path::Path,
 };
 
-use rustix::fs::{CWD, FallocateFlags, RenameFlags};
+use rustix::fs::{CWD, FallocateFlags, OFlags, RenameFlags};
+
+use crate::owner;
 
 /// Everything that changes the journal's files goes through here. Reading goes through [`readout::Readout`]: what a disk fails
 /// to read is met by checksums.
@@ -45,7 +47,7 @@ pub(super) struct RealDisk;
 
 impl Disk for RealDisk {
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        let file = create(OpenOptions::new().create(true).truncate(true), path)?;
         Ok(Box::new(file))
     }
 
@@ -96,12 +98,20 @@ impl DiskFile for File {
     }
 }
 
+/// Makes a file that its owner alone reads and writes, and that is the daemon's where root makes it. Not through a link: the
+/// folder is not root's.
+pub(super) fn create(how: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let file = how.read(true).write(true).mode(0o600).custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(path)?;
+    owner::give(&file, path);
+    Ok(file)
+}
+
 /// Makes a directory whose name survives a power cut; it is no error when it is there.
 pub(super) fn create_dir(disk: &dyn Disk, path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    fs::create_dir_all(path)?;
+    owner::create_dir(path)?;
     disk.sync_dir(path)?;
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => disk.sync_dir(parent),

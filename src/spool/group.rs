@@ -106,6 +106,7 @@ fn group_crc(seed: u32, group: &[u8]) -> u32 {
 pub(super) struct GroupHeader {
     pub(super) body: usize,
     pub(super) number: u64,
+    pub(super) crc: u32,
 }
 
 impl GroupHeader {
@@ -116,7 +117,8 @@ impl GroupHeader {
         }
         let body = u32::from_le_bytes(bytes[4..8].try_into().expect("four bytes")) as usize;
         let number = u64::from_le_bytes(bytes[8..16].try_into().expect("eight bytes"));
-        (body <= BODY_LIMIT).then_some(Self { body, number })
+        let crc = u32::from_le_bytes(bytes[20..24].try_into().expect("four bytes"));
+        (body <= BODY_LIMIT).then_some(Self { body, number, crc })
     }
 }
 

@@ -24,6 +24,7 @@ use super::{
     segment::{Position, StoreId},
     stand::{KeptLedger, LedgerState},
 };
+use crate::owner;
 
 /// What sled said, in its words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -57,15 +58,18 @@ pub(super) struct Applied {
     /// The last group that is in it, and its number; 0 for none.
     pub(super) last: Position,
     pub(super) group: u64,
+    /// Its checksum: a copy of the store that went on by itself has another group of this number there.
+    pub(super) crc: u32,
     /// Behind that group.
     pub(super) end: Position,
 }
 
 impl Applied {
-    const LAYOUT: u32 = 2;
+    const LAYOUT: u32 = 3;
 
+    /// Without the checksum, which is looked up when it is written.
     pub(super) fn new(store: StoreId, last: Position, group: u64, end: Position) -> Self {
-        Self { layout: Self::LAYOUT, store, last, group, end }
+        Self { layout: Self::LAYOUT, store, last, group, crc: 0, end }
     }
 }
 
@@ -121,6 +125,7 @@ impl Index {
         };
         thread::Builder::new().name("index-open".into()).spawn(open).map_err(|error| IndexError(error.to_string()))?;
         let db = receive.recv_timeout(OPEN_LIMIT).map_err(|_| IndexError("it did not open in time".into()))??;
+        owner::give_all(path);
         Ok(Self { db, path: path.to_owned() })
     }
 
@@ -199,6 +204,7 @@ impl Index {
             drop(db);
             Ok::<_, sled::Error>(())
         })?;
+        owner::give_all(&path);
         sync_tree(&path).map_err(|error| IndexError(error.to_string()))
     }
 

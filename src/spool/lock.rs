@@ -12,6 +12,7 @@ use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
 use super::segment::StoreId;
+use crate::owner;
 
 /// A file system may round its two times differently.
 const OVERWRITTEN_S: i64 = 1;
@@ -143,10 +144,13 @@ impl Lock {
     /// Takes the lock, which does not wait, and tells how the store was left. `WouldBlock`: somebody holds it.
     pub(super) fn take(journal: &Path) -> io::Result<(Self, LeftAs)> {
         let path = journal.join("lock");
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path)?;
         rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
         let content = Content::of(&file)?;
         let meta = file.metadata()?;
+        if meta.len() == 0 {
+            owner::give_all(&path); // it was made just now
+        }
         let born = meta.created().ok().and_then(nanoseconds);
         let is_copy = |content: &Content| {
             let elsewhere = content.born.zip(born).is_some_and(|(said, born)| said != born);

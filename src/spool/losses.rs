@@ -11,6 +11,7 @@ use super::{
     catalogue::Catalogue,
     committer::Committer,
     group::Group,
+    index::IndexError,
     journal::{Journal, JournalError},
     record::{LedgerRecord, LostRecord, Record, SettledRecord},
     stand::Loss,
@@ -44,21 +45,29 @@ pub(super) fn record(board: &Board, journal: &mut Journal, behind: &[Behind]) {
             found.push(LostRecord { ledger, first, last, until: until.unwrap_or(now), at: now, closes: false, why });
         }
     }
-    for lost in &found {
-        let LostRecord { ledger, first, last, closes, .. } = *lost;
-        let terminal = board.catalogue().get(ledger).map(|state| state.ledger.terminal.clone()).unwrap_or_default();
-        let then = if closes { ": its next punch begins a new ledger" } else { "" };
-        board.find(FindingKind::Damage, format!("the journal lost punches {first} to {last} of {terminal}{then}"));
-    }
+    tell(board, &found);
     for part in found.chunks(PART) {
-        let records: Vec<_> = part.iter().map(|lost| (lost.ledger, Record::Lost(lost.clone()))).collect();
-        if let Err(error) = append(board, journal, &records) {
+        if let Err(error) = write(board, journal, part) {
             tracing::warn!(%error, "a loss could not be recorded yet");
         }
         // Durable or not, it is so.
         let mut catalogue = board.catalogue();
         part.iter().for_each(|lost| _ = catalogue.apply_lost(lost));
     }
+}
+
+fn tell(board: &Board, found: &[LostRecord<'_>]) {
+    for lost in found {
+        let LostRecord { ledger, first, last, closes, .. } = *lost;
+        let terminal = board.catalogue().get(ledger).map(|state| state.ledger.terminal.clone()).unwrap_or_default();
+        let then = if closes { ": its next punch begins a new ledger" } else { "" };
+        board.find(FindingKind::Damage, format!("the journal lost punches {first} to {last} of {terminal}{then}"));
+    }
+}
+
+fn write(board: &Board, journal: &mut Journal, part: &[LostRecord<'_>]) -> Result<(), JournalError> {
+    let records: Vec<_> = part.iter().map(|lost| (lost.ledger, Record::Lost(lost.clone()))).collect();
+    append(board, journal, &records)
 }
 
 /// Ends ledgers of which nothing is lost, for ever: the next punch of each terminal begins another. Tells whether that is on
@@ -72,8 +81,7 @@ pub(super) fn close(board: &Board, journal: &mut Journal, numbers: &[u32], why: 
     let closing: Vec<LostRecord<'_>> = numbers.iter().filter_map(record).collect();
     let mut written = true;
     for part in closing.chunks(PART) {
-        let records: Vec<_> = part.iter().map(|it| (it.ledger, Record::Lost(it.clone()))).collect();
-        if let Err(error) = append(board, journal, &records) {
+        if let Err(error) = write(board, journal, part) {
             tracing::warn!(%error, "that ledgers are used no more could not be recorded yet");
             written = false;
         }
@@ -118,6 +126,28 @@ impl Committer {
         }
     }
 
+    /// Records what is found to be gone while the store is open. After an error some of it may be.
+    pub(super) fn lose(&mut self, lost: &[LostRecord<'_>]) -> Result<(), JournalError> {
+        tell(&self.board, lost);
+        for part in lost.chunks(PART) {
+            write(&self.board, &mut self.journal, part)?;
+            let mut catalogue = self.board.catalogue();
+            part.iter().for_each(|lost| _ = catalogue.apply_lost(lost));
+            drop(catalogue);
+            self.show();
+        }
+        // With them in it, what a terminal still has would be a twin of what is nowhere.
+        self.index_failed(&IndexError::failed("it knew ids of punches that are gone".into()));
+        Ok(())
+    }
+
+    /// The journal, and what it says to be lost, have changed.
+    fn show(&mut self) {
+        self.unindexed_since.get_or_insert_with(std::time::Instant::now);
+        self.board.end.send_replace(self.journal.end());
+        self.board.changes.send_modify(|count| *count += 1);
+    }
+
     /// A person knows of all losses of this terminal, or of all terminals; tells how many numbers those were.
     pub(super) fn acknowledge(&mut self, terminal: Option<&str>) -> Result<u64, JournalError> {
         self.settle(|name, _| terminal.is_none_or(|terminal| terminal == name), false)
@@ -150,9 +180,7 @@ impl Committer {
             let mut catalogue = board.catalogue();
             settled.iter().for_each(|it| _ = catalogue.apply_settled(it));
         }
-        self.unindexed_since.get_or_insert_with(std::time::Instant::now);
-        board.end.send_replace(self.journal.end());
-        board.changes.send_modify(|count| *count += 1);
+        self.show();
         Ok(count)
     }
 }

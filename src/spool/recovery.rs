@@ -37,6 +37,7 @@ use super::{
     verify::files::{Headed, absent, headed},
     walk::{Step, Walk, store_id},
 };
+use crate::owner::{Stranger, not_ours};
 
 /// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +58,9 @@ pub enum OpenError {
         .0.display()
     )]
     RestoreUnfinished(PathBuf),
+    /// Root was here, and left what the daemon's user cannot open.
+    #[error("{0}")]
+    NotOurs(Stranger),
     #[error("the index can neither be opened nor built anew: {0}")]
     Index(String),
     /// What stands where it does not belong is to be set aside before anything is read.
@@ -68,6 +72,18 @@ impl OpenError {
     pub(super) fn disk(path: &Path, source: io::Error) -> Self {
         let At { path, cause: source } = of_place(path, source);
         if path.ends_with(QUARANTINE) { Self::Quarantine { path, source } } else { Self::Disk { path, source } }
+    }
+}
+
+impl OpenError {
+    /// The same, with the file that is in the way where that is one of another user.
+    pub(super) fn named(self, state_dir: &Path) -> Self {
+        match &self {
+            Self::Disk { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                not_ours(state_dir).map_or(self, Self::NotOurs)
+            }
+            _ => self,
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     fs, io,
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -10,6 +11,7 @@ use super::{
     board::Board,
     catalogue::Catalogue,
     delivery::Destination,
+    group::{GROUP_HEADER, GroupHeader},
     index::{Applied, Index, IndexError, Kept},
     record::ZoneNames,
     recovery::REPLAY_IDS,
@@ -20,6 +22,7 @@ use super::{
     upkeep::write_index,
     walk::{Step, Walk},
 };
+use crate::owner;
 
 /// Builds the index anew while the store is open. What is in memory is right; only the ids are read again.
 pub(super) fn rebuild_index(board: &Board, seen: &mut Seen, limit: Position, why: &str) -> Result<(), IndexError> {
@@ -103,14 +106,29 @@ pub(super) fn is_of(dir: &Path, applied: &Applied, store: &StoreId) -> Result<()
     }
     let mut reader = SegmentReader::open(&path, seed(store), applied.last.offset).map_err(|_| newer())?;
     match reader.next(None) {
-        Ok(Piece::Group { number, .. }) if number == applied.group => Ok(()),
-        _ => Err(newer()),
+        Ok(Piece::Group { number, .. }) if number == applied.group => {}
+        _ => return Err(newer()),
     }
+    match crc_at(dir, applied.last) {
+        Some(crc) if crc == applied.crc => Ok(()),
+        _ => Err("it is of a copy of this store that went on by itself".into()),
+    }
+}
+
+/// The checksum of the group that stands there, as its header tells it.
+pub(super) fn crc_at(dir: &Path, at: Position) -> Option<u32> {
+    let mut header = [0; GROUP_HEADER];
+    let file = fs::File::open(segment_path(dir, at.segment)).ok()?;
+    file.read_exact_at(&mut header, at.offset).ok()?;
+    GroupHeader::read(&header).map(|header| header.crc)
 }
 
 /// Makes a new index, with the old one set aside when there is a reason.
 pub(super) fn new_index(board: &Board, path: &Path, why: Option<String>) -> Result<Index, IndexError> {
-    let failed = |error: io::Error| IndexError::journal(&error);
+    let failed = |error: io::Error| match owner::not_ours(&board.state_dir) {
+        Some(stranger) if error.kind() == io::ErrorKind::PermissionDenied => IndexError::failed(stranger.to_string()),
+        _ => IndexError::journal(&error),
+    };
     if let Some(why) = why {
         let mut text = format!("the index was built anew from the journal: {why}");
         if path.exists() {

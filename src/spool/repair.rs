@@ -43,6 +43,7 @@ use super::{
     lock::Lock,
     segment::{seed, segment_path, stub_path},
 };
+use crate::owner;
 
 /// What a repair did, or would do.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -279,6 +280,7 @@ impl Work<'_> {
             Ok(()) => Ok(()),
             Err(_) => {
                 fs::copy(path, &target)?;
+                owner::give_all(&target);
                 fs::File::open(&target)?.sync_all()
             }
         }

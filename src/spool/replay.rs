@@ -4,7 +4,6 @@ use std::{
     collections::HashMap,
     fs::{self, OpenOptions},
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
     path::Path,
     sync::Arc,
 };
@@ -14,7 +13,7 @@ use driver_api::PunchId;
 use super::{
     catalogue::Catalogue,
     delivery::Destination,
-    disk::{Disk, create_dir, readout},
+    disk::{Disk, create, create_dir, readout},
     doubt::speaks_of,
     index::{Index, IndexError},
     record::{PunchRecord, Record, ZoneNames},
@@ -139,7 +138,7 @@ fn keep(disk: &dyn Disk, dir: &Path, at: Position, bytes: &[u8]) -> io::Result<S
             copy => format!("segment-{:08}-byte-{}-{copy}.bin", at.segment, at.offset),
         };
         let path = dir.join(&name);
-        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+        match create(OpenOptions::new().create_new(true), &path) {
             Ok(mut file) => {
                 if let Err(error) = file.write_all(bytes).and_then(|()| file.sync_all()) {
                     // Half of it is of no use, and its room may be.

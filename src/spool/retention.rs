@@ -1,8 +1,10 @@
 //! Retention: what of a delivered segment is left when its time is over. Its ids and heads, for ever: a terminal may send
 //! its whole log again in ten years.
 
+mod damaged;
+
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     time::{Duration, SystemTime},
 };
@@ -26,12 +28,22 @@ pub(super) fn retire(board: &Board, retention: Duration) -> io::Result<usize> {
     // Where nothing is ever delivered nothing is ever retired.
     let Some(drained) = destinations.iter().map(|it| it.state().drained).min() else { return Ok(0) };
     let done = drained.segment.min(board.end.borrow().segment);
-    let mut retired = 0;
-    for file in list(&dir)?.into_iter().filter(|file| !file.retired) {
+    let (mut retired, mut recorded, mut failed) = (0, false, None);
+    let files = list(&dir)?;
+    let numbers: BTreeSet<u64> = files.iter().map(|file| file.number).collect();
+    for file in files.into_iter().filter(|file| !file.retired) {
         if file.number >= done || !is_old(&file, retention)? {
             break;
         }
         let Some(stub) = stub(board, &file, retention)? else { break };
+        let follows = file.number == 1 || numbers.contains(&(file.number - 1));
+        if stub.damaged || !follows {
+            // One that cannot be done with must not keep the others, whose room may be what is needed.
+            if let Err(error) = damaged::settle(board, &file, &mut recorded) {
+                failed.get_or_insert(error);
+                continue;
+            }
+        }
         write(board, &file, stub)?;
         retired += 1;
     }
@@ -39,7 +51,7 @@ pub(super) fn retire(board: &Board, retention: Duration) -> io::Result<usize> {
         // The index learns of it; a committer that has ended needs it no more.
         let _ = board.requests.send(Request::Changed);
     }
-    Ok(retired)
+    failed.map_or(Ok(retired), Err)
 }
 
 /// By its last change: a look at the file's name costs nothing, reading all of it does.
@@ -57,6 +69,8 @@ struct Stub {
     number: u64,
     /// The last punch of each ledger in it.
     last: BTreeMap<u32, u64>,
+    /// Not all that was written to the segment stands there, up to where the next one begins.
+    damaged: bool,
 }
 
 /// What is left of a segment; `None` when a punch in it is younger than it should be, or not confirmed after all.
@@ -64,18 +78,30 @@ fn stub(board: &Board, file: &SegmentFile, retention: Duration) -> io::Result<Op
     let before =
         Timestamp::now().as_millisecond().saturating_sub(i64::try_from(retention.as_millis()).unwrap_or(i64::MAX));
     let destinations = board.destinations();
-    let behind = Position { segment: file.number + 1, offset: 0 };
+    let end = *board.end.borrow();
     let mut walk = Walk::new(&board.journal_dir(), board.seed(), Position { segment: file.number, offset: 0 });
-    let mut stub = Stub { group: Group::new(board.seed()), number: 0, last: BTreeMap::new() };
-    let mut runs = Runs::default();
+    let mut stub = Stub { group: Group::new(board.seed()), number: 0, last: BTreeMap::new(), damaged: false };
+    let (mut runs, mut unread) = (Runs::default(), false);
     loop {
-        match walk.next(Some(behind))? {
+        match walk.next(Some(end))? {
             Step::End { .. } => break,
-            Step::Missing { .. } => continue,
+            // Before the next segment's first group too: this one was cut short, or a whole one is gone.
+            Step::Missing { .. } => {
+                stub.damaged = true;
+                continue;
+            }
+            Step::Group { at } if at.segment > file.number => {
+                if unread {
+                    // The stub stands for the groups in the bytes that cannot be read, too.
+                    stub.number = walk.group() - 1;
+                }
+                break;
+            }
+            Step::Damage { at } | Step::Tail { at } if at.segment > file.number => break,
             Step::Group { .. } => stub.number = walk.group(),
             // What the disk does not give today it may give to a repair.
             Step::Damage { .. } | Step::Tail { .. } if walk.unread().is_some() => return Ok(None),
-            Step::Damage { .. } | Step::Tail { .. } => {}
+            Step::Damage { .. } | Step::Tail { .. } => (unread, stub.damaged) = (true, true),
         }
         for record in walk.records().flatten() {
             match record {

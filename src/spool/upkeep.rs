@@ -61,7 +61,14 @@ impl Committer {
 }
 
 /// Tells the index everything that is new, up to `applied`.
-pub(super) fn write_index(board: &Board, index: &Index, seen: &mut Seen, applied: Applied) -> Result<(), IndexError> {
+pub(super) fn write_index(
+    board: &Board,
+    index: &Index,
+    seen: &mut Seen,
+    mut applied: Applied,
+) -> Result<(), IndexError> {
+    // Without one it is not believed at the next start, as where its group is retired by then.
+    applied.crc = reindex::crc_at(&board.journal_dir(), applied.last).unwrap_or_default();
     let mut writes = Writes::default();
     seen.write(&mut writes);
     let ledgers = {

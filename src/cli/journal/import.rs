@@ -94,6 +94,7 @@ fn in_use(error: OpenError) -> Failure {
     let mend = match &error {
         OpenError::RestoreUnfinished(_) => "say the same punchgate restore again",
         OpenError::InUse(_) => "stop the daemon first: systemctl stop punchgate",
+        OpenError::NotOurs(_) => "give it back as it says, or import as root",
         OpenError::Newer(_) => "use the version of Punchgate that wrote it, or a later one",
         OpenError::Disk { .. } | OpenError::Quarantine { .. } | OpenError::Index(_) => {
             "import as the gateway's own user; look at the disk with journalctl -k"

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use super::{
-    super::{draft::Commit, intake, note::NewNote},
+    super::{draft::Commit, intake, note::NewNote, record::LostRecord},
     CONFIRM_DELAY, Committer, INDEX_DELAY, not_stored,
 };
 use crate::inquiry::Standing;
@@ -28,6 +28,8 @@ pub(in crate::spool) enum Request {
     Changed,
     /// A person knows of the losses of this terminal, or of all.
     Acknowledge(Option<String>, oneshot::Sender<Result<u64, NotStored>>),
+    /// These numbers were found to be gone.
+    Lost(Vec<LostRecord<'static>>, oneshot::Sender<Result<(), NotStored>>),
     /// A terminal, or without a name the gateway, came into this state.
     Standing(String, Standing),
     /// Say that you are alive.
@@ -87,6 +89,7 @@ impl Committer {
                     _ = answer.send(done);
                 }
                 // Who asked may have stopped waiting.
+                Request::Lost(lost, answer) => _ = answer.send(self.lose(&lost).map_err(not_stored)),
                 Request::Ping(answer) => _ = answer.send(()),
                 Request::Close(answer) => return (commits, notes, Some(Ending::Closed(answer))),
                 Request::Abandon => return (Vec::new(), Vec::new(), Some(Ending::Abandoned)),

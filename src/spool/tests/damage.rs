@@ -230,6 +230,37 @@ async fn an_index_of_another_store_is_set_aside() {
     assert_eq!(ours.persons("door"), all(0..21));
 }
 
+/// Two copies of a store, each with a group of the same number at the same place.
+#[tokio::test]
+async fn an_index_of_a_copy_that_went_on_by_itself_is_set_aside() {
+    let (whole, ours, theirs) = (House::new(), House::new(), House::new());
+    let spool = whole.open();
+    put(&spool, "door", log(10..30)).await;
+    spool.close().await;
+    let mut ends = Vec::new();
+    for (house, numbers) in [(&ours, 40..45), (&theirs, 50..55)] {
+        copy(&whole.state_dir(), &house.state_dir());
+        let spool = house.open();
+        put(&spool, "door", log(numbers)).await;
+        ends.push(*spool.open.board.end.borrow());
+        spool.close().await;
+    }
+    assert_eq!(ends[0], ends[1]);
+    let index = ours.state_dir().join("index");
+    fs::remove_dir_all(&index).unwrap();
+    copy(&theirs.state_dir().join("index"), &index);
+    let spool = ours.open();
+    let why = &spool.findings()[0].text;
+    assert!(why.contains("a copy of this store that went on by itself"), "{why}");
+    // What came to the copy alone was never here, and is no twin.
+    assert_eq!(put(&spool, "door", log(50..55)).await, Stored { new: 5, twins: 0, set_aside: 0 });
+    assert_eq!(put(&spool, "door", log(10..45)).await, Stored { new: 10, twins: 25, set_aside: 0 });
+    spool.close().await;
+    assert_eq!(ours.persons("door").len(), 40);
+    // Its own index is believed.
+    assert_eq!(ours.open().findings(), []);
+}
+
 #[tokio::test]
 async fn no_number_is_used_twice_when_the_journal_lost_its_end() {
     let house = House::new();

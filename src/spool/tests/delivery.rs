@@ -146,6 +146,117 @@ async fn delivered_segments_are_retired_and_their_ids_are_kept() {
     assert!(numbers(&drain(&mut other, 410).await, "door").len() >= 400, "a new destination gets what is still there");
 }
 
+/// A store of which all is delivered, with the outbox that has it.
+async fn delivered(house: &House) -> (Spool, crate::spool::SpoolOutbox) {
+    let spool = house.open();
+    for n in 0..20 {
+        put(&spool, "door", log(n * 50..n * 50 + 50)).await;
+        // It stands in the second segment and nowhere else.
+        if n == 4 {
+            put(&spool, "gate", log(0..3)).await;
+        }
+    }
+    let mut outbox = spool.outbox("mqtt");
+    for segment in drain(&mut outbox, 1003).await {
+        outbox.confirm(&segment.ledger, segment.first(), segment.last());
+    }
+    drain(&mut outbox, 0).await;
+    (spool, outbox)
+}
+
+/// Names of bytes in quarantine that could not be read.
+fn damaged_bytes(house: &House) -> Vec<String> {
+    house.quarantined().into_iter().filter(|name| name.starts_with("segment-")).collect()
+}
+
+#[tokio::test]
+async fn what_is_damaged_is_kept_and_told_before_its_segment_is_retired() {
+    use crate::spool::segment::{SEGMENT_HEADER, segment_path};
+    let house = House::new();
+    let (spool, mut outbox) = delivered(&house).await;
+    let journal = house.state_dir().join("journal");
+    let (first, second) = (segment_path(&journal, 1), segment_path(&journal, 2));
+    super::damage::flip(&first, 2_500);
+    let damaged = std::fs::read(&first).unwrap();
+    // Of the second one nothing can be read at all.
+    let mut bytes = std::fs::read(&second).unwrap();
+    bytes[SEGMENT_HEADER..].fill(0x5a);
+    std::fs::write(&second, &bytes).unwrap();
+    until_retired(&house, &spool, &mut outbox, 2).await;
+    assert!(!first.exists() && !second.exists());
+    let kept = damaged_bytes(&house);
+    let read = |name: &String| std::fs::read(house.state_dir().join("quarantine").join(name)).unwrap();
+    assert!(kept[0].starts_with("segment-00000001-byte-") && kept[1].starts_with("segment-00000002-byte-"), "{kept:?}");
+    assert!(damaged.windows(read(&kept[0]).len()).any(|window| window == read(&kept[0])));
+    assert_eq!(read(&kept[1]), bytes[SEGMENT_HEADER..]);
+
+    let check = |spool: &Spool, how: &str| {
+        let report = verify(&house.state_dir()).unwrap();
+        assert_eq!(
+            (&report.faults[..], report.verdict()),
+            (&[][..], crate::spool::Verdict::Mended),
+            "{how}: {report:?}"
+        );
+        let lost = |it: &crate::spool::LedgerStatus| it.lost.iter().map(|(first, last)| last + 1 - first).sum::<u64>();
+        let open =
+            |it: &crate::spool::LedgerStatus| it.open_losses.iter().map(|it| it.last + 1 - it.first).sum::<u64>();
+        let ledgers = spool.status().ledgers;
+        assert_eq!(ledgers.iter().map(open).collect::<Vec<_>>(), ledgers.iter().map(lost).collect::<Vec<_>>(), "{how}");
+        let told = report.ledgers.iter().map(|it| it.missing.iter().map(|it| it.last + 1 - it.first).sum::<u64>());
+        let mut told: Vec<u64> = told.collect();
+        told.sort_unstable();
+        assert_eq!((told[0], told[1] > 100, ledgers[0].lost.len()), (3, true, 2), "{how}: {report:?}");
+        assert_eq!(spool.status().queues[0].undelivered, 0, "{how}");
+    };
+    check(&spool, "open");
+    assert!(spool.findings().iter().any(|it| it.text.contains("the journal lost punches 1 to 3 of gate")));
+    spool.close().await;
+    for indexed in [true, false] {
+        if !indexed {
+            std::fs::remove_dir_all(house.state_dir().join("index")).unwrap();
+        }
+        let spool = house.open();
+        drain(&mut spool.outbox("mqtt"), 0).await;
+        check(&spool, if indexed { "opened again" } else { "rebuilt" });
+        spool.close().await;
+    }
+}
+
+#[tokio::test]
+async fn what_was_retired_with_damage_comes_again_where_a_terminal_still_has_it() {
+    let house = House::new();
+    let (spool, mut outbox) = delivered(&house).await;
+    super::damage::flip(&house.state_dir().join("journal/00000001.seg"), 2_500);
+    until_retired(&house, &spool, &mut outbox, 1).await;
+    assert_eq!(spool.status().ledgers[0].open_losses.len(), 1);
+    assert_eq!(put(&spool, "door", log(0..1000)).await, Stored { new: 1, twins: 999, set_aside: 0 });
+    put(&spool, "door", live([1000])).await;
+    assert_eq!(spool.status().ledgers[0].open_losses, [], "it is made good");
+}
+
+#[tokio::test]
+async fn a_damaged_segment_stays_while_its_bytes_cannot_be_kept() {
+    let house = House::new();
+    let (spool, mut outbox) = delivered(&house).await;
+    let path = house.state_dir().join("journal/00000001.seg");
+    super::damage::flip(&path, 2_500);
+    let quarantine = house.state_dir().join("quarantine");
+    std::fs::write(&quarantine, "in the way").unwrap();
+    // The others do not wait for it.
+    within(async {
+        while path.with_file_name("00000002.seg").exists() {
+            assert!(spool.retire().await.is_err());
+            drain(&mut outbox, 0).await;
+        }
+    })
+    .await;
+    assert!(path.exists() && spool.status().ledgers[0].open_losses.is_empty());
+    std::fs::remove_file(quarantine).unwrap();
+    until_retired(&house, &spool, &mut outbox, 2).await;
+    assert_eq!((path.exists(), damaged_bytes(&house).len()), (false, 1));
+    assert_eq!(spool.status().ledgers[0].open_losses.len(), 1);
+}
+
 #[tokio::test]
 async fn nothing_young_and_nothing_undelivered_is_retired() {
     let mut house = House::new();
