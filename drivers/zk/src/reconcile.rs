@@ -242,6 +242,9 @@ impl Serving<'_> {
         // First what came live, so that it is booked as that.
         self.book_events(true).await?;
         let mut log = Log::new(records, form, &people);
+        if let Some(moved) = self.moved() {
+            log.clock_moved(|local| self.was_written_since(moved, local));
+        }
         let mut overran = false;
         let former = names::former(&self.store, log.numbers()).await.map_err(DriverError::from)?;
         let known = match (&self.cursor, wanted) {

@@ -22,6 +22,7 @@ use crate::{
     session::Session,
     settings::Settings,
     sizes::Sizes,
+    timekeeping::Watched,
     user::People,
 };
 
@@ -37,8 +38,13 @@ pub(crate) struct Serving<'a> {
     pub(crate) identity: Identity,
     pub(crate) store: Store,
     pub(crate) manner: &'a Mutex<Manner>,
+    pub(crate) watched: &'a Mutex<Watched>,
     pub(crate) incidents: &'a Mutex<Incidents>,
     pub(crate) skew: Option<Skew>,
+    /// When it was asked for the time.
+    pub(crate) time_asked: Option<Instant>,
+    /// When it was last asked because of a punch that did not fit its clock.
+    pub(crate) doubted: Option<Instant>,
     pub(crate) sizes: Sizes,
     pub(crate) cursor: Option<Cursor>,
     /// The newest time in the log, as far as it was seen.
@@ -74,7 +80,7 @@ impl<'a> Serving<'a> {
     pub(crate) async fn begin(
         settings: &'a Settings,
         zone: &'a TimeZone,
-        (manner, incidents): (&'a Mutex<Manner>, &'a Mutex<Incidents>),
+        (manner, watched, incidents): (&'a Mutex<Manner>, &'a Mutex<Watched>, &'a Mutex<Incidents>),
         link: &'a Link,
         session: &'a mut Session,
     ) -> Result<Self, DriverError> {
@@ -129,8 +135,11 @@ impl<'a> Serving<'a> {
             session,
             identity,
             manner,
+            watched,
             incidents,
             skew: None,
+            time_asked: None,
+            doubted: None,
             sizes: Sizes::default(),
             latest: cursor.as_ref().and_then(|cursor| cursor.latest).max(holdings.latest),
             form,
@@ -291,7 +300,8 @@ impl<'a> Serving<'a> {
                     (person, known)
                 }
             };
-            batch.punches.push(self.book(Origin::Live).punch(record, person, known, 1));
+            let clock = self.clock_of(record.local, *arrived, may_ask).await?;
+            batch.punches.push(Book { clock, ..self.book(Origin::Live) }.punch(record, person, known, 1));
         }
         Ok(Some(batch))
     }
