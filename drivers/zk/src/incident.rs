@@ -6,7 +6,7 @@ use driver_api::{Report, Trouble};
 use tokio::time::Instant;
 use tracing::info;
 
-use crate::serve::Serving;
+use crate::{cursor::Compared, record::Form, serve::Serving};
 
 /// It stays told for so long, unless somebody takes note of it before.
 const HELD: Duration = Duration::from_secs(86_400);
@@ -59,9 +59,44 @@ impl Serving<'_> {
         self.incidents.lock().expect("nobody panics while holding a few numbers")
     }
 
+    /// Compares a log with what is known of it: so many of its records were read before, and whether a full one holds none of those.
+    pub(crate) async fn compare(&mut self, records: &[u8], form: Form, told: u32) -> (usize, bool) {
+        let count = (records.len() / form.size()) as u64;
+        let compared = match &self.cursor {
+            Some(cursor) if cursor.records > 0 => cursor.compare(records, form),
+            // All that it held had come live.
+            _ if self.held() > count => Compared::Gone,
+            Some(_) => Compared::Grown { known: 0 },
+            None => return (0, false),
+        };
+        match compared {
+            Compared::Grown { known } => {
+                self.log_is_well();
+                return (known, false);
+            }
+            Compared::Wrapped => {
+                // All that it overwrote had been read: nothing is lost.
+                info!("the terminal overwrote the oldest of its log");
+                self.log_is_well();
+            }
+            Compared::Shrunk => {
+                self.lost_records(Trouble::LogShrank, count);
+                self.drop_cursor().await;
+            }
+            Compared::Gone if self.sizes.capacity.is_some_and(|capacity| capacity > 0 && told >= capacity) => {
+                return (0, true);
+            }
+            Compared::Gone => {
+                self.lost_records(Trouble::LogCleared, count);
+                self.drop_cursor().await;
+            }
+        }
+        (0, false)
+    }
+
     /// Records that were read before are gone from its log.
     pub(crate) fn lost_records(&self, trouble: Trouble, records: u64) {
-        let before = self.cursor.as_ref().map_or(0, |cursor| cursor.records);
+        let before = self.held();
         let cause = match trouble {
             Trouble::LogOverrun => format!(
                 "its log is full with {records} records, and none of the {before} read before is among them; what it \

@@ -11,6 +11,7 @@ use tokio::{
 
 use crate::{
     booking::{Book, named, set_aside},
+    count::Looks,
     cursor::Cursor,
     download::{Manner, ReadFailed},
     event,
@@ -65,10 +66,9 @@ pub(crate) struct Serving<'a> {
     pub(crate) reads: u64,
     /// When the last of them was.
     pub(crate) read_at: Option<Instant>,
-    /// And how long it took.
+    /// And how long the last one took.
     pub(crate) read_took: Duration,
-    /// By its count there are records that were neither read nor told of.
-    pub(crate) ahead: bool,
+    pub(crate) looks: Looks,
     pub(crate) failures: u32,
     pub(crate) damaged: u64,
     pub(crate) next_read: Instant,
@@ -154,7 +154,7 @@ impl<'a> Serving<'a> {
             reads: 0,
             read_at: None,
             read_took: Duration::ZERO,
-            ahead: false,
+            looks: Looks::default(),
             failures: 0,
             damaged: 0,
             next_read: Instant::now(),
@@ -309,12 +309,6 @@ impl<'a> Serving<'a> {
     pub(crate) fn book(&self, origin: Origin) -> Book<'a> {
         let clock = self.skew.map_or(Clock::UNKNOWN, Skew::as_clock);
         Book { origin, clock, verify: &self.settings.verify }
-    }
-
-    pub(crate) fn read_soon(&mut self) {
-        let soon = Instant::now() + DOUBT.min(self.settings.reconcile);
-        let soon = self.manner().not_before.map_or(soon, |then| soon.max(then));
-        self.next_read = self.next_read.min(soon);
     }
 
     pub(crate) fn manner(&self) -> Manner {

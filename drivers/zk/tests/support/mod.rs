@@ -7,6 +7,7 @@ use driver_api::{
     fake::FakeGateway,
 };
 use driver_zk::sim::{Model, Simulator};
+use jiff::civil::DateTime;
 use tokio::time::timeout;
 
 /// The terminal's name in all tests.
@@ -18,6 +19,17 @@ pub(crate) struct Site {
 }
 
 struct One(String);
+
+/// A live punch of 32 bytes.
+pub(crate) fn event(person: &str, local: DateTime, verify: u8, state: u8) -> Vec<u8> {
+    let mut raw = person.as_bytes().to_vec();
+    raw.resize(24, 0);
+    let (year, month, day) = (local.year() - 2000, local.month(), local.day());
+    let time = [month, day, local.hour(), local.minute(), local.second()].map(i8::cast_unsigned);
+    raw.extend([verify, state, u8::try_from(year).unwrap()]);
+    raw.extend(time);
+    raw
+}
 
 impl Site {
     /// A terminal of this model with a driver that has no other settings than quick time-outs.
