@@ -107,6 +107,12 @@ struct Zk {
 impl Driver for Zk {
     async fn run(&self, link: Link) -> Result<(), DriverError> {
         let terminal = link.terminals().first().cloned().expect("a line of this driver has one terminal");
+        // Also of one that is away by now, unless another was put in its place.
+        if let Some(serial) = terminal.booked_under().await
+            && self.settings.serial.as_ref().is_none_or(|configured| *configured == serial)
+        {
+            incident::recall(&self.incidents, &terminal, &terminal.store(&serial)).await?;
+        }
         let mut session = tokio::select! {
             () = link.closing() => return Ok(()),
             session = Session::open(&self.settings, terminal) => session?,

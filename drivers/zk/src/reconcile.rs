@@ -322,7 +322,7 @@ impl Serving<'_> {
     pub(crate) async fn forget_log(&mut self) {
         self.since_read = 0;
         self.looks = Looks::default();
-        self.took_note();
+        self.took_note().await;
         self.terminal.relief(Trouble::LogShrank);
         self.drop_cursor().await;
     }
@@ -342,7 +342,7 @@ impl Serving<'_> {
         self.read_at = Some(Instant::now());
         self.since_read = 0;
         if self.held() > 0 {
-            self.lost_records(Trouble::LogCleared, 0);
+            self.lost_records(Trouble::LogCleared, 0).await;
             self.drop_cursor().await;
         }
         self.tell_gap(told, 0, true);

@@ -16,7 +16,7 @@ use crate::{
     download::{Manner, ReadFailed},
     event,
     identity::Identity,
-    incident::Incidents,
+    incident::{self, Incidents},
     names,
     people::LIST_AGE,
     record::{Form, Who},
@@ -114,6 +114,7 @@ impl<'a> Serving<'a> {
         }
         terminal.relief(Trouble::WrongTerminal);
         let store = terminal.store(booked);
+        incident::recall(incidents, &terminal, &store).await?;
         let Identity { model, firmware, platform, .. } = identity.clone();
         terminal.report(Report::Identity { serial: store.serial().to_owned(), model, firmware, platform });
         terminal.online();

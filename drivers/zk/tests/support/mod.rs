@@ -16,6 +16,7 @@ pub(crate) const NAME: &str = "front-door";
 pub(crate) struct Site {
     pub(crate) terminal: Simulator,
     pub(crate) running: Running,
+    block: String,
 }
 
 struct One(String);
@@ -47,7 +48,14 @@ impl Site {
         prepare(&terminal);
         let timeout = if block.contains("timeout") { "" } else { "timeout = \"2s\"" };
         let block = format!("address = \"{scheme}://{}\"\n{timeout}\n{block}", terminal.address());
-        Self { running: Running::start(&One(block)), terminal }
+        Self { running: Running::start(&One(block.clone())), terminal, block }
+    }
+
+    /// The gateway is killed and started anew: what is on disk stays, and no condition is told.
+    pub(crate) async fn restarted(self) -> Self {
+        let gateway = self.running.kill().await;
+        gateway.forget_reports();
+        Self { running: Running::start_behind(gateway, &One(self.block.clone())), ..self }
     }
 
     pub(crate) fn gateway(&self) -> &FakeGateway {
