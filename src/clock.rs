@@ -11,12 +11,17 @@
 //! battery, however evenly it goes. Such a word is enough for terminals. The floor stays: signed commands go by it, and an old
 //! one must not come to life because somebody turned the clock back.
 
+mod step;
+
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
+
+use self::step::Steps;
+use crate::host;
 
 /// No present moment lies before this build's own time. 2025-11-13.
 const BUILT_AFTER: i64 = 1_763_000_000;
@@ -55,6 +60,7 @@ struct Known {
     set: Option<Instant>,
     /// Whether a time server keeps it, and when that was asked.
     kept: Option<(bool, Instant)>,
+    steps: Steps,
 }
 
 impl Clock {
@@ -76,6 +82,16 @@ impl Clock {
     /// Why the clock may not be believed now, if so.
     pub fn doubt(&self) -> Option<String> {
         self.known().doubt(Timestamp::now(), Instant::now(), self.is_kept)
+    }
+
+    /// By which step it is not where it was, while nobody vouches for it. To be looked at every few seconds.
+    pub fn stepped(&self) -> Option<String> {
+        let up = i64::try_from(host::up()?.as_secs()).ok()?;
+        let (mut known, now) = (self.known(), Timestamp::now().as_second());
+        let mut steps = std::mem::take(&mut known.steps);
+        let told = steps.look(now, up, || known.asked(Instant::now(), self.is_kept));
+        known.steps = steps;
+        told
     }
 
     /// Whether it lies behind its own records. It may be believed all the same, but not for how old a signature is.
@@ -106,6 +122,11 @@ impl Known {
         if self.set.is_some_and(|set| at.duration_since(set) >= EVEN) {
             return true;
         }
+        self.asked(at, is_kept)
+    }
+
+    /// Whether a time server keeps it.
+    fn asked(&mut self, at: Instant, is_kept: fn() -> bool) -> bool {
         let known = self.kept.filter(|(_, asked)| at.duration_since(*asked) < ASKED_EVERY);
         let (kept, _) = *self.kept.insert(known.unwrap_or_else(|| (is_kept(), at)));
         kept

@@ -109,6 +109,12 @@ pub fn disk_used_percent(folder: &Path) -> Option<f64> {
     (usable > 0.0).then(|| 100.0 * used / usable)
 }
 
+/// How long the machine has been up, asleep or not.
+pub fn up() -> Option<Duration> {
+    let text = fs::read_to_string("/proc/uptime").ok()?;
+    Duration::try_from_secs_f64(text.split_ascii_whitespace().next()?.parse().ok()?).ok()
+}
+
 /// The hottest place that the kernel knows.
 pub fn temperature_c() -> Option<f64> {
     let zones = fs::read_dir("/sys/class/thermal").ok()?;

@@ -258,6 +258,13 @@ conditions! {
         mend: "Let the gateway reach a time server (timedatectl), or replace its clock battery. If its records lie in the future, a time server that keeps the clock ends it too; without one, set the clock right by hand while the gateway runs: ten minutes later it is believed."
             / "请让网关连接时间服务器（timedatectl），或更换时钟电池。若是已有记录处于未来时间，由时间服务器校时同样会解除；没有时间服务器时，请在网关运行期间手动校准时钟：十分钟后即被信任。",
     }
+    ClockStepped = "gateway-clock-stepped", Medium, after 0 s, clears after 60 s, explained by [ClockNotTrusted] {
+        title: "Gateway clock was moved" / "网关时钟被调动",
+        text: "The gateway's clock was moved while it ran, and no time server keeps it: terminals are measured by it, so all of them may seem to be off by that step."
+            / "网关运行期间其时钟被调动，且没有时间服务器校时：考勤机的偏差以它为准，因此所有考勤机看起来都可能偏差同样的时间。",
+        mend: "Compare it with a clock that is right (timedatectl), and set it right or let it reach a time server. Set no terminal's clock before. Told for a day, or until it is put back or a time server keeps it."
+            / "请与准确的时钟核对（timedatectl），校准它，或让它连接时间服务器；在此之前不要校准任何考勤机。显示一天，或到时钟被调回、由时间服务器校时为止。",
+    }
     TerminalsCutOff = "terminals-cut-off", Medium, after 15 s, clears after 5 s, explained by [NetworkDown] {
         title: "Terminals cut off together" / "多台考勤机同时断开",
         text: "Most terminals of one part of the network went away together: a switch, a cable or a power strip, not the terminals. People can punch; their punches arrive later."
@@ -335,7 +342,7 @@ conditions! {
         mend: "Correct the address, or the serial in the config if the terminal was replaced. If it is the same one and tells none any more, write the serial that the cause names into its block."
             / "请更正地址；若已更换考勤机，请修改配置中的序列号。若仍是同一台而不再报告序列号，请将原因中的序列号写入其配置块。",
     }
-    TerminalClockOff = "terminal-clock-off", Medium, after 0 s, clears after 5 s, explained by [TerminalClockUnset, ClockNotTrusted] {
+    TerminalClockOff = "terminal-clock-off", Medium, after 0 s, clears after 5 s, explained by [TerminalClockUnset, ClockNotTrusted, ClockStepped] {
         title: "Terminal clock off" / "考勤机时钟不准",
         text: "Its punches carry wrong times; the measured difference travels with each of them."
             / "其打卡时间不准；每条打卡都附带测得的偏差。",
@@ -347,7 +354,7 @@ conditions! {
             / "其日期为出厂值或电池耗尽：打卡时间无效。",
         mend: "Set its clock; replace its battery." / "请设置其时钟并更换电池。",
     }
-    TerminalClockJumped = "terminal-clock-jumped", Medium, after 0 s, clears after 0 s, explained by [TerminalClockUnset] {
+    TerminalClockJumped = "terminal-clock-jumped", Medium, after 0 s, clears after 0 s, explained by [TerminalClockUnset, ClockStepped] {
         title: "Terminal clock jumped" / "考勤机时钟跳变",
         text: "Its clock moved by more than a minute between two looks, and nobody set it right: punches on both sides of the jump carry times that do not fit together."
             / "两次核对之间其时钟跳变超过一分钟，且并非校准：跳变前后的打卡时间互不一致。",

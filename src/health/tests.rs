@@ -278,6 +278,22 @@ fn a_clock_that_jumps_is_told_until_it_is_set_right_or_has_been_steady() {
     assert!(!look(-86_400_000), "or it has been steady");
 }
 
+#[test]
+fn no_terminal_is_blamed_for_a_step_of_our_own_clock() {
+    let health = Health::default();
+    health.know("front-door", "zk", Delivery::Logged);
+    let look = |skew| {
+        let clock = Clock { skew_ms: Some(skew), err_ms: Some(500), how: driver_api::ClockSource::Probed };
+        health.report("front-door", Report::Clock(clock));
+    };
+    look(200);
+    health.raise(Code::ClockStepped, None, "it was put ahead by 86400 s");
+    look(-86_399_800);
+    health.raise(Code::TerminalClockOff, Some("front-door"), "its clock is 23 h behind");
+    let told: Vec<_> = health.conditions().into_iter().map(|it| it.kind.code).collect();
+    assert_eq!(told, ["gateway-clock-stepped"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_terminal_that_comes_back_is_well_again() {
     let health = Health::default();

@@ -40,6 +40,7 @@ pub fn judge(sources: &Sources) {
         min_free_bytes: sources.min_free_bytes,
         link: &link,
         doubt: sources.clock.doubt(),
+        stepped: sources.clock.stepped(),
         memory: host::memory(),
         temperature_c: host::temperature_c(),
         wear_percent: host::wear_percent(&sources.state_dir),
@@ -69,6 +70,8 @@ struct Facts<'a> {
     link: &'a LinkStatus,
     /// Why our own clock may not be believed.
     doubt: Option<String>,
+    /// By which step it is not where it was.
+    stepped: Option<String>,
     memory: Option<Memory>,
     temperature_c: Option<f64>,
     wear_percent: Option<u8>,
@@ -131,6 +134,7 @@ impl Facts<'_> {
             (Code::StoreRestored, once(Code::StoreRestored, FindingKind::Restored, 7).into()),
             (Code::PunchUnsendable, (unsendable > 0).then(|| format!("{unsendable} punches are too large")).into()),
             (Code::ClockNotTrusted, self.doubt.clone().into()),
+            (Code::ClockStepped, self.stepped.clone().into()),
             (Code::NetworkDown, self.network().into()),
             (Code::MemoryLow, self.memory_low().into()),
             (Code::GatewayHot, self.hot()),

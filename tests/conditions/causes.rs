@@ -55,6 +55,7 @@ const TESTED: &[(&str, &str, &str)] = &[
         "a_reload_leaves_unchanged_terminals_alone_and_a_bad_file_changes_nothing",
     ),
     ("gateway-clock-not-trusted", JUDGE, EACH_CAUSE),
+    ("gateway-clock-stepped", JUDGE, EACH_CAUSE),
     ("terminals-cut-off", HEALTH, "the_switch_is_told_and_not_its_forty_terminals"),
     ("terminal-not-run", "src/gateway/caretaker.rs", "a_terminal_that_nobody_runs_is_told_until_somebody_does"),
     ("terminal-never-heard", HEALTH, "a_terminal_that_never_comes_is_told"),
@@ -92,8 +93,8 @@ const TESTED: &[(&str, &str, &str)] = &[
         "drivers/zk/tests/incidents.rs",
         "a_log_that_lost_its_oldest_records_has_shrunk_and_was_not_cleared",
     ),
-    ("terminal-log-cleared", "drivers/anviz/tests/marks.rs", "a_cleared_log_is_told_and_its_new_punches_are_stored"),
-    ("terminal-log-overrun", "drivers/anviz/tests/marks.rs", "a_full_log_that_overwrote_what_nobody_had_read_is_told"),
+    ("terminal-log-cleared", "drivers/zk/tests/incidents.rs", "a_cleared_log_is_told_and_its_new_punches_are_stored"),
+    ("terminal-log-overrun", "drivers/zk/tests/incidents.rs", "a_full_log_that_overwrote_what_nobody_had_read_is_told"),
     ("terminal-log-unreadable", "drivers/anviz/tests/reading.rs", "lengths_that_lie_end_in_a_condition"),
     (
         "terminal-records-set-aside",

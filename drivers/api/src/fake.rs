@@ -61,6 +61,11 @@ impl FakeGateway {
         self.held().reports.iter().filter(|(name, _)| name == terminal).map(|(_, report)| report.clone()).collect()
     }
 
+    /// As a gateway that was started anew.
+    pub fn forget_reports(&self) {
+        self.held().reports.clear();
+    }
+
     /// Who asked to be served and was not in the config.
     pub fn strangers(&self) -> Vec<Stranger> {
         self.held().strangers.clone()

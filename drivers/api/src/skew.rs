@@ -6,6 +6,12 @@ use jiff::{SignedDuration, Timestamp, civil::DateTime, tz::TimeZone};
 
 use crate::{Clock, ClockSource};
 
+/// Bounds that lie further apart than this are no drift: somebody set the clock, or it forgot the time. Milliseconds.
+const MOVED: i64 = 2_000;
+/// A live punch may be told so much later than it was made, and seem so much too early where clocks are slewed.
+const LATE: i64 = 5_000;
+const EARLY: i64 = 1_000;
+
 /// What is known of a terminal's skew: it lies between two bounds, in milliseconds; positive is ahead.
 ///
 /// A terminal tells whole seconds, so one question leaves a second of doubt. Questions asked at odd moments each leave
@@ -19,11 +25,7 @@ pub struct Skew {
 impl Skew {
     /// From one question: asked at `before`, answered at `after` by our clock, and what the terminal said.
     pub fn sample(before: Timestamp, after: Timestamp, terminal: DateTime, zone: &TimeZone) -> Option<Self> {
-        // Where clocks are put back a wall time happens twice; the one meant is the one nearer to now.
-        let twice = zone.to_ambiguous_zoned(terminal);
-        let (earlier, later) = (twice.clone().earlier().ok()?.timestamp(), twice.later().ok()?.timestamp());
-        let distance = |instant: Timestamp| instant.duration_since(after).abs();
-        let said = if distance(earlier) <= distance(later) { earlier } else { later };
+        let said = instant_near(terminal, after, zone)?;
         let low = said.duration_since(after);
         let high = said.duration_since(before) + SignedDuration::from_secs(1);
         Some(Self { low: i64::try_from(low.as_millis()).ok()?, high: i64::try_from(high.as_millis()).ok()? })
@@ -33,6 +35,26 @@ impl Skew {
     pub fn and(self, newer: Self) -> Self {
         let both = Self { low: self.low.max(newer.low), high: self.high.min(newer.high) };
         if both.low <= both.high { both } else { newer }
+    }
+
+    /// Whether the clock was moved between this and the newer one.
+    pub fn has_moved(self, newer: Self) -> bool {
+        newer.low > self.high + MOVED || newer.high < self.low - MOVED
+    }
+
+    /// Whether a clock with this skew can have written this wall time, in whole seconds, on what was told at `told_at`, when it
+    /// was told within a few seconds. What does not fit was told later, or the clock has been moved.
+    pub fn fits(self, local: DateTime, told_at: Timestamp, zone: &TimeZone) -> bool {
+        let Some(wrote) = self.instant(local, told_at, zone) else { return false };
+        let ahead = wrote.duration_since(told_at).as_millis() + i128::from(self.middle_ms());
+        ahead + 1000 >= i128::from(self.low - LATE) && ahead <= i128::from(self.high + EARLY)
+    }
+
+    /// When by our clock it was, when a clock with this skew said so, some time near to `near`.
+    pub fn instant(self, local: DateTime, near: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
+        let skew = SignedDuration::from_millis(self.middle_ms());
+        let there = near.checked_add(skew).unwrap_or(near);
+        instant_near(local, there, zone)?.checked_sub(skew).ok()
     }
 
     /// The best guess, in milliseconds.
@@ -82,6 +104,14 @@ impl Skew {
         let hour = if (3540..=3660).contains(&seconds) { ": summer time, or another zone?" } else { "" };
         format!("its clock is {far} {side}{hour}")
     }
+}
+
+/// A wall time as an instant. Where clocks are put back it happens twice; the one meant is the one nearer to `near`.
+fn instant_near(local: DateTime, near: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
+    let twice = zone.to_ambiguous_zoned(local);
+    let (earlier, later) = (twice.clone().earlier().ok()?.timestamp(), twice.later().ok()?.timestamp());
+    let distance = |instant: Timestamp| instant.duration_since(near).abs();
+    Some(if distance(earlier) <= distance(later) { earlier } else { later })
 }
 
 /// Why a terminal's clock is not set, although it is off.
@@ -137,6 +167,25 @@ mod tests {
         let first = Skew { low: -600, high: 500 };
         assert_eq!(first.and(Skew { low: -100, high: 1000 }), Skew { low: -100, high: 500 });
         assert_eq!(first.and(Skew { low: 9000, high: 10_100 }), Skew { low: 9000, high: 10_100 });
+    }
+
+    #[test]
+    fn a_drift_is_no_move() {
+        let first = Skew { low: -600, high: 500 };
+        assert!(![-1_100, 600, 1_500].iter().any(|low| first.has_moved(Skew { low: *low, high: low + 1_000 })));
+        assert!(
+            first.has_moved(Skew { low: 2_501, high: 3_500 }) && first.has_moved(Skew { low: -3_700, high: -2_700 })
+        );
+    }
+
+    #[test]
+    fn a_live_punch_fits_the_clock_that_made_it() {
+        let (told_at, local) = (at("2026-11-20T01:00:00.500Z"), date(2026, 11, 20).at(2, 0, 0, 0));
+        let fits = |low| Skew { low, high: low + 500 }.fits(local, told_at, &TimeZone::UTC);
+        // An hour ahead; told at once, and five seconds later.
+        assert!(fits(3_599_500) && fits(3_604_000));
+        // It moved by an hour, or by some seconds; or is told much later.
+        assert!(![0, 7_200_000, 3_597_900, 3_606_000].into_iter().any(fits));
     }
 
     #[test]

@@ -116,7 +116,7 @@ impl Terminal {
                 if !std::mem::take(&mut inner.set_aside) {
                     self.store.terminal().relief(Trouble::RecordsSetAside);
                 }
-                info!(received = found.received, missing = found.missing, "log compared");
+                info!(received = found.received, new = found.new, missing = found.missing, "log compared");
             }
             Some(code) => {
                 let why = format!("asked for its punches it answered {code}: {}", meaning(code));
@@ -135,8 +135,23 @@ impl Terminal {
                 Some(NO_ANSWER) => Err(JobFailed::NoAnswer("it did not say what its log holds".into())),
                 Some(code) => Err(JobFailed::Refused(format!("{code}: {}", meaning(code)))),
                 None if found.unproven => Err(JobFailed::Refused(UNPROVEN.into())),
-                None => Ok(json!({"expected": found.expected, "received": found.received, "missing": found.missing})),
+                None => Ok(json!({
+                    "expected": found.expected,
+                    "received": found.received,
+                    "new": found.new,
+                    "missing": found.missing,
+                })),
             });
+        }
+    }
+
+    /// Its question was not fetched. Of one that is away nothing was learnt: when it is back it is asked again.
+    pub(crate) fn not_fetched(&self, inner: &mut Inner) {
+        let comparison = &mut inner.errands.comparing.comparison;
+        if !inner.presence.is_away() {
+            comparison.iter_mut().for_each(Comparison::give_up);
+        } else if let Some(job) = comparison.take().and_then(|comparison| comparison.job) {
+            job.done(Err(JobFailed::NotConnected));
         }
     }
 
@@ -264,6 +279,26 @@ mod tests {
             Some(date(2026, 11, 18).at(8, 0, 0, 0)),
             "the gap is not closed"
         );
+    }
+
+    #[tokio::test]
+    async fn who_has_it_compared_learns_as_soon_as_it_is_away() {
+        let terminal = terminal(Cursor::default()).await;
+        let came = Instant::now();
+        terminal.seen(came);
+        let order = || Job::new("t", driver_api::Operation::Reconcile { from: None, to: None });
+        let (job, mut answer) = order();
+        terminal.job(job, NOW);
+        terminal.tick(came + Duration::from_secs(29), NOW);
+        assert!(answer.try_recv().is_err(), "it may come yet");
+        let away = came + Duration::from_secs(60);
+        terminal.tick(away, NOW);
+        assert_eq!(answer.try_recv(), Ok(Err(JobFailed::NotConnected)));
+        // It is no obstacle to the next one.
+        terminal.seen(away);
+        let (job, mut answer) = order();
+        terminal.job(job, NOW);
+        assert!(terminal.poll(true, NOW).contains(":VERIFY SUM ATTLOG ") && answer.try_recv().is_err());
     }
 
     #[tokio::test]

@@ -136,6 +136,7 @@ impl Terminal {
         inner.errands.packets.retain(|(id, _)| *id != entry.id);
         match entry.purpose {
             Purpose::Upkeep => debug!(?code, "upkeep done"),
+            Purpose::Comparison if matches!(result, Err(JobFailed::NotConnected)) => self.not_fetched(inner),
             Purpose::Comparison => {
                 let sum = result.ok().and_then(|(outcome, _)| outcome.sum);
                 let next = inner.errands.comparing.comparison.as_mut();
@@ -201,9 +202,11 @@ impl Terminal {
     /// What is to be done because time went by.
     pub(crate) fn tick(&self, instant: Instant, now: Timestamp) {
         let dialect = self.dialect();
+        self.miss(instant);
         {
             let mut inner = self.inner();
-            for entry in inner.errands.queue.expire(instant) {
+            let away = inner.presence.is_away();
+            for entry in inner.errands.queue.expire(instant, away) {
                 let failed = if entry.fetched() {
                     JobFailed::NoAnswer("it fetched the command and told no result".into())
                 } else {
@@ -228,7 +231,6 @@ impl Terminal {
                 }
             }
         }
-        self.miss(instant);
         self.look_at_obstacles(instant);
         self.compare_when_due(dialect, instant, now);
     }

@@ -34,6 +34,7 @@ pub(crate) struct Comparison {
     counts: bool,
     expected: Option<u64>,
     received: u64,
+    new: u64,
     missing: u64,
     /// What it counts in periods of which it sent nothing.
     silent: u64,
@@ -67,6 +68,8 @@ pub(crate) struct Found {
     pub expected: Option<u64>,
     /// Punches that it sent for it; all of them are stored.
     pub received: u64,
+    /// Of those so many were not here.
+    pub new: u64,
     /// Of what it counts so many are not here, or more.
     pub missing: u64,
     /// It counts punches and sends none: that our ledger holds as many proves nothing.
@@ -102,6 +105,7 @@ impl Comparison {
             counts,
             expected: None,
             received: 0,
+            new: 0,
             missing: 0,
             silent: 0,
             refused: None,
@@ -164,6 +168,11 @@ impl Comparison {
         }
     }
 
+    /// Of punches that arrived so many were not here before.
+    pub(crate) fn brought(&mut self, new: u64) {
+        self.new += new;
+    }
+
     /// Records arrived that could not be read, and are kept raw: the terminal counts them too.
     pub(crate) fn unreadable(&mut self, records: u64) {
         if let Some(step) = &mut self.current {
@@ -198,10 +207,10 @@ impl Comparison {
     /// What was found, once everything was asked and answered, with so many records in our ledger.
     pub(crate) fn found(&self, held: u64) -> Option<Found> {
         let over = self.current.is_none() && (self.periods.is_empty() || self.refused.is_some());
-        let Self { expected, received, refused, from, to, .. } = *self;
+        let Self { expected, received, new, refused, from, to, .. } = *self;
         let missing = self.missing + self.silent.saturating_sub(held);
         let unproven = self.silent > 0 && missing == 0;
-        over.then_some(Found { expected, received, missing, unproven, refused, from, to })
+        over.then_some(Found { expected, received, new, missing, unproven, refused, from, to })
     }
 }
 
@@ -225,6 +234,7 @@ mod tests {
         it.received(day(2));
         it.received(day(4));
         it.received(day(3));
+        it.brought(1);
         assert_eq!(it.answered(&query, Some(0), None), None);
         assert_eq!(it.found(9), None, "more may be on its way");
         it.polled();
@@ -232,6 +242,7 @@ mod tests {
         let wanted = Found {
             expected: Some(3),
             received: 2,
+            new: 1,
             missing: 1,
             unproven: false,
             refused: None,

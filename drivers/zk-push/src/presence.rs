@@ -91,6 +91,11 @@ impl Presence {
         })
     }
 
+    /// Whether it was told to be away.
+    pub(crate) fn is_away(&self) -> bool {
+        self.away
+    }
+
     /// Whether it was served lately.
     pub(crate) fn is_there(&self, now: Instant) -> bool {
         !self.silent_for(self.away_after, now)

@@ -147,9 +147,11 @@ impl Queue {
         self.entries.iter().find(answers).map(|entry| entry.id)
     }
 
-    /// What was given up by now.
-    pub(crate) fn expire(&mut self, now: Instant) -> Vec<Entry> {
-        let (gone, kept) = std::mem::take(&mut self.entries).into_iter().partition(|entry| entry.expired(now));
+    /// What was given up by now. A terminal that is away fetches nothing: who asked is told at once.
+    pub(crate) fn expire(&mut self, now: Instant, away: bool) -> Vec<Entry> {
+        let in_vain = |entry: &Entry| away && !entry.fetched() && !matches!(entry.purpose, Purpose::Upkeep);
+        let gone = |entry: &Entry| entry.expired(now) || in_vain(entry);
+        let (gone, kept) = std::mem::take(&mut self.entries).into_iter().partition(gone);
         self.entries = kept;
         Vec::from_iter::<VecDeque<Entry>>(gone)
     }
@@ -182,12 +184,12 @@ mod tests {
     fn what_must_not_happen_twice_is_offered_once_and_never_late() {
         let (mut queue, start) = (Queue::default(), Instant::now());
         push(&mut queue, Command::Reboot, start);
-        assert!(queue.expire(start + ONCE_WITHIN / 2).is_empty());
+        assert!(queue.expire(start + ONCE_WITHIN / 2, false).is_empty());
         assert!(queue.offer(start).contains("REBOOT"));
         assert_eq!(queue.offer(start + OFFER_AGAIN), "");
-        assert!(queue.expire(start + OFFER_AGAIN)[0].fetched());
+        assert!(queue.expire(start + OFFER_AGAIN, false)[0].fetched());
         push(&mut queue, Command::Reboot, start);
-        assert!(!queue.expire(start + ONCE_WITHIN)[0].fetched());
+        assert!(!queue.expire(start + ONCE_WITHIN, false)[0].fetched());
     }
 
     #[test]
@@ -195,12 +197,12 @@ mod tests {
         let (mut queue, mut now) = (Queue::default(), Instant::now());
         push(&mut queue, Command::Check, now);
         for _ in 0..MOST_OFFERS {
-            assert!(queue.expire(now).is_empty());
+            assert!(queue.expire(now, false).is_empty());
             assert!(!queue.offer(now).is_empty());
             now += OFFER_AGAIN;
         }
         assert_eq!(queue.offer(now), "");
-        assert_eq!(queue.expire(now).len(), 1);
+        assert_eq!(queue.expire(now, false).len(), 1);
     }
 
     #[test]

@@ -328,6 +328,7 @@ impl Receiving<'_> {
         {
             let mut inner = terminal.inner();
             if let Some(comparison) = &mut inner.errands.comparing.comparison {
+                comparison.brought(stored.new.min(asked.len()) as u64);
                 asked.into_iter().for_each(|local| comparison.received(local));
                 comparison.unreadable(asides);
             }

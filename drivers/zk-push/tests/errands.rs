@@ -225,10 +225,11 @@ async fn what_a_terminal_counts_and_does_not_send_is_missing_until_it_is_here() 
     };
     server.post("/iclock/cdata?SN=K&table=ATTLOG&Stamp=9999", line(1)).await;
     let found = reconcile(&server, 10, "").await;
-    assert_eq!(found, Ok(json!({"expected": 10, "received": 0, "missing": 9})));
+    assert_eq!(found, Ok(json!({"expected": 10, "received": 0, "new": 0, "missing": 9})));
     assert_eq!((told(&Report::Gaps { missing: 9 }), unreadable()), (1, 1));
     let some: String = (1..=7).map(line).collect();
-    assert_eq!(reconcile(&server, 10, &some).await.unwrap()["missing"], 3);
+    let found = reconcile(&server, 10, &some).await;
+    assert_eq!(found, Ok(json!({"expected": 10, "received": 7, "new": 6, "missing": 3})));
     let relief = Report::Relief(Trouble::LogUnreadable);
     let before = told(&relief);
     let all: String = (1..=10).map(line).collect();

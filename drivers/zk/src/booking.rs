@@ -82,6 +82,8 @@ pub(crate) struct Log<'a> {
     people: Numbers,
     equal: Occurrences,
     next: usize,
+    /// From here on they are of the clock of now.
+    of_now: usize,
     latest: Option<DateTime>,
 }
 
@@ -104,7 +106,7 @@ impl<'a> Log<'a> {
             }
             people.key(raw, &record)
         }));
-        Self { records, form, people, equal, next: 0, latest }
+        Self { records, form, people, equal, next: 0, of_now: 0, latest }
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -114,6 +116,17 @@ impl<'a> Log<'a> {
     /// The numbers in it, with the names they have now.
     pub(crate) fn numbers(&self) -> impl Iterator<Item = (u32, &str)> {
         self.people.0.iter().map(|(number, (person, _))| (*number, person.as_str()))
+    }
+
+    /// Its clock was moved: the last records, as many as `of_now` says yes to, are of the clock of now, and of those before
+    /// them nobody knows. Records lie in the order in which they were made, and a clock that was put back tells times twice.
+    pub(crate) fn clock_moved(&mut self, of_now: impl Fn(DateTime) -> bool) {
+        let size = self.form.size();
+        let before = self
+            .records
+            .chunks_exact(size)
+            .rposition(|raw| self.form.decode(raw).is_ok_and(|record| !of_now(record.local)));
+        self.of_now = before.map_or(0, |index| index + 1);
     }
 
     /// The newest time in it.
@@ -146,7 +159,8 @@ impl<'a> Log<'a> {
             match record {
                 Ok(record) if wanted(record.local) => {
                     let (person, known) = self.people.name(record.who);
-                    batch.punches.push(book.punch(&record, person.to_owned(), known, nth));
+                    let clock = if self.next > self.of_now { book.clock } else { Clock::UNKNOWN };
+                    batch.punches.push(Book { clock, ..*book }.punch(&record, person.to_owned(), known, nth));
                 }
                 Ok(_) => {}
                 Err(why) => batch.set_aside.push(set_aside(raw, &why, nth)),

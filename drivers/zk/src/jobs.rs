@@ -72,7 +72,7 @@ impl Serving<'_> {
         match operation {
             Operation::Reconcile { from, to } => match self.reconcile(Wanted::Between(*from, *to)).await {
                 Ok(outcome) => {
-                    self.took_note();
+                    self.took_note().await;
                     Ok(serde_json::to_value(outcome).expect("a few numbers are JSON"))
                 }
                 Err(failed) => {

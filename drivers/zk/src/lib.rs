@@ -60,6 +60,7 @@ use crate::{
     serve::Serving,
     session::Session,
     settings::{Defaults, Settings, Twice},
+    timekeeping::Watched,
 };
 
 pub use crate::discover::{FINDER, FINDER_UDP};
@@ -85,7 +86,8 @@ fn plan(section: Section, blocks: Vec<TerminalBlock>, problems: &mut Problems) -
             let settings = Settings::take(section, defaults, problems)?;
             twice.look(&name, &settings, problems);
             let manner = Mutex::new(Manner::new(matches!(settings.address, Address::Udp { .. })));
-            let driver: Arc<dyn Driver> = Arc::new(Zk { settings, zone, manner, incidents: Mutex::default() });
+            let driver: Arc<dyn Driver> =
+                Arc::new(Zk { settings, zone, manner, watched: Mutex::default(), incidents: Mutex::default() });
             Some(Line { key: name.clone(), terminals: vec![name], driver })
         })
         .collect()
@@ -97,6 +99,7 @@ struct Zk {
     zone: TimeZone,
     /// Learnt in one session and a help in the next; nothing is lost with it.
     manner: Mutex<Manner>,
+    watched: Mutex<Watched>,
     incidents: Mutex<Incidents>,
 }
 
@@ -104,6 +107,12 @@ struct Zk {
 impl Driver for Zk {
     async fn run(&self, link: Link) -> Result<(), DriverError> {
         let terminal = link.terminals().first().cloned().expect("a line of this driver has one terminal");
+        // Also of one that is away by now, unless another was put in its place.
+        if let Some(serial) = terminal.booked_under().await
+            && self.settings.serial.as_ref().is_none_or(|configured| *configured == serial)
+        {
+            incident::recall(&self.incidents, &terminal, &terminal.store(&serial)).await?;
+        }
         let mut session = tokio::select! {
             () = link.closing() => return Ok(()),
             session = Session::open(&self.settings, terminal) => session?,
@@ -120,7 +129,8 @@ impl Driver for Zk {
 
 impl Zk {
     async fn serve(&self, link: &Link, session: &mut Session) -> DriverError {
-        let serving = Serving::begin(&self.settings, &self.zone, (&self.manner, &self.incidents), link, session).await;
+        let kept = (&self.manner, &self.watched, &self.incidents);
+        let serving = Serving::begin(&self.settings, &self.zone, kept, link, session).await;
         let ended = match serving {
             Ok(mut serving) => serving.run().await,
             Err(error) => return error,

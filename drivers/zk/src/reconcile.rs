@@ -10,7 +10,8 @@ use tracing::{debug, info, warn};
 use crate::{
     booking::Log,
     command::{ask, reply},
-    cursor::{Compared, Cursor},
+    count::Looks,
+    cursor::Cursor,
     download::{self, BODY_LIMIT, Download, HEADER, Manner, ReadFailed, What, abandon},
     form::{self, Hints},
     glance::Glance,
@@ -57,11 +58,15 @@ pub(crate) struct Outcome {
 impl Serving<'_> {
     /// The comparison that comes by itself. A log that cannot be read is reported and tried again later; the session goes on.
     pub(crate) async fn read_log(&mut self) -> Result<(), DriverError> {
-        let began = Instant::now();
+        let (began, reads) = (Instant::now(), self.reads);
         match self.reconcile(Wanted::New).await {
             Ok(_) => {
                 self.failures = 0;
-                self.log_was_read(began.elapsed());
+                self.looks = Looks::default();
+                // A look at its ends says nothing of how long it takes.
+                if self.reads > reads {
+                    self.read_took = began.elapsed();
+                }
                 self.next_read = Instant::now() + self.settings.reconcile;
                 Ok(())
             }
@@ -243,37 +248,13 @@ impl Serving<'_> {
         // First what came live, so that it is booked as that.
         self.book_events(true).await?;
         let mut log = Log::new(records, form, &people);
-        let mut overran = false;
+        if let Some(moved) = self.moved() {
+            log.clock_moved(|local| self.was_written_since(moved, local));
+        }
         let former = names::former(&self.store, log.numbers()).await.map_err(DriverError::from)?;
-        let known = match (&self.cursor, wanted) {
-            (Some(cursor), Wanted::New) => match cursor.compare(records, form) {
-                Compared::Grown { known } => {
-                    self.log_is_well();
-                    known
-                }
-                Compared::Wrapped => {
-                    // All that it overwrote had been read: nothing is lost.
-                    info!("the terminal overwrote the oldest of its log");
-                    self.log_is_well();
-                    0
-                }
-                Compared::Shrunk => {
-                    self.lost_records(Trouble::LogShrank, log.count() as u64);
-                    self.drop_cursor().await;
-                    0
-                }
-                Compared::Gone => {
-                    let full = self.sizes.capacity.is_some_and(|capacity| capacity > 0 && told >= capacity);
-                    if full {
-                        overran = true;
-                    } else {
-                        self.lost_records(Trouble::LogCleared, log.count() as u64);
-                        self.drop_cursor().await;
-                    }
-                    0
-                }
-            },
-            _ => 0,
+        let (known, mut overran) = match wanted {
+            Wanted::New => self.compare(records, form, told).await,
+            Wanted::Between(..) => (0, false),
         };
         let missed = self.live && self.reads > 0;
         let origin = if missed || wanted != Wanted::New { Origin::Reread } else { Origin::Backfill };
@@ -341,7 +322,8 @@ impl Serving<'_> {
     /// Its log was emptied by us: nothing is missing when the next comparison finds nothing.
     pub(crate) async fn forget_log(&mut self) {
         self.since_read = 0;
-        self.took_note();
+        self.looks = Looks::default();
+        self.took_note().await;
         self.terminal.relief(Trouble::LogShrank);
         self.drop_cursor().await;
     }
@@ -359,8 +341,9 @@ impl Serving<'_> {
     async fn compare_empty(&mut self, told: u32) {
         self.reads += 1;
         self.read_at = Some(Instant::now());
-        if self.cursor.as_ref().is_some_and(|cursor| cursor.records > 0) {
-            self.lost_records(Trouble::LogCleared, 0);
+        self.since_read = 0;
+        if self.held() > 0 {
+            self.lost_records(Trouble::LogCleared, 0).await;
             self.drop_cursor().await;
         }
         self.tell_gap(told, 0, true);

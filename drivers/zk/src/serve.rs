@@ -11,17 +11,19 @@ use tokio::{
 
 use crate::{
     booking::{Book, named, set_aside},
+    count::Looks,
     cursor::Cursor,
     download::{Manner, ReadFailed},
     event,
     identity::Identity,
-    incident::Incidents,
+    incident::{self, Incidents},
     names,
     people::LIST_AGE,
     record::{Form, Who},
     session::Session,
     settings::Settings,
     sizes::Sizes,
+    timekeeping::Watched,
     user::People,
 };
 
@@ -37,8 +39,13 @@ pub(crate) struct Serving<'a> {
     pub(crate) identity: Identity,
     pub(crate) store: Store,
     pub(crate) manner: &'a Mutex<Manner>,
+    pub(crate) watched: &'a Mutex<Watched>,
     pub(crate) incidents: &'a Mutex<Incidents>,
     pub(crate) skew: Option<Skew>,
+    /// When it was asked for the time.
+    pub(crate) time_asked: Option<Instant>,
+    /// When it was last asked because of a punch that did not fit its clock.
+    pub(crate) doubted: Option<Instant>,
     pub(crate) sizes: Sizes,
     pub(crate) cursor: Option<Cursor>,
     /// The newest time in the log, as far as it was seen.
@@ -59,10 +66,9 @@ pub(crate) struct Serving<'a> {
     pub(crate) reads: u64,
     /// When the last of them was.
     pub(crate) read_at: Option<Instant>,
-    /// And how long it took.
+    /// And how long the last one took.
     pub(crate) read_took: Duration,
-    /// By its count there are records that were neither read nor told of.
-    pub(crate) ahead: bool,
+    pub(crate) looks: Looks,
     pub(crate) failures: u32,
     pub(crate) damaged: u64,
     pub(crate) next_read: Instant,
@@ -74,7 +80,7 @@ impl<'a> Serving<'a> {
     pub(crate) async fn begin(
         settings: &'a Settings,
         zone: &'a TimeZone,
-        (manner, incidents): (&'a Mutex<Manner>, &'a Mutex<Incidents>),
+        (manner, watched, incidents): (&'a Mutex<Manner>, &'a Mutex<Watched>, &'a Mutex<Incidents>),
         link: &'a Link,
         session: &'a mut Session,
     ) -> Result<Self, DriverError> {
@@ -108,6 +114,7 @@ impl<'a> Serving<'a> {
         }
         terminal.relief(Trouble::WrongTerminal);
         let store = terminal.store(booked);
+        incident::recall(incidents, &terminal, &store).await?;
         let Identity { model, firmware, platform, .. } = identity.clone();
         terminal.report(Report::Identity { serial: store.serial().to_owned(), model, firmware, platform });
         terminal.online();
@@ -129,8 +136,11 @@ impl<'a> Serving<'a> {
             session,
             identity,
             manner,
+            watched,
             incidents,
             skew: None,
+            time_asked: None,
+            doubted: None,
             sizes: Sizes::default(),
             latest: cursor.as_ref().and_then(|cursor| cursor.latest).max(holdings.latest),
             form,
@@ -145,7 +155,7 @@ impl<'a> Serving<'a> {
             reads: 0,
             read_at: None,
             read_took: Duration::ZERO,
-            ahead: false,
+            looks: Looks::default(),
             failures: 0,
             damaged: 0,
             next_read: Instant::now(),
@@ -291,7 +301,8 @@ impl<'a> Serving<'a> {
                     (person, known)
                 }
             };
-            batch.punches.push(self.book(Origin::Live).punch(record, person, known, 1));
+            let clock = self.clock_of(record.local, *arrived, may_ask).await?;
+            batch.punches.push(Book { clock, ..self.book(Origin::Live) }.punch(record, person, known, 1));
         }
         Ok(Some(batch))
     }
@@ -299,12 +310,6 @@ impl<'a> Serving<'a> {
     pub(crate) fn book(&self, origin: Origin) -> Book<'a> {
         let clock = self.skew.map_or(Clock::UNKNOWN, Skew::as_clock);
         Book { origin, clock, verify: &self.settings.verify }
-    }
-
-    pub(crate) fn read_soon(&mut self) {
-        let soon = Instant::now() + DOUBT.min(self.settings.reconcile);
-        let soon = self.manner().not_before.map_or(soon, |then| soon.max(then));
-        self.next_read = self.next_read.min(soon);
     }
 
     pub(crate) fn manner(&self) -> Manner {

@@ -1,7 +1,10 @@
 //! The terminal's clock in a running session: asked at each heartbeat, told when it is off, set where that is wanted.
 
-use driver_api::{DriverError, NotSet, Report, Skew, Trouble, may_set};
-use jiff::{Timestamp, civil::date};
+use driver_api::{Clock, DriverError, NotSet, Report, Skew, Trouble, may_set};
+use jiff::{
+    SignedDuration, Timestamp,
+    civil::{DateTime, date},
+};
 use rand::RngExt;
 use std::time::{Duration, Instant};
 use tracing::info;
@@ -18,6 +21,17 @@ const BEAT_LONGEST: Duration = Duration::from_secs(30);
 /// The longest is so many times that: at odd moments each sample narrows what is known of the skew.
 const SPREAD: f64 = 1.5;
 
+/// Punches that do not fit its clock have it asked again no more often than this.
+const DOUBTS_APART: Duration = Duration::from_secs(5);
+
+/// What was seen of its clock, from session to session: one that lost its power comes back with another time.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Watched {
+    skew: Option<Skew>,
+    /// By then it had been moved, and what it wrote before is of a skew that nobody knows.
+    moved: Option<Timestamp>,
+}
+
 /// Why the clock was not set when somebody asked for it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SetFailed {
@@ -31,11 +45,19 @@ pub(crate) enum SetFailed {
     Lost(#[from] DriverError),
 }
 
+const UNPOISONED: &str = "nobody panics while holding a few numbers";
+
 impl Serving<'_> {
     /// Asks for the time: the heartbeat, and a sample of the skew.
     pub(crate) async fn measure_clock(&mut self) -> Result<(), DriverError> {
         let pause = (self.settings.timeout * BEAT).min(BEAT_LONGEST);
         self.next_beat = tokio::time::Instant::now() + pause.mul_f64(rand::rng().random_range(1.0..SPREAD));
+        self.ask_time().await
+    }
+
+    /// Asks for the time, out of turn as well.
+    async fn ask_time(&mut self) -> Result<(), DriverError> {
+        self.time_asked = Some(tokio::time::Instant::now());
         let (before, asked) = (Timestamp::now(), Instant::now());
         let answer = self.session.request(ask::GET_TIME, &[]).await?;
         let (after, round_trip) = (Timestamp::now(), asked.elapsed());
@@ -52,9 +74,61 @@ impl Serving<'_> {
             (_, sample) => sample,
         };
         if let Some(skew) = self.skew {
+            let mut watched = self.watched();
+            if watched.skew.is_some_and(|known| known.has_moved(skew)) {
+                watched.moved = Some(after);
+            }
+            watched.skew = Some(skew);
+            *self.watched.lock().expect(UNPOISONED) = watched;
             self.terminal.report(Report::Clock(skew.as_clock()));
         }
         Ok(())
+    }
+
+    fn watched(&self) -> Watched {
+        *self.watched.lock().expect(UNPOISONED)
+    }
+
+    /// The clock that made a live punch. One that does not fit what is known of the clock has it asked for the time: either it
+    /// was moved since, or the punch is told late, and then nobody knows what the clock was like when it was made.
+    pub(crate) async fn clock_of(
+        &mut self,
+        local: DateTime,
+        arrived: tokio::time::Instant,
+        may_ask: bool,
+    ) -> Result<Clock, DriverError> {
+        let waited = SignedDuration::try_from(arrived.elapsed()).unwrap_or_default();
+        let told_at = Timestamp::now().checked_sub(waited).unwrap_or_default();
+        let zone = self.zone;
+        let fits = |skew: &Skew| skew.fits(local, told_at, zone);
+        if self.skew.is_some_and(|skew| !fits(&skew))
+            && may_ask
+            && self.time_asked.is_none_or(|asked| asked < arrived)
+            && self.doubted.is_none_or(|doubted| doubted.elapsed() >= DOUBTS_APART)
+        {
+            let now = tokio::time::Instant::now();
+            let moved = self.moved();
+            self.doubted = Some(now);
+            self.ask_time().await?;
+            if self.moved() != moved {
+                // It is told, and set where that is wanted, without waiting for the next heartbeat.
+                self.next_beat = now;
+            }
+        }
+        Ok(self.skew.filter(fits).map_or(Clock::UNKNOWN, Skew::as_clock))
+    }
+
+    /// From when on what its log holds was written by the clock of now, if it was seen to move.
+    pub(crate) fn moved(&self) -> Option<Timestamp> {
+        self.watched().moved
+    }
+
+    /// Whether the clock of now can have written this, after it was moved.
+    pub(crate) fn was_written_since(&self, moved: Timestamp, local: DateTime) -> bool {
+        let now = Timestamp::now();
+        let wrote = self.skew.and_then(|skew| skew.instant(local, now, self.zone));
+        let second = SignedDuration::from_secs(1);
+        wrote.is_some_and(|wrote| wrote >= moved && wrote.duration_since(now) <= second)
     }
 
     /// Says when the clock is off, and sets it if that is switched on.

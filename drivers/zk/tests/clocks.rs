@@ -2,9 +2,11 @@
 
 mod support;
 
-use driver_api::{ClockSource, Flag, JobFailed, Operation, Report, Trouble};
+use std::time::Duration;
+
+use driver_api::{Clock, ClockSource, Flag, JobFailed, Operation, Origin, Report, Trouble};
 use driver_zk::{command::ask, sim::Model};
-use jiff::{SignedDuration, civil::date};
+use jiff::{SignedDuration, ToSpan, civil::date};
 use support::{NAME, Site};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -122,4 +124,69 @@ async fn an_operator_may_set_the_clock() {
     assert!(outcome["skew_ms"].as_i64().unwrap().abs() < 3000, "{outcome}");
     assert_eq!(site.commands(ask::SET_TIME), 1);
     site.running.close().await;
+}
+
+/// Long before the next heartbeat.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_live_punch_carries_the_skew_of_a_clock_that_was_just_moved() {
+    let site = Site::with(Model::default(), "timeout = \"5s\"", |terminal| terminal.fill(5)).await;
+    site.until_settled().await;
+    for (seconds, stored) in [(3600, 6), (-9000, 7), (0, 8)] {
+        // Not twice within the pause between two doubts.
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        site.terminal.set_clock_offset(SignedDuration::from_secs(seconds));
+        site.terminal.punch(&stored.to_string());
+        site.until_stored(stored).await;
+        assert_is_true(site.punches()[stored - 1].clock, seconds);
+        if seconds != 0 {
+            let side = if seconds > 0 { "60 min ahead" } else { "2 h behind" };
+            site.until("it is told", |site| site.trouble(Trouble::ClockOff).is_some_and(|why| why.contains(side)))
+                .await;
+        }
+    }
+    site.running.close().await;
+}
+
+fn assert_is_true(clock: Clock, seconds: i64) {
+    assert_eq!(clock.how, ClockSource::Probed);
+    let (skew, error) = (clock.skew_ms.unwrap(), clock.err_ms.unwrap());
+    assert!((skew - seconds * 1000).abs() <= error, "{skew} ± {error}, not {seconds} s");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_punch_that_is_told_late_costs_a_question_and_carries_no_skew() {
+    let site = Site::with(Model::default(), "timeout = \"5s\"", |terminal| terminal.fill(5)).await;
+    site.until_settled().await;
+    let asked = site.commands(ask::GET_TIME);
+    for n in 0..10 {
+        site.terminal.punch_at(&format!("7{n}"), site.terminal.now().checked_sub(1.minutes()).unwrap(), 1, 0);
+        site.until_stored(6 + n).await;
+    }
+    assert!(site.punches()[5..].iter().all(|punch| punch.clock == Clock::UNKNOWN && punch.origin == Origin::Live));
+    assert_eq!(site.commands(ask::GET_TIME), asked + 1);
+    site.terminal.punch("80");
+    site.until_stored(16).await;
+    assert_is_true(site.punches()[15].clock, 0);
+    site.running.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_from_before_the_clock_was_moved_carries_no_skew() {
+    for seconds in [3600, -3600] {
+        let site = Site::with(Model::default(), "timeout = \"5s\"", |terminal| terminal.fill(5)).await;
+        site.until_settled().await;
+        site.terminal.punch_unheard("70");
+        site.terminal.set_clock_offset(SignedDuration::from_secs(seconds));
+        site.terminal.punch("71");
+        site.until("it is told", |site| site.trouble(Trouble::ClockOff).is_some()).await;
+        // A time in whole seconds must be certain to lie behind it.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        site.terminal.punch_unheard("72");
+        site.ask(Operation::Reconcile { from: None, to: None }).await.unwrap();
+        let clock = |person| site.punches().into_iter().find(|punch| punch.person == person).unwrap().clock;
+        assert_eq!(clock("70"), Clock::UNKNOWN);
+        assert_is_true(clock("71"), seconds);
+        assert_is_true(clock("72"), seconds);
+        site.running.close().await;
+    }
 }

@@ -3,7 +3,10 @@
 mod support;
 
 use driver_api::{Operation, Report, Trouble};
-use driver_zk::{command::ask, sim::Model};
+use driver_zk::{
+    command::ask,
+    sim::{Fault, Harm, Model},
+};
 use support::{NAME, Site};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,6 +68,26 @@ async fn told_on(site: &Site, trouble: Trouble) {
     site.until("it is compared", |site| site.terminal.listeners() == 1).await;
     site.ask(Operation::Reconcile { from: None, to: None }).await.unwrap();
     site.until_relieved(trouble).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happened_to_a_log_is_told_on_by_a_gateway_that_was_started_anew() {
+    let mut site = Site::with(Model::default(), "reconcile = \"200ms\"", |terminal| terminal.fill(40)).await;
+    site.until_settled().await;
+    site.terminal.clear_log();
+    site.terminal.punch_unheard("77");
+    let cause = site.until_troubled(Trouble::LogCleared).await;
+    site.until_stored(41).await;
+    // Also while the terminal is away.
+    site.terminal.harm(Fault::always(ask::CONNECT, Harm::Stall));
+    site = site.restarted().await;
+    assert_eq!(site.until_troubled(Trouble::LogCleared).await, cause);
+    site.terminal.heal();
+    told_on(&site, Trouble::LogCleared).await;
+    site = site.restarted().await;
+    site.until_settled().await;
+    assert_eq!(site.trouble(Trouble::LogCleared), None, "somebody took note of it");
+    site.running.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -93,7 +93,7 @@ async fn nothing_that_makes_a_terminal_forget_or_stop_is_ever_sent() {
     ];
     let journal = site.terminal.journal();
     assert!(!journal.iter().any(|command| never.contains(command)), "{journal:?}");
-    let Site { terminal, running } = site;
+    let Site { terminal, running, .. } = site;
     running.close().await;
     assert_eq!(terminal.journal().last(), Some(&ask::EXIT), "it left without a word");
     assert_eq!(terminal.records(), 101);

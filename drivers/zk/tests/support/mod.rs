@@ -7,6 +7,7 @@ use driver_api::{
     fake::FakeGateway,
 };
 use driver_zk::sim::{Model, Simulator};
+use jiff::civil::DateTime;
 use tokio::time::timeout;
 
 /// The terminal's name in all tests.
@@ -15,9 +16,21 @@ pub(crate) const NAME: &str = "front-door";
 pub(crate) struct Site {
     pub(crate) terminal: Simulator,
     pub(crate) running: Running,
+    block: String,
 }
 
 struct One(String);
+
+/// A live punch of 32 bytes.
+pub(crate) fn event(person: &str, local: DateTime, verify: u8, state: u8) -> Vec<u8> {
+    let mut raw = person.as_bytes().to_vec();
+    raw.resize(24, 0);
+    let (year, month, day) = (local.year() - 2000, local.month(), local.day());
+    let time = [month, day, local.hour(), local.minute(), local.second()].map(i8::cast_unsigned);
+    raw.extend([verify, state, u8::try_from(year).unwrap()]);
+    raw.extend(time);
+    raw
+}
 
 impl Site {
     /// A terminal of this model with a driver that has no other settings than quick time-outs.
@@ -35,7 +48,14 @@ impl Site {
         prepare(&terminal);
         let timeout = if block.contains("timeout") { "" } else { "timeout = \"2s\"" };
         let block = format!("address = \"{scheme}://{}\"\n{timeout}\n{block}", terminal.address());
-        Self { running: Running::start(&One(block)), terminal }
+        Self { running: Running::start(&One(block.clone())), terminal, block }
+    }
+
+    /// The gateway is killed and started anew: what is on disk stays, and no condition is told.
+    pub(crate) async fn restarted(self) -> Self {
+        let gateway = self.running.kill().await;
+        gateway.forget_reports();
+        Self { running: Running::start_behind(gateway, &One(self.block.clone())), ..self }
     }
 
     pub(crate) fn gateway(&self) -> &FakeGateway {
