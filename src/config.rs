@@ -17,6 +17,7 @@ mod profile;
 mod size;
 mod spool;
 mod watching;
+mod zones;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -41,6 +42,7 @@ pub(crate) use bucket::EXAMPLE as ENDPOINT_EXAMPLE;
 pub use places::{Places, SYSTEM_SOCKET, places};
 pub use profile::{Profile, operators, profile};
 pub use size::Size;
+pub use zones::zones;
 
 /// In the state folder: written when a backup was verified, and only then.
 pub const LAST_BACKUP: &str = "last-backup.json";

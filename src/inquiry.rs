@@ -1,8 +1,12 @@
 //! What one asks after a punch or a silence, and what can be answered. Plain facts and how they are judged; no I/O.
 
+mod wall;
+
 use driver_api::{Clock, Flag, Origin, PunchId};
 use jiff::{Timestamp, civil::DateTime};
 use serde::{Deserialize, Serialize};
+
+pub use wall::{DAYS_END, NotWall, Today, Wall, Zones};
 
 /// How a terminal stood with us at some moment; or the gateway itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -126,7 +126,7 @@ pub use self::{
     repair::{RepairError, RepairLoss, RepairReport, Rewritten, repair},
     snapshot::{Held, JournalCopy, JournalFile, RESTORE_UNFINISHED, hold, is_in_use, mark_restored, snapshot},
     status::{CommitTimes, Finding, FindingKind, LedgerStatus, OpenLoss, Queue, SpoolStatus, SpoolTrouble},
-    trace::{punch_hours, silence, trace},
+    trace::{punch_hours, silence, trace, zones},
     verify::{Fault, LedgerReport, Missing, Recorded, Verdict, VerifyReport, verify},
 };
 use crate::{

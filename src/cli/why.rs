@@ -10,25 +10,47 @@ use super::{
     args::WhyArgs,
     ask,
     out::{Out, Tone, harmless},
-    words,
+    today, words,
 };
 use crate::{
     config,
     console::{Answer, AskError, Request},
-    inquiry::{Around, Judgement, Question, Silence, Standing, Trail, Way},
+    inquiry::{Around, Judgement, NotWall, Question, Silence, Standing, Trail, Wall, Way, Zones},
     spool,
 };
 
 /// `2026-11-20T08:58`, `2026-11-20 08:58:31`, or `08:58` of today.
-pub(super) fn wall_time(text: &str) -> Result<DateTime, String> {
-    let mend = "write 2026-11-20T08:58 or 08:58, as the terminal's clock shows it";
-    let full = text.replacen(' ', "T", 1);
-    if let Ok(time) = full.parse::<DateTime>() {
+pub(super) fn wall_time(text: &str) -> Result<Wall, String> {
+    match Wall::parse(text) {
+        Ok(wall @ (Wall::Moment(_) | Wall::Time(_))) => Ok(wall),
+        Err(zoned @ NotWall::Zoned { .. }) => Err(zoned.to_string()),
         // A date alone is midnight, which nobody means.
-        return if full.contains('T') { Ok(time) } else { Err(mend.into()) };
+        Ok(Wall::Day(_)) | Err(NotWall::Unread) => {
+            Err("write 2026-11-20T08:58 or 08:58, as the terminal's clock shows it".into())
+        }
     }
-    let today = text.parse::<jiff::civil::Time>().map(|time| words::today().to_datetime(time));
-    today.map_err(|_| mend.into())
+}
+
+/// The moment by the terminal's clock, and what is to be said of the day that was taken.
+fn moment(args: &WhyArgs, at: Wall) -> Result<(DateTime, Option<String>), Failure> {
+    let time = match at {
+        Wall::Moment(moment) => return Ok((moment, None)),
+        Wall::Day(day) => return Ok((day.into(), None)),
+        Wall::Time(time) => time,
+    };
+    let terminal = args.terminal.as_deref();
+    let zones = zones(args).unwrap_or_else(|| match &args.state_dir {
+        Some(state_dir) => today::of_store(state_dir),
+        None => today::of_daemon(&args.ask, terminal),
+    });
+    let today = today::today(&zones, terminal)?;
+    Ok((today.date.to_datetime(time), today.note))
+}
+
+/// What the config says, where there is one that is meant: another store is another gateway's.
+fn zones(args: &WhyArgs) -> Option<Zones> {
+    let elsewhere = args.state_dir.is_some() || args.ask.socket.is_some();
+    (args.ask.config.is_some() || !elsewhere).then(|| today::of_config(args.ask.config.as_deref())).flatten()
 }
 
 pub(super) fn why(args: &WhyArgs, out: &mut Out) -> Result<u8, Failure> {
@@ -36,7 +58,11 @@ pub(super) fn why(args: &WhyArgs, out: &mut Out) -> Result<u8, Failure> {
         (Some(terminal), ..) => silent(args, terminal, out),
         (None, Some(person), Some(at)) => {
             let within_s = i64::try_from(args.within.as_secs()).unwrap_or(i64::MAX / 2000).min(31 * 86_400);
+            let (at, note) = moment(args, at)?;
             let question = Question { person: person.clone(), at, within_s, terminal: args.terminal.clone() };
+            if let Some(note) = note.filter(|_| !args.ask.json) {
+                writeln!(out, "{note}")?;
+            }
             punch(args, &question, out)
         }
         _ => Err(Failure::Usage {

@@ -272,6 +272,11 @@ impl<'a> PunchRecord<'a> {
         self.person
     }
 
+    /// An IANA name, or an offset.
+    pub(super) fn zone(&self) -> &'a str {
+        self.zone
+    }
+
     /// Milliseconds since 1970.
     pub(super) fn stored(&self) -> i64 {
         self.stored

@@ -249,6 +249,24 @@ pub fn punch_hours(state_dir: &Path, from: i64) -> io::Result<BTreeMap<String, B
     Ok(hours)
 }
 
+/// The zone of each terminal's clock, as its latest punch has it.
+pub fn zones(state_dir: &Path) -> io::Result<BTreeMap<String, String>> {
+    let (mut names, mut zones): (BTreeMap<u32, String>, BTreeMap<String, String>) = Default::default();
+    look(state_dir, |_, record| match record {
+        Record::Ledger(it) => _ = names.entry(it.number).or_insert_with(|| it.terminal.to_owned()),
+        Record::Punch(punch) => {
+            let Some(name) = names.get(&punch.ledger) else { return };
+            match zones.get_mut(name) {
+                Some(zone) if zone == punch.zone() => {}
+                Some(zone) => punch.zone().clone_into(zone),
+                None => _ = zones.insert(name.clone(), punch.zone().to_owned()),
+            }
+        }
+        _ => {}
+    })?;
+    Ok(zones)
+}
+
 /// Whether a terminal that is silent usually is so in these hours, as its own past tells.
 pub fn silence(state_dir: &Path, terminal: &str, now: Timestamp) -> io::Result<Silence> {
     let mut names: BTreeMap<u32, bool> = BTreeMap::new();

@@ -2,15 +2,16 @@
 
 use std::io;
 
-use jiff::Timestamp;
+use jiff::{Timestamp, civil::DateTime};
 use serde_json::{Value, json};
 
 use super::Hands;
 use crate::{
     bundle::Scrub,
     command::{Order, args, results},
+    config,
     doctor::{self, Examination},
-    inquiry::{Question, Silence, Standing, Trail},
+    inquiry::{Question, Silence, Standing, Today, Trail, Wall},
     remote::{self, Failed},
     spool, status,
 };
@@ -26,11 +27,25 @@ impl Hands {
         let args::Why { person, at, within_s } = remote::args(order)?;
         match (person.zip(at), &order.terminal) {
             (Some((person, at)), terminal) => {
+                let at = self.moment(at, terminal.as_deref())?;
                 let within_s = within_s.unwrap_or(WITHIN).into();
                 self.trail(Question { person, at, within_s, terminal: terminal.clone() }).await
             }
             (None, Some(terminal)) => self.silence(terminal.clone()).await,
             (None, None) => Err(Failed::Plainly("ask for a person and a time, or for a terminal".into())),
+        }
+    }
+
+    /// By the terminal's clock; where only a time is said, of its today.
+    fn moment(&self, at: Wall, terminal: Option<&str>) -> Result<DateTime, Failed> {
+        let time = match at {
+            Wall::Moment(moment) => return Ok(moment),
+            Wall::Day(day) => return Ok(day.into()),
+            Wall::Time(time) => time,
+        };
+        match config::zones(self.reloader.path()).unwrap_or_default().today(terminal, Timestamp::now()) {
+            Today::At { date, .. } => Ok(date.to_datetime(time)),
+            Today::Several(_) => Err(Failed::Plainly("it is not the same day at every terminal: write the date".into())),
         }
     }
 
