@@ -61,7 +61,16 @@ pub(super) fn skew(ms: i64) -> String {
     let sign = if ms < 0 { '-' } else { '+' };
     match ms.unsigned_abs() {
         size @ ..10_000 => format!("{sign}{size} ms"),
-        size => format!("{sign}{}", lasting(size / 1000)),
+        size => {
+            // Two units are said: to the nearest of the second one.
+            let seconds = (size + 500) / 1000;
+            let unit = match seconds {
+                86_400.. => 3_600,
+                3_600.. => 60,
+                _ => 1,
+            };
+            format!("{sign}{}", lasting((seconds + unit / 2) / unit * unit))
+        }
     }
 }
 
