@@ -14,10 +14,10 @@ mod lines;
 mod mqtt;
 mod places;
 mod profile;
+mod site;
 mod size;
 mod spool;
 mod watching;
-mod zones;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -41,8 +41,8 @@ pub use bucket::BucketSettings;
 pub(crate) use bucket::EXAMPLE as ENDPOINT_EXAMPLE;
 pub use places::{Places, SYSTEM_SOCKET, places};
 pub use profile::{Profile, operators, profile};
+pub use site::site;
 pub use size::Size;
-pub use zones::zones;
 
 /// In the state folder: written when a backup was verified, and only then.
 pub const LAST_BACKUP: &str = "last-backup.json";

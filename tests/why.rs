@@ -67,6 +67,42 @@ fn today_is_the_terminals_and_not_the_machines() {
 }
 
 #[test]
+fn a_name_that_nobody_knows_is_told_as_that() {
+    let store = Store::with("sz-03", 20);
+    for words in [&["why", "--silent", "nosuch"][..], &["why", "007", "2026-11-20T08:07", "--terminal", "nosuch"]] {
+        let (code, said) = ask(&store, &[words, &["--state-dir", "state"]].concat());
+        let told = "this store has never heard of a terminal named nosuch\n    mend: it knows: canteen, front-door";
+        assert_eq!((code, said.contains(told)), (1, true), "{words:?}: {said}");
+    }
+    // One that is in the config, and has done nothing so far, is known.
+    far_away(&store);
+    let (_, said) = ask(&store, &["why", "--silent", "ship", "--config", "config.toml"]);
+    assert!(said.contains("ship: there is no punch of it on this disk"), "{said}");
+}
+
+#[test]
+fn a_disk_that_was_named_is_not_called_a_daemon_that_does_not_answer() {
+    let store = Store::with("sz-03", 20);
+    let punch = &["why", "007", "2026-11-20T08:07", "--terminal", "front-door"][..];
+    for words in [punch, &["why", "--silent", "front-door"]] {
+        let (_, said) = ask(&store, &[words, &["--state-dir", "state"]].concat());
+        assert!(said.contains("the daemon was not asked: this is from the disk alone"), "{said}");
+        let (_, said) = ask(&store, &[words, &["--config", "config.toml"]].concat());
+        assert!(said.contains("the daemon does not answer: this is from the disk alone"), "{said}");
+    }
+    let (_, said) = ask(&store, &[punch, &["--state-dir", "nowhere"]].concat());
+    assert!(said.starts_with("punchgate: there is no journal below nowhere"), "{said}");
+    // How far its clock was off is measured: what it should have shown stands beside what it did.
+    let (_, said) = ask(&store, &[punch, &["--state-dir", "state"]].concat());
+    assert!(
+        said.contains("corrected  2026-11-20 08:07:00 there by the gateway's clock, which is 2026-11-20T00:07:00.84Z"),
+        "{said}"
+    );
+    let (code, said) = ask(&store, &[punch, &["--within", "400d"]].concat());
+    assert_eq!((code, said.contains("write 31d or less")), (2, true), "{said}");
+}
+
+#[test]
 fn a_time_with_a_zone_is_refused_and_not_read_as_another_one() {
     let refused = |words: &[&str]| {
         let (code, said) = told(run(&mut program(words)));

@@ -8,7 +8,7 @@ use super::{Failure, args::AskArgs, ask, out::harmless};
 use crate::{
     config,
     console::{Answer, PunchFilter, Request},
-    inquiry::{Today, Zones},
+    inquiry::{Site, Today},
     spool,
 };
 
@@ -22,19 +22,19 @@ pub(super) struct Day {
     pub(super) note: Option<String>,
 }
 
-/// Zones as the config gives them.
-pub(super) fn of_config(config: Option<&Path>) -> Option<Zones> {
-    config::zones(config.unwrap_or(config::DEFAULT_PATH.as_ref()))
+/// What the config says.
+pub(super) fn of_config(config: Option<&Path>) -> Option<Site> {
+    config::site(config.unwrap_or(config::DEFAULT_PATH.as_ref()))
 }
 
 /// Zones as the punches of a store have them.
-pub(super) fn of_store(state_dir: &Path) -> Zones {
+pub(super) fn of_store(state_dir: &Path) -> Site {
     let names = spool::zones(state_dir).unwrap_or_default();
-    Zones::of_names(names.iter().map(|(terminal, zone)| (terminal.clone(), zone.as_str())))
+    Site::of_names(names.iter().map(|(terminal, zone)| (terminal.clone(), zone.as_str())))
 }
 
 /// Zones as the daemon's latest punches have them.
-pub(super) fn of_daemon(args: &AskArgs, terminal: Option<&str>) -> Zones {
+pub(super) fn of_daemon(args: &AskArgs, terminal: Option<&str>) -> Site {
     let filter = PunchFilter { terminal: terminal.map(str::to_owned), limit: LATEST, ..PunchFilter::default() };
     // Where nobody answers, the question itself will tell.
     let answers = ask::all(args, &Request::Punches { filter, follow: false }).unwrap_or_default();
@@ -44,17 +44,17 @@ pub(super) fn of_daemon(args: &AskArgs, terminal: Option<&str>) -> Zones {
             names.insert(punch.terminal, punch.zone);
         }
     }
-    Zones::of_names(names.iter().map(|(terminal, zone)| (terminal.clone(), zone.as_str())))
+    Site::of_names(names.iter().map(|(terminal, zone)| (terminal.clone(), zone.as_str())))
 }
 
 /// Today at a terminal; without one, at the gateway.
-pub(super) fn today(zones: &Zones, terminal: Option<&str>) -> Result<Day, Failure> {
+pub(super) fn today(site: &Site, terminal: Option<&str>) -> Result<Day, Failure> {
     let now = Timestamp::now();
     let said = |days: &BTreeMap<String, Date>| {
         let each: Vec<String> = days.iter().map(|(name, day)| format!("{day} at {}", harmless(name))).collect();
         each.join(", ")
     };
-    match zones.today(terminal, now) {
+    match site.today(terminal, now) {
         Today::Several(days) => Err(Failure::Usage {
             why: format!("it is not the same day at every terminal: {}", said(&days)),
             mend: "write the date as well, or name the terminal".into(),

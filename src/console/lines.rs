@@ -112,6 +112,9 @@ pub struct PunchLine {
     pub local: DateTime,
     pub zone: String,
     pub utc: Timestamp,
+    /// When it was by the gateway's clock; null where nobody knows how far the terminal's was off.
+    #[serde(default)]
+    pub corrected: Option<Timestamp>,
     pub direction: DirectionMark,
     pub verify: VerifyMark,
     pub origin: Origin,
@@ -131,6 +134,7 @@ impl PunchLine {
             local: entry.local,
             zone: entry.zone.to_string(),
             utc: entry.utc,
+            corrected: entry.corrected(),
             direction: entry.direction.clone(),
             verify: entry.verify.clone(),
             origin: entry.origin,

@@ -34,7 +34,7 @@ impl Wall {
     /// `2026-11-20`, `2026-11-20T08:58`, `2026-11-20 08:58:31`, `08:58`.
     pub fn parse(text: &str) -> Result<Self, NotWall> {
         let text = text.trim();
-        let (date, time) = match text.split_once(['T', 't', ' ']) {
+        let (date, time) = match text.split_once(['T', 't', ' ']).filter(|(date, _)| !date.contains(':')) {
             Some((date, time)) => (Some(date), Some(time)),
             None if text.contains(':') => (None, Some(text)),
             None => (Some(text), None),
@@ -75,11 +75,13 @@ impl<'de> Deserialize<'de> for Wall {
     }
 }
 
-/// Which zone each terminal's clock goes by, as far as that is known.
+/// What the config tells of a site, or else the store: who the gateway is, and which zone each clock goes by.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Zones {
+pub struct Site {
+    /// The gateway's tenant and its own id.
+    pub ids: Option<(String, String)>,
     /// The terminals' zone unless they say otherwise.
-    pub gateway: Option<TimeZone>,
+    pub zone: Option<TimeZone>,
     pub terminals: BTreeMap<String, TimeZone>,
 }
 
@@ -92,16 +94,17 @@ pub enum Today {
     Several(BTreeMap<String, Date>),
 }
 
-impl Zones {
+impl Site {
     /// Reads zones as punches carry them: an IANA name or an offset.
     pub fn of_names<'a>(names: impl IntoIterator<Item = (String, &'a str)>) -> Self {
-        let read = |(terminal, zone): (String, &str)| Some((terminal, DateTimeParser::new().parse_time_zone(zone).ok()?));
-        Self { gateway: None, terminals: names.into_iter().filter_map(read).collect() }
+        let read =
+            |(terminal, zone): (String, &str)| Some((terminal, DateTimeParser::new().parse_time_zone(zone).ok()?));
+        Self { terminals: names.into_iter().filter_map(read).collect(), ..Self::default() }
     }
 
     /// The zone of a terminal's clock; where nobody knows it, this machine's.
     pub fn of(&self, terminal: &str) -> TimeZone {
-        self.terminals.get(terminal).or(self.gateway.as_ref()).cloned().unwrap_or_else(TimeZone::system)
+        self.terminals.get(terminal).or(self.zone.as_ref()).cloned().unwrap_or_else(TimeZone::system)
     }
 
     /// Which day it is at this terminal; without one, at the gateway's.
@@ -113,11 +116,11 @@ impl Zones {
         }
         let days: BTreeMap<String, Date> =
             self.terminals.iter().map(|(name, zone)| (name.clone(), there(zone))).collect();
-        let zone = self.gateway.as_ref().or_else(|| self.terminals.values().next());
+        let zone = self.zone.as_ref().or_else(|| self.terminals.values().next());
         let zone = zone.cloned().unwrap_or_else(TimeZone::system);
         let date = there(&zone);
         let others: BTreeMap<String, Date> = days.iter().filter(|(_, day)| **day != date).map(own).collect();
-        match self.gateway.is_none() && !others.is_empty() {
+        match self.zone.is_none() && !others.is_empty() {
             true => Today::Several(days),
             false => Today::At { date, zone, others },
         }
@@ -146,7 +149,8 @@ mod tests {
         ] {
             assert_eq!(Wall::parse(text), Ok(read), "{text}");
         }
-        for text in ["", "T", "20261129T", "24:60", "8", "yesterday", "2026-13-01", "2026-11-29[Asia/Tokyo]", "+08:00"] {
+        for text in ["", "T", "20261129T", "24:60", "8", "yesterday", "2026-13-01", "2026-11-29[Asia/Tokyo]", "+08:00"]
+        {
             assert_eq!(Wall::parse(text), Err(NotWall::Unread), "{text}");
         }
     }
@@ -168,17 +172,17 @@ mod tests {
         let zone = |name| TimeZone::get(name).unwrap();
         let (berlin, shanghai) = (zone("Europe/Berlin"), zone("Asia/Shanghai"));
         let terminals = BTreeMap::from([("far".to_owned(), shanghai.clone()), ("near".to_owned(), berlin.clone())]);
-        let zones = Zones { gateway: Some(berlin.clone()), terminals: terminals.clone() };
+        let site = Site { zone: Some(berlin.clone()), terminals: terminals.clone(), ids: None };
         let (late, early) = (date(2026, 11, 30), date(2026, 11, 29));
         let at = |date, zone: &TimeZone, others| Today::At { date, zone: zone.clone(), others };
-        assert_eq!(zones.today(Some("far"), now), at(late, &shanghai, BTreeMap::new()));
+        assert_eq!(site.today(Some("far"), now), at(late, &shanghai, BTreeMap::new()));
         let others = BTreeMap::from([("far".to_owned(), late)]);
-        assert_eq!(zones.today(None, now), at(early, &berlin, others));
-        let zones = Zones { gateway: None, terminals };
-        assert!(matches!(zones.today(None, now), Today::Several(days) if days.len() == 2));
+        assert_eq!(site.today(None, now), at(early, &berlin, others));
+        let site = Site { terminals, ..Site::default() };
+        assert!(matches!(site.today(None, now), Today::Several(days) if days.len() == 2));
         let names = [("a".to_owned(), "+08:00"), ("b".to_owned(), "Asia/Shanghai"), ("c".to_owned(), "Nowhere")];
-        let zones = Zones::of_names(names);
-        assert_eq!(zones.terminals.len(), 2);
-        assert!(matches!(zones.today(None, now), Today::At { date, others, .. } if date == late && others.is_empty()));
+        let site = Site::of_names(names);
+        assert_eq!(site.terminals.len(), 2);
+        assert!(matches!(site.today(None, now), Today::At { date, others, .. } if date == late && others.is_empty()));
     }
 }

@@ -42,6 +42,7 @@ pub(crate) fn punch(seq: u64, person: &str) -> PunchLine {
         local: "2026-11-20T08:58:31".parse().unwrap(),
         zone: "Asia/Shanghai".into(),
         utc: "2026-11-20T00:58:31Z".parse().unwrap(),
+        corrected: None,
         direction: Mark { value: Direction::In, raw: Some(Raw::Number(0)) },
         verify: Mark { value: Verify::Face, raw: Some(Raw::Number(15)) },
         origin: Origin::Live,

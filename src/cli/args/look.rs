@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand};
 
-use super::{AskArgs, DiskArgs, Language, period};
+use super::{AskArgs, DiskArgs, Language};
 use crate::{
     cli::{why, words},
     inquiry::Wall,
@@ -162,8 +162,8 @@ pub struct WhyArgs {
     /// Only at this terminal
     #[arg(long, value_name = "NAME")]
     pub terminal: Option<String>,
-    /// How far from TIME the punch may be
-    #[arg(long, value_name = "TIME", value_parser = period, default_value = "30m")]
+    /// How far from TIME the punch may be, 31d at most
+    #[arg(long, value_name = "TIME", value_parser = why::within, default_value = "30m")]
     pub within: Duration,
     /// Instead of a punch: is it usual that this terminal is silent now?
     #[arg(long, value_name = "TERMINAL")]

@@ -1,6 +1,7 @@
 //! `punchgate journal proof`: one terminal's day in a few lines, the same on both sides.
 
 use std::{
+    collections::BTreeSet,
     io::{self, Write},
     path::Path,
 };
@@ -43,11 +44,11 @@ fn date(args: &ProofArgs, state_dir: &Path) -> Result<(Date, Option<String>), Fa
         Day::Date(date) => return Ok((date, None)),
         Day::Ago(days) => days,
     };
-    let zones = match &args.disk.state_dir {
+    let site = match &args.disk.state_dir {
         Some(_) => today::of_store(state_dir),
         None => today::of_config(Some(&args.disk.config)).unwrap_or_else(|| today::of_store(state_dir)),
     };
-    let today = today::today(&zones, Some(&args.terminal))?;
+    let today = today::today(&site, Some(&args.terminal))?;
     let date = today.date.checked_sub(back.days()).map_err(|error| Failure::failed(error.to_string(), ""))?;
     Ok((date, today.note))
 }
@@ -59,7 +60,7 @@ pub(in crate::cli) fn proof_command(args: &ProofArgs, out: &mut Out) -> Result<u
     if args.json {
         out.json(&proof)?;
     } else if !proof.knows_terminal() {
-        return Err(unheard_of(&proof));
+        return Err(unheard_of(&proof.terminal, &proof.known, proof.unreadable));
     } else {
         show(&proof, out)?;
         remarks(&proof, out)?;
@@ -71,17 +72,14 @@ pub(in crate::cli) fn proof_command(args: &ProofArgs, out: &mut Out) -> Result<u
 }
 
 /// A name that was mistyped has no punches on any day; that is no proof of anything.
-fn unheard_of(proof: &Proof) -> Failure {
-    let known: Vec<String> = proof.known.iter().map(|name| harmless(name)).collect();
-    let readable = if proof.unreadable > 0 { ", as far as it can be read" } else { "" };
+pub(in crate::cli) fn unheard_of(terminal: &str, known: &BTreeSet<String>, unreadable: usize) -> Failure {
+    let known: Vec<String> = known.iter().map(|name| harmless(name)).collect();
+    let readable = if unreadable > 0 { ", as far as it can be read" } else { "" };
     let mend = match known.is_empty() {
         true => "name the right folder with --state-dir; nothing of any terminal is in this one".into(),
         false => format!("it knows: {}; write the name as in the config", known.join(", ")),
     };
-    Failure::failed(
-        format!("this store has never heard of a terminal named {}{readable}", harmless(&proof.terminal)),
-        mend,
-    )
+    Failure::failed(format!("this store has never heard of a terminal named {}{readable}", harmless(terminal)), mend)
 }
 
 /// The lines to be compared; `tests/peers/proof.py` writes the same.
