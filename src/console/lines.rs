@@ -63,6 +63,9 @@ pub struct OwnClock {
     pub offset_ms: Option<f64>,
     /// Why it is not believed; absent: it is.
     pub doubt: Option<String>,
+    /// The latest second that is known to be past, that of the last durable punch; absent: there is none so far.
+    #[serde(default)]
+    pub floor: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

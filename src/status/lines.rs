@@ -44,6 +44,7 @@ pub fn status(sources: &Sources) -> Status {
             source: sources.host.clock_source(),
             offset_ms: host::clock_offset_ms(),
             doubt: sources.clock.doubt(),
+            floor: sources.clock.floor_time(),
         },
         conditions,
     }

@@ -128,7 +128,12 @@ impl Desk for Double {
                 cause: Some("connection refused".into()),
             },
             terminals: TerminalCount { online: 1, total: 2 },
-            clock: OwnClock { source: Some("ntp".into()), offset_ms: Some(-840.2), doubt: None },
+            clock: OwnClock {
+                source: Some("ntp".into()),
+                offset_ms: Some(-840.2),
+                doubt: None,
+                floor: "2026-11-20T00:58:31Z".parse().ok(),
+            },
             conditions: vec![condition()],
         }
     }
