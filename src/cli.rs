@@ -21,6 +21,7 @@ mod setup;
 mod table;
 #[cfg(test)]
 mod tests;
+mod today;
 mod watch;
 mod why;
 mod words;

@@ -79,6 +79,11 @@ impl Clock {
         self.known().floor
     }
 
+    /// The same as an instant; nothing where nothing is known to be past.
+    pub fn floor_time(&self) -> Option<Timestamp> {
+        Timestamp::from_second(self.floor()).ok().filter(|floor| floor.as_second() > 0)
+    }
+
     /// Why the clock may not be believed now, if so.
     pub fn doubt(&self) -> Option<String> {
         self.known().doubt(Timestamp::now(), Instant::now(), self.is_kept)
@@ -167,6 +172,14 @@ mod tests {
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn the_floor_is_shown_while_the_clock_is_believed() {
+        let clock = Clock::default();
+        assert_eq!(clock.floor_time(), None);
+        clock.passed(at("2026-11-24T08:00:00Z"));
+        assert_eq!(clock.floor_time(), Some(at("2026-11-24T08:00:00Z")));
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod lines;
 mod mqtt;
 mod places;
 mod profile;
+mod site;
 mod size;
 mod spool;
 mod watching;
@@ -40,6 +41,7 @@ pub use bucket::BucketSettings;
 pub(crate) use bucket::EXAMPLE as ENDPOINT_EXAMPLE;
 pub use places::{Places, SYSTEM_SOCKET, places};
 pub use profile::{Profile, operators, profile};
+pub use site::site;
 pub use size::Size;
 
 /// In the state folder: written when a backup was verified, and only then.

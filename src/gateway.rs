@@ -168,7 +168,9 @@ pub async fn run(config: Config, path: PathBuf, recent: Recent) -> anyhow::Resul
         started,
     };
     let remote = tokio::spawn(Remote::new(parts).run());
-    let desk = Arc::new(FrontDesk::new(sources.clone(), supervisor.clone(), audit.clone(), recent.clone()));
+    let desk =
+        FrontDesk::new(sources.clone(), supervisor.clone(), audit.clone(), recent.clone(), reloader.path().into());
+    let desk = Arc::new(desk);
     let console_closing = CancellationToken::new();
     tokio::spawn(console.run(desk, console_closing.clone()));
     let published = Arc::<AtomicU64>::default();

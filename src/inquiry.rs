@@ -1,8 +1,14 @@
 //! What one asks after a punch or a silence, and what can be answered. Plain facts and how they are judged; no I/O.
 
+mod wall;
+
+use std::collections::BTreeSet;
+
 use driver_api::{Clock, Flag, Origin, PunchId};
 use jiff::{Timestamp, civil::DateTime};
 use serde::{Deserialize, Serialize};
+
+pub use wall::{DAYS_END, NotWall, Site, Today, Wall};
 
 /// How a terminal stood with us at some moment; or the gateway itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,12 +65,24 @@ pub struct Way {
     pub clock: Clock,
     pub origin: Origin,
     pub flags: Vec<Flag>,
+    /// When it was by the gateway's clock; absent where nobody knows how far the terminal's was off.
+    #[serde(default)]
+    pub corrected: Option<Timestamp>,
+    /// What the terminal's clock would have shown then, had it been right.
+    #[serde(default)]
+    pub corrected_local: Option<DateTime>,
+    /// Its clock did not show the time asked for; it would have, had it been right.
+    #[serde(default)]
+    pub by_corrected: bool,
     /// When it was on this disk, and where.
     pub durable: Timestamp,
     pub segment: u64,
     pub offset: u64,
     /// The whole topic.
     pub topic: String,
+    /// Where it may be instead: the store came to another gateway's name, and it is not known which one it was delivered by.
+    #[serde(default)]
+    pub other_topic: Option<String>,
     pub delivered: bool,
     /// When the broker's word for it was on this disk, a second late at most.
     pub delivered_by: Option<Timestamp>,
@@ -96,6 +114,9 @@ pub struct Around {
     /// How it stood at the very moment, where that was noted.
     #[serde(default)]
     pub then: Option<Standing>,
+    /// That time is still to come there.
+    #[serde(default)]
+    pub to_come: bool,
     /// Raw records kept from that time on for a day that make no punch.
     pub set_aside: u64,
     /// All such records of this terminal: one that came late tells of an earlier time.
@@ -131,20 +152,60 @@ pub struct Trail {
     /// Punches of all terminals and times of which only time and id are kept.
     #[serde(default)]
     pub retired: u64,
+    /// The terminals of which anything is known.
+    #[serde(default)]
+    pub known: BTreeSet<String>,
     /// What the running daemon adds, in words.
     pub now: Vec<String>,
+}
+
+/// What a trail comes to, in a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    Found,
+    /// Something of the journal is missing or cannot be read, and it may be there.
+    MayBeLost,
+    /// Only ids are left of that time.
+    NotKept,
+    ToCome,
+    NotHere,
+}
+
+impl Trail {
+    pub fn verdict(&self) -> Verdict {
+        match () {
+            () if !self.found.is_empty() => Verdict::Found,
+            () if self.unreadable > 0 || self.terminals.iter().any(|it| !it.lost.is_empty()) => Verdict::MayBeLost,
+            () if self.terminals.iter().any(|it| it.retired > 0) => Verdict::NotKept,
+            () if !self.terminals.is_empty() && self.terminals.iter().all(|it| it.to_come) => Verdict::ToCome,
+            () => Verdict::NotHere,
+        }
+    }
 }
 
 /// How silent a terminal is, and whether that is usual.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Silence {
     pub terminal: String,
-    /// Its last punch and the present moment, by its own wall.
+    /// Its last punch and the present moment, by its own wall, set right where it is known how far it was off.
     pub last: Option<DateTime>,
     pub now: Option<DateTime>,
     /// Punches in the same hours of each week before, the latest week first; only weeks that its ledger covers.
     pub weeks: Vec<u64>,
     pub judgement: Judgement,
+    /// By how much its clock was ahead at the last punch, where that is known.
+    #[serde(default)]
+    pub skew_ms: Option<i64>,
+    /// Punches whose times say nothing: its clock was never set, or ran ahead, and nobody knows by how much.
+    #[serde(default)]
+    pub untold: u64,
+    /// The terminals of which anything is known.
+    #[serde(default)]
+    pub known: BTreeSet<String>,
+    /// Places in the journal that could not be read.
+    #[serde(default)]
+    pub unreadable: usize,
     /// How it stands, from the journal, or from the daemon where that runs.
     pub standing: Option<(Timestamp, Standing)>,
 }
@@ -162,6 +223,8 @@ pub enum Judgement {
     TooYoung,
     /// There is no punch of it at all.
     NoPunch,
+    /// There are, and their times say nothing.
+    NoTime,
 }
 
 impl Silence {

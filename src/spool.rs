@@ -85,6 +85,7 @@ mod scanner;
 mod scrub;
 mod seen;
 mod segment;
+mod silence;
 mod snapshot;
 mod stand;
 mod status;
@@ -125,9 +126,10 @@ pub use self::{
     recent::Filter,
     recovery::OpenError,
     repair::{RepairError, RepairLoss, RepairReport, Rewritten, repair},
+    silence::{punch_hours, silence, zones},
     snapshot::{Held, JournalCopy, JournalFile, RESTORE_UNFINISHED, hold, is_in_use, mark_restored, snapshot},
     status::{CommitTimes, Finding, FindingKind, LedgerStatus, OpenLoss, Queue, SpoolStatus, SpoolTrouble},
-    trace::{punch_hours, silence, trace},
+    trace::trace,
     verify::{Fault, LedgerReport, Missing, Recorded, Verdict, VerifyReport, verify},
 };
 use crate::{

@@ -226,6 +226,8 @@ fn machine(sources: &Sources) -> doc::Host {
     doc::Host {
         clock_source: sources.host.clock_source(),
         clock_offset_ms: host::clock_offset_ms(),
+        clock_trusted: sources.clock.doubt().is_none(),
+        clock_floor: sources.clock.floor_time(),
         load: host::load(),
         disk_used_percent: host::disk_used_percent(&sources.state_dir),
         temperature_c: host::temperature_c(),

@@ -29,7 +29,7 @@ queue      12,480 punches to be delivered (3.1 MiB), the oldest for 2 h 5 min; t
 broker     down for 2 h 5 min, broker.example:8883, connection refused
 key        ed25519:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo
 terminals  1 of 2 online
-clock      kept by ntp, -840 ms from the battery clock; believed
+clock      kept by ntp, -840 ms from the battery clock; believed; its last record is of 2026-11-20 08:58:31
 
 medium  canteen: Terminal offline (terminal-offline), since 2026-11-20 08:58:31
         cause  no route to host

@@ -384,6 +384,12 @@ fn the_other_side_comes_to_the_same_lines() {
             messages.push(String::from_utf8(punchgate::wire::punch_event(&part[0].0, &all)).unwrap());
         }
     }
+    // Another gateway has a terminal of that name too.
+    for one in punchgate::spool::export(&Store::with("sz-04", 20).state()).unwrap() {
+        if let punchgate::spool::Exported::Punch(ledger, entry) = one.unwrap() {
+            messages.push(String::from_utf8(punchgate::wire::punch_event(&ledger, &[entry])).unwrap());
+        }
+    }
     messages.reverse();
     messages.push(messages[2].clone());
     let file = store.folder.path().join("messages.jsonl");
@@ -391,7 +397,7 @@ fn the_other_side_comes_to_the_same_lines() {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/proof.py");
     for day in ["2026-11-20", "2026-11-19"] {
         let mut python = Command::new("python3");
-        python.args([script, "canteen", day]).stdin(fs::File::open(&file).unwrap());
+        python.args([script, "canteen", day, "sz-03"]).stdin(fs::File::open(&file).unwrap());
         let (code, theirs) = told(python.output().unwrap());
         assert_eq!(code, 0, "{theirs}");
         let (_, ours) = store.journal(&["proof", "canteen", day]);

@@ -305,6 +305,16 @@ async fn support_finds_out_why_and_what_is_wrong() {
     assert_eq!((why["found"].as_array().unwrap().len(), &why["terminals"][0]["punches"]), (0, &json!(1)));
     let silence = office.successful("wang", &["sz-03", "why", "front-door"]).await;
     assert_eq!(silence["silence"]["judgement"], "too-young");
+    // As on the command line: a time of the terminal's today, and no name that nobody knows.
+    // The simulator's clock is that of another zone: the time that it should show.
+    let zone = jiff::tz::TimeZone::get("Asia/Shanghai").unwrap();
+    let at = jiff::Timestamp::now().to_zoned(zone).strftime("at=%H:%M").to_string();
+    let why = office.successful("wang", &["sz-03", "why", "front-door", "person=1024", &at]).await;
+    assert_eq!((&why["verdict"], &why["found"][0]["seq"]), (&json!("found"), &json!(1)), "{why}");
+    assert!(why["found"][0]["serial"].is_string(), "{why}");
+    let (unknown, well) = office.remote("wang", &["sz-03", "why", "nosuch"]).await;
+    let told = unknown["error"].as_str().unwrap_or_default();
+    assert!(!well && (told.contains("nosuch") || told.contains("refused")), "{unknown}");
     let (nothing, well) = office.remote("wang", &["sz-03", "why"]).await;
     assert!(!well && nothing["status"] == "failed", "{nothing}");
 }

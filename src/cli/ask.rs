@@ -246,7 +246,8 @@ fn show_status(status: &Status, out: &mut Out) -> Result<(), Failure> {
     let offset =
         clock.offset_ms.map_or_else(String::new, |ms| format!(", {} from the battery clock", words::skew(ms as i64)));
     let doubt = clock.doubt.as_ref().map_or("believed".into(), |doubt| format!("not believed: {}", harmless(doubt)));
-    writeln!(out, "clock      {}{offset}; {doubt}", harmless(&kept))?;
+    let floor = clock.floor.map(|floor| format!("; its last record is of {}", words::wall(floor))).unwrap_or_default();
+    writeln!(out, "clock      {}{offset}; {doubt}{floor}", harmless(&kept))?;
     if !status.conditions.is_empty() {
         writeln!(out)?;
     }

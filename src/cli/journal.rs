@@ -103,7 +103,7 @@ impl From<io::Error> for Damage {
 
 pub(super) use self::{
     import::import_command,
-    proof::{day, proof_command},
+    proof::{Day, day, proof_command, unheard_of},
     repair::repair_command,
 };
 

@@ -60,8 +60,13 @@ fn times_and_sizes_are_said_as_people_say_them() {
     for (count, said) in [(0, "0"), (999, "999"), (1000, "1,000"), (12_345_678, "12,345,678")] {
         assert_eq!(words::count(count), said);
     }
-    for (ms, said) in [(-840, "-840 ms"), (9_999, "+9999 ms"), (-3_600_000, "-1 h"), (i64::MIN, "-106751991167 d 7 h")]
-    {
+    for (ms, said) in [
+        (-840, "-840 ms"),
+        (9_999, "+9999 ms"),
+        (-3_600_000, "-1 h"),
+        (17_999_990, "+5 h"),
+        (i64::MIN, "-106751991167 d 7 h"),
+    ] {
         assert_eq!(words::skew(ms), said);
     }
 }

@@ -3,9 +3,11 @@
 use driver_api::Period;
 use jiff::{
     Timestamp,
-    civil::{Date, DateTime, Time},
+    civil::{DateTime, Time},
     tz::TimeZone,
 };
+
+use crate::inquiry::{DAYS_END, NotWall, Wall};
 
 /// `3 d 4 h`, `5 min`, `12 s`: the two largest units.
 pub(super) fn lasting(seconds: u64) -> String {
@@ -59,7 +61,16 @@ pub(super) fn skew(ms: i64) -> String {
     let sign = if ms < 0 { '-' } else { '+' };
     match ms.unsigned_abs() {
         size @ ..10_000 => format!("{sign}{size} ms"),
-        size => format!("{sign}{}", lasting(size / 1000)),
+        size => {
+            // Two units are said: to the nearest of the second one.
+            let seconds = (size + 500) / 1000;
+            let unit = match seconds {
+                86_400.. => 3_600,
+                3_600.. => 60,
+                _ => 1,
+            };
+            format!("{sign}{}", lasting((seconds + unit / 2) / unit * unit))
+        }
     }
 }
 
@@ -72,9 +83,8 @@ pub(super) fn instant(text: &str) -> Result<Timestamp, String> {
     if let Ok(instant) = text.parse::<Timestamp>() {
         return Ok(instant);
     }
-    let wall =
-        text.parse::<DateTime>().or_else(|_| text.parse::<Date>().map(|date| date.to_datetime(Default::default())));
-    let wall = wall.map_err(|_| mend())?;
+    // With a zone in brackets it would be an instant of that zone, and no wall time of this machine.
+    let wall = Wall::parse(text).ok().and_then(|wall| wall.moment(Time::midnight())).ok_or_else(mend)?;
     wall.to_zoned(TimeZone::system()).map(|zoned| zoned.timestamp()).map_err(|_| mend())
 }
 
@@ -85,23 +95,16 @@ pub(super) fn from_wall(text: &str) -> Result<DateTime, String> {
 
 /// The end of one.
 pub(super) fn to_wall(text: &str) -> Result<DateTime, String> {
-    wall_or(text, Time::constant(23, 59, 59, 0))
+    wall_or(text, DAYS_END)
 }
 
 fn wall_or(text: &str, time: Time) -> Result<DateTime, String> {
-    if !text.contains([':', 'T', ' '])
-        && let Ok(date) = text.parse::<Date>()
-    {
-        return Ok(date.to_datetime(time));
+    let mend = || "write 2026-11-20 or 2026-11-20T08:00, as the terminal's clock shows it".to_owned();
+    match Wall::parse(text) {
+        Err(zoned @ NotWall::Zoned { .. }) => Err(zoned.to_string()),
+        Err(NotWall::Unread) => Err(mend()),
+        Ok(wall) => wall.moment(time).ok_or_else(mend),
     }
-    text.replacen(' ', "T", 1)
-        .parse()
-        .map_err(|_| "write 2026-11-20 or 2026-11-20T08:00, as the terminal's clock shows it".into())
-}
-
-/// Today, as this machine's wall has it: for what a person here means by a bare time.
-pub(super) fn today() -> Date {
-    Timestamp::now().to_zoned(TimeZone::system()).date()
 }
 
 /// An instant as this machine's wall shows it.

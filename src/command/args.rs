@@ -1,9 +1,14 @@
 //! What commands take. Unknown members are refused, and so is what makes no sense.
 
-use jiff::{Timestamp, civil::DateTime};
+use jiff::{
+    Timestamp,
+    civil::{DateTime, Time},
+};
 use schemars::JsonSchema;
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{Deserialize, Deserializer, de::DeserializeOwned, de::Error};
 use serde_json::{Map, Value};
+
+use crate::inquiry::{DAYS_END, Wall};
 
 /// Arguments of a command.
 pub trait Args: DeserializeOwned + JsonSchema {
@@ -99,10 +104,28 @@ impl Args for Punches {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Period {
-    #[schemars(with = "Option<String>", regex(pattern = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d$"))]
+    #[serde(default, deserialize_with = "begin")]
+    #[schemars(with = "Option<String>", regex(pattern = r"^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d)?)?$"))]
     pub from: Option<DateTime>,
-    #[schemars(with = "Option<String>", regex(pattern = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d$"))]
+    /// A date alone means to its end.
+    #[serde(default, deserialize_with = "end")]
+    #[schemars(with = "Option<String>", regex(pattern = r"^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d)?)?$"))]
     pub to: Option<DateTime>,
+}
+
+fn begin<'de, D: Deserializer<'de>>(from: D) -> Result<Option<DateTime>, D::Error> {
+    of_day(from, Time::midnight())
+}
+
+fn end<'de, D: Deserializer<'de>>(from: D) -> Result<Option<DateTime>, D::Error> {
+    of_day(from, DAYS_END)
+}
+
+/// A wall time of a known day.
+fn of_day<'de, D: Deserializer<'de>>(from: D, time: Time) -> Result<Option<DateTime>, D::Error> {
+    let Some(wall) = Option::<Wall>::deserialize(from)? else { return Ok(None) };
+    let moment = wall.moment(time).ok_or_else(|| D::Error::custom("write the day too: 2026-11-20T08:00"))?;
+    Ok(Some(moment))
 }
 
 impl Args for Period {
@@ -274,9 +297,9 @@ impl Args for UserDelete {
 pub struct Why {
     /// Letter by letter: `007` is not `7`.
     pub person: Option<String>,
-    /// By the terminal's own clock.
-    #[schemars(with = "Option<String>", regex(pattern = r"^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?$"))]
-    pub at: Option<DateTime>,
+    /// By the terminal's own clock; without a date, of its today: of the gateway's where no terminal is named.
+    #[schemars(with = "Option<String>", regex(pattern = r"^(\d{4}-\d\d-\d\d[T ])?\d\d:\d\d(:\d\d)?$"))]
+    pub at: Option<Wall>,
     /// How far from `at` it may be, 60 to 43200; 1800 without it.
     #[schemars(range(min = 60, max = 43200))]
     pub within_s: Option<u16>,
@@ -286,6 +309,10 @@ impl Args for Why {
     fn sound(&self) -> Result<(), String> {
         if self.person.is_some() != self.at.is_some() {
             return Err("a person and a time go together".into());
+        }
+        if let Some(Wall::Day(day)) = self.at {
+            // A date alone is midnight, which nobody means.
+            return Err(format!("write the time too: {day}T08:58"));
         }
         within("within_s", self.within_s, 60, 43_200)
     }
@@ -367,5 +394,38 @@ fn within(name: &str, value: Option<u16>, least: u16, most: u16) -> Result<(), S
     match value {
         Some(value) if !(least..=most).contains(&value) => Err(format!("{name} must be {least} to {most}")),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn period(args: Value) -> Result<Period, String> {
+        read(args.as_object().unwrap())
+    }
+
+    #[test]
+    fn a_wall_time_is_read_from_afar_as_on_site() {
+        let said = period(json!({ "from": "2026-11-25", "to": "2026-11-25" })).unwrap();
+        let day = jiff::civil::date(2026, 11, 25);
+        assert_eq!((said.from, said.to), (Some(day.at(0, 0, 0, 0)), Some(day.at(23, 59, 59, 0))));
+        assert_eq!(period(json!({ "from": null })), Ok(Period { from: None, to: None }));
+        for (text, why) in [
+            ("2026-11-25T08:00+00:00", "a time by the terminal's own clock has no zone: write 2026-11-25T08:00"),
+            ("08:00", "write the day too"),
+            ("monday", "write 2026-11-20, 2026-11-20T08:58 or 08:58"),
+        ] {
+            let said = period(json!({ "from": text })).unwrap_err();
+            assert!(said.contains(why), "{text}: {said}");
+        }
+        let why = |at: &str| read::<Why>(json!({ "person": "7", "at": at }).as_object().unwrap());
+        for at in ["04:28", "2026-11-25 04:28", "2026-11-25T04:28:31"] {
+            assert!(why(at).is_ok(), "{at}");
+        }
+        assert!(why("04:28+00:00").unwrap_err().contains("has no zone"));
+        assert!(why("2026-11-25").unwrap_err().contains("write the time too"));
     }
 }

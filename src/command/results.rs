@@ -195,6 +195,8 @@ pub struct Finding {
 /// Of `why`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Why {
+    /// `found`, `may-be-lost`, `not-kept` (only ids are left of that time), `to-come`, `not-here`; null of a silence.
+    pub verdict: Option<String>,
     /// Punches of that person in that time.
     pub found: Vec<Found>,
     /// Otherwise the nearest ones.
@@ -214,6 +216,7 @@ pub struct Why {
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Found {
     pub terminal: String,
+    pub serial: String,
     pub ledger: i64,
     pub seq: u64,
     pub id: String,
@@ -223,6 +226,9 @@ pub struct Found {
     pub zone: String,
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub utc: Timestamp,
+    /// When it was by the gateway's clock; null where nobody knows how far the terminal's was off.
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub corrected: Option<Timestamp>,
     pub clock: Clock,
     pub origin: Origin,
     pub flags: Vec<Flag>,
@@ -257,6 +263,8 @@ pub struct Around {
     #[schemars(with = "Option<String>")]
     pub after: Option<DateTime>,
     pub standing: Vec<Stood>,
+    /// That time is still to come there.
+    pub to_come: bool,
     /// Records that make no punch, kept from that time on for a day
     pub set_aside: u64,
     /// All such records of this terminal
@@ -281,8 +289,10 @@ pub struct Silence {
     pub now: Option<DateTime>,
     /// Punches in the same hours of each week before, the latest week first.
     pub weeks: Vec<u64>,
-    /// `usual`, `unusual`, `either`, `too-young`, `no-punch`
+    /// `usual`, `unusual`, `either`, `too-young`, `no-punch`, `no-time` (there are punches, and their times say nothing)
     pub judgement: String,
+    /// Punches whose times say nothing: the clock was never set, or ran ahead, and nobody knows by how much.
+    pub untold: u64,
 }
 
 /// Of `trace`.

@@ -63,6 +63,9 @@ pub struct OwnClock {
     pub offset_ms: Option<f64>,
     /// Why it is not believed; absent: it is.
     pub doubt: Option<String>,
+    /// The latest second that is known to be past, that of the last durable punch; absent: there is none so far.
+    #[serde(default)]
+    pub floor: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,6 +115,9 @@ pub struct PunchLine {
     pub local: DateTime,
     pub zone: String,
     pub utc: Timestamp,
+    /// When it was by the gateway's clock; null where nobody knows how far the terminal's was off.
+    #[serde(default)]
+    pub corrected: Option<Timestamp>,
     pub direction: DirectionMark,
     pub verify: VerifyMark,
     pub origin: Origin,
@@ -131,6 +137,7 @@ impl PunchLine {
             local: entry.local,
             zone: entry.zone.to_string(),
             utc: entry.utc,
+            corrected: entry.corrected(),
             direction: entry.direction.clone(),
             verify: entry.verify.clone(),
             origin: entry.origin,

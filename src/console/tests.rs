@@ -56,6 +56,7 @@ fn punch(seq: u64, person: &str) -> PunchLine {
         local: "2026-11-20T08:58:31".parse().unwrap(),
         zone: "Asia/Shanghai".into(),
         utc: "2026-11-20T00:58:31Z".parse().unwrap(),
+        corrected: None,
         direction: Mark::absent(),
         verify: Mark::absent(),
         origin: Origin::Live,

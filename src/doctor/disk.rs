@@ -13,7 +13,7 @@ use super::finding::{Check, Finding, Outcome, both, fixed};
 use crate::{
     config::counted,
     owner::{self, Stranger},
-    spool,
+    spool::{self, Missing, Verdict, VerifyReport},
 };
 
 /// Files that a segment, an index and their successors need.
@@ -191,21 +191,93 @@ fn journal(state_dir: &Path) -> (Finding, Holdings) {
     };
     let holdings = report.ledgers.iter().map(|it| ((it.terminal.clone(), it.serial.clone()), it.punches)).collect();
     let (punches, ledgers) = (report.punches + report.retired_punches, report.ledgers.len());
+    let finding = judged(&report, punches, ledgers);
+    (finding, holdings)
+}
+
+/// A loss that was made good, or that somebody has taken note of, is nothing to be mended any more.
+fn judged(report: &VerifyReport, punches: u64, ledgers: usize) -> Finding {
     let in_ledgers = counted(ledgers, "ledger");
-    let finding = if report.is_whole() {
-        Check::Journal.well(both!(
+    let numbers = |which: fn(&Missing) -> bool| -> u64 {
+        let holes = report.ledgers.iter().flat_map(|it| &it.missing).filter(|hole| which(hole));
+        holes.map(|it| it.last - it.first + 1).sum()
+    };
+    let settled = numbers(|it| it.recorded.as_ref().is_some_and(|recorded| recorded.settled.is_some()));
+    let missing = numbers(|it| it.recorded.as_ref().is_none_or(|recorded| recorded.settled.is_none()));
+    if report.is_whole() {
+        return Check::Journal.well(both!(
             "{punches} punches in {in_ledgers}, every checksum and every chain holds"
                 / "{ledgers} 个账本共 {punches} 条打卡，校验与链均完整"
-        ))
-    } else {
-        let faults = report.faults.len();
-        let missing: u64 = report.ledgers.iter().flat_map(|it| &it.missing).map(|it| it.last - it.first + 1).sum();
-        let first = report.faults.first().map(|it| format!("; segment {} byte {}: {}", it.segment, it.offset, it.what));
-        let first = first.unwrap_or_default();
-        Check::Journal.wrong(both!("{faults} damaged places, {missing} punches missing{first}" / "{faults} 处损坏，缺少 {missing} 条打卡{first}"), fixed(
+        ));
+    }
+    match report.verdict() {
+        Verdict::Mended if missing == 0 => Check::Journal.well(both!(
+            "{punches} punches in {in_ledgers}, every checksum holds; {settled} lost once were made good or acknowledged"
+                / "{ledgers} 个账本共 {punches} 条打卡，校验均完整；曾丢失的 {settled} 条已补回或已确认"
+        )),
+        Verdict::Mended => Check::Journal.wrong(both!("nothing is damaged any more; {missing} punches are recorded as lost" / "已无损坏；{missing} 条打卡已记为丢失"), fixed(
+            "Terminals with a log bring them again: punchgate reconcile. When that is done or cannot be: punchgate journal acknowledge.",
+            "有记录功能的考勤机可重新读取：punchgate reconcile。完成或无法补回时：punchgate journal acknowledge。",
+        )),
+        _ => damaged(report, missing),
+    }
+}
+
+fn damaged(report: &VerifyReport, missing: u64) -> Finding {
+    let faults = report.faults.len();
+    let first = report.faults.first().map(|it| format!("; segment {} byte {}: {}", it.segment, it.offset, it.what));
+    let first = first.unwrap_or_default();
+    Check::Journal.wrong(both!("{faults} damaged places, {missing} punches missing{first}" / "{faults} 处损坏，缺少 {missing} 条打卡{first}"), fixed(
             "Copy state_dir away first. punchgate journal verify says what is missing; terminals with a log bring it again: punchgate reconcile.",
             "请先备份 state_dir。punchgate journal verify 会列出缺失内容；有记录功能的考勤机可重新读取：punchgate reconcile。",
         ))
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::{
+        ledger::Head,
+        spool::{Fault, LedgerReport, Recorded},
     };
-    (finding, holdings)
+
+    fn said(settled: [Option<&'static str>; 2], fault: bool) -> Finding {
+        let hole = |(first, settled)| {
+            let recorded = Some(Recorded { at: Timestamp::UNIX_EPOCH, why: String::new(), settled });
+            Missing { first, last: first + 299, segment: None, offset: None, recorded }
+        };
+        let ledger = LedgerReport {
+            terminal: "door".into(),
+            serial: "SN1".into(),
+            ledger: 1,
+            punches: 100,
+            last: 700,
+            head: Head([0; 32]),
+            missing: [1, 401].into_iter().zip(settled).map(hole).collect(),
+            undelivered: 0,
+        };
+        let faults = fault.then(|| Fault { segment: 1, offset: 0, what: "bytes".into(), mend: "repair" });
+        let faults = faults.into_iter().collect();
+        judged(&VerifyReport { ledgers: vec![ledger], faults, ..VerifyReport::default() }, 100, 1)
+    }
+
+    #[test]
+    fn what_was_made_good_or_acknowledged_is_not_told_as_damage_for_ever() {
+        let settled = said([Some("made good"), Some("acknowledged")], false);
+        assert_eq!((settled.outcome, settled.mend), (Outcome::Well, None));
+        assert!(
+            settled.evidence.en.contains("600 lost once were made good or acknowledged"),
+            "{}",
+            settled.evidence.en
+        );
+        let open = said([Some("made good"), None], false);
+        assert_eq!(open.outcome, Outcome::Wrong);
+        assert!(open.evidence.en.contains("300 punches are recorded as lost"), "{}", open.evidence.en);
+        assert!(!open.mend.unwrap().en.contains("Copy state_dir away"));
+        let damaged = said([Some("made good"), Some("acknowledged")], true);
+        assert_eq!(damaged.outcome, Outcome::Wrong);
+        assert!(damaged.evidence.en.starts_with("1 damaged places, 0 punches missing"), "{}", damaged.evidence.en);
+    }
 }

@@ -45,9 +45,8 @@ fn available() -> Option<u64> {
 /// The journal was written in the past: its newest file's time is a floor for ours.
 pub(super) fn clock(state_dir: Option<&Path>) -> Finding {
     let clock = Clock::new(host::time_server_keeps_clock);
-    if let Some(newest) = state_dir.and_then(|folder| newest(&folder.join("journal"))) {
-        clock.passed(newest);
-    }
+    let floor = state_dir.and_then(|folder| newest(&folder.join("journal")));
+    floor.into_iter().for_each(|floor| clock.passed(floor));
     let now = Timestamp::now();
     match clock.doubt() {
         Some(doubt) => Check::Clock.wrong(
@@ -59,7 +58,10 @@ pub(super) fn clock(state_dir: Option<&Path>) -> Finding {
         ),
         None => {
             let source = host::clock_source().map_or_else(String::new, |source| format!(", {source}"));
-            Check::Clock.well(both!("{now:.0}{source}" / "{now:.0}{source}"))
+            let (en, zh) = floor.map_or_else(Default::default, |floor| {
+                (format!("; its last record is of {floor:.0}"), format!("；最后一条记录写于 {floor:.0}"))
+            });
+            Check::Clock.well(both!("{now:.0}{source}{en}" / "{now:.0}{source}{zh}"))
         }
     }
 }

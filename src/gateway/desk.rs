@@ -1,6 +1,10 @@
 //! Answers the local command line.
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use driver_api::{Operation, async_trait};
 use jiff::{Timestamp, civil::DateTime};
@@ -8,10 +12,11 @@ use tokio::sync::{Mutex, broadcast};
 
 use crate::{
     audit::Audit,
+    config,
     console::{ConditionLine, Desk, Failed, LogLine, PunchFilter, PunchLine, Status, TerminalLine},
     health::Code,
     incident::{self, Incident},
-    inquiry::{Question, Silence, Trail},
+    inquiry::{Question, Silence, Site, Trail},
     logging::Recent,
     spool::{self, Filter},
     status::{self, Sources},
@@ -33,12 +38,24 @@ pub(super) struct FrontDesk {
     supervisor: Arc<Mutex<Supervisor>>,
     audit: Audit,
     recent: Recent,
+    config: PathBuf,
 }
 
 impl FrontDesk {
-    pub(super) fn new(sources: Sources, supervisor: Arc<Mutex<Supervisor>>, audit: Audit, recent: Recent) -> Self {
-        Self { sources, supervisor, audit, recent }
+    pub(super) fn new(
+        sources: Sources,
+        supervisor: Arc<Mutex<Supervisor>>,
+        audit: Audit,
+        recent: Recent,
+        config: PathBuf,
+    ) -> Self {
+        Self { sources, supervisor, audit, recent, config }
     }
+}
+
+/// As the config has it now; nothing of it where somebody is at work on it.
+fn site(config: &Path) -> Site {
+    config::site(config).unwrap_or_default()
 }
 
 #[async_trait]
@@ -94,7 +111,9 @@ impl Desk for FrontDesk {
 
     async fn why(&self, question: &Question) -> Result<Trail, Failed> {
         let (state_dir, asked) = (self.sources.state_dir.clone(), question.clone());
-        let trail = tokio::task::spawn_blocking(move || spool::trace(&state_dir, &asked)).await;
+        let config = self.config.clone();
+        let read = move || spool::trace(&state_dir, &asked, &site(&config), Timestamp::now());
+        let trail = tokio::task::spawn_blocking(read).await;
         let mut trail = trail.map_err(io::Error::other).and_then(|trail| trail).map_err(unreadable)?;
         trail.now = status::lines::standing(&self.sources, |name| question.asks_of(name));
         Ok(trail)
@@ -102,7 +121,9 @@ impl Desk for FrontDesk {
 
     async fn silence(&self, terminal: &str) -> Result<(Silence, Vec<String>), Failed> {
         let (state_dir, name) = (self.sources.state_dir.clone(), terminal.to_owned());
-        let silence = tokio::task::spawn_blocking(move || spool::silence(&state_dir, &name, Timestamp::now())).await;
+        let config = self.config.clone();
+        let read = move || spool::silence(&state_dir, &name, &site(&config), Timestamp::now());
+        let silence = tokio::task::spawn_blocking(read).await;
         let silence = silence.map_err(io::Error::other).and_then(|silence| silence).map_err(unreadable)?;
         Ok((silence, status::lines::standing(&self.sources, |name| name == terminal)))
     }

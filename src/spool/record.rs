@@ -272,6 +272,16 @@ impl<'a> PunchRecord<'a> {
         self.person
     }
 
+    /// How far the terminal's clock was ahead, in milliseconds.
+    pub(super) fn skew_ms(&self) -> Option<i64> {
+        self.clock.1
+    }
+
+    /// An IANA name, or an offset.
+    pub(super) fn zone(&self) -> &'a str {
+        self.zone
+    }
+
     /// Milliseconds since 1970.
     pub(super) fn stored(&self) -> i64 {
         self.stored

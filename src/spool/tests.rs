@@ -1,5 +1,6 @@
 //! What the tests of the whole spool share.
 
+mod asking;
 mod damage;
 mod delivery;
 mod faults;

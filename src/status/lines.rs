@@ -1,5 +1,7 @@
 //! The same for the local command line.
 
+use jiff::{Timestamp, tz::TimeZone};
+
 use super::{Sources, link_up};
 use crate::{
     console::{ConditionLine, ConditionWords, Link, OwnClock, Queue, Status, TerminalCount, TerminalLine, headline},
@@ -42,6 +44,7 @@ pub fn status(sources: &Sources) -> Status {
             source: sources.host.clock_source(),
             offset_ms: host::clock_offset_ms(),
             doubt: sources.clock.doubt(),
+            floor: sources.clock.floor_time(),
         },
         conditions,
     }
@@ -94,12 +97,17 @@ pub fn conditions(sources: &Sources) -> Vec<ConditionLine> {
     sources.health.conditions().into_iter().map(one).collect()
 }
 
+/// A moment by this machine's clock, with its offset: it stands beside times of terminals.
+pub fn moment(instant: Timestamp) -> String {
+    instant.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
+}
+
 /// How terminals and the way to the broker stand, in words; and what is wrong with them.
 pub fn standing(sources: &Sources, wanted: impl Fn(&str) -> bool) -> Vec<String> {
     super::judge(sources);
     let mut said = Vec::new();
     for (name, it) in sources.health.terminals().into_iter().filter(|(name, _)| wanted(name)) {
-        let mut line = format!("{name} is {} since {}", it.state.name(), it.since);
+        let mut line = format!("{name} is {} since {}", it.state.name(), moment(it.since));
         if let Some(records) = it.records {
             line += &format!("; it says that it holds {records} records");
         }
@@ -114,7 +122,11 @@ pub fn standing(sources: &Sources, wanted: impl Fn(&str) -> bool) -> Vec<String>
     let link = sources.link.borrow().clone();
     let spool = sources.spool.status();
     let waiting = spool.queues.first().map_or(0, |queue| queue.undelivered);
-    said.push(format!("the broker is {} since {}; {waiting} punches wait for it", link.state.name(), link.since));
+    said.push(format!(
+        "the broker is {} since {}; {waiting} punches wait for it",
+        link.state.name(),
+        moment(link.since)
+    ));
     let about = |it: &ConditionLine| it.subject.as_deref().is_none_or(&wanted);
     for it in conditions(sources).into_iter().filter(about) {
         let subject = it.subject.map(|subject| format!("{subject}: ")).unwrap_or_default();

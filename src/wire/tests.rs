@@ -112,7 +112,12 @@ fn gateway_health() -> health::GatewayHealth {
             reconnects: 1,
         },
         process: health::Process::default(),
-        host: health::Host { load: Some(0.25), ..Default::default() },
+        host: health::Host {
+            load: Some(0.25),
+            clock_trusted: true,
+            clock_floor: Some("2026-11-20T00:58:31Z".parse().unwrap()),
+            ..Default::default()
+        },
         conditions: vec![condition()],
         conditions_left_out: 0,
     }

@@ -42,6 +42,7 @@ pub(crate) fn punch(seq: u64, person: &str) -> PunchLine {
         local: "2026-11-20T08:58:31".parse().unwrap(),
         zone: "Asia/Shanghai".into(),
         utc: "2026-11-20T00:58:31Z".parse().unwrap(),
+        corrected: None,
         direction: Mark { value: Direction::In, raw: Some(Raw::Number(0)) },
         verify: Mark { value: Verify::Face, raw: Some(Raw::Number(15)) },
         origin: Origin::Live,
@@ -127,7 +128,12 @@ impl Desk for Double {
                 cause: Some("connection refused".into()),
             },
             terminals: TerminalCount { online: 1, total: 2 },
-            clock: OwnClock { source: Some("ntp".into()), offset_ms: Some(-840.2), doubt: None },
+            clock: OwnClock {
+                source: Some("ntp".into()),
+                offset_ms: Some(-840.2),
+                doubt: None,
+                floor: "2026-11-20T00:58:31Z".parse().ok(),
+            },
             conditions: vec![condition()],
         }
     }

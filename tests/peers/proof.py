@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """What the receiving side has of one terminal's day, in the words of `punchgate journal proof`.
 
-    mosquitto_sub ... -t 'punchgate/1/+/+/punch/+' > messages.jsonl; proof.py front-door 2026-11-20 < messages.jsonl
+    mosquitto_sub ... -t 'punchgate/1/+/+/punch/+' > messages.jsonl; proof.py front-door 2026-11-20 sz-03 < messages.jsonl
 
 One JSON message a line, in any order and as often as they came. Compare what this prints with what the gateway prints:
 every line must be the same. Standard library only, so that anybody can read and run it.
+Without a gateway it mixes what several gateways have of terminals of one name.
 """
 import hashlib
 import os
@@ -15,11 +16,13 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from chain import canonical, link  # noqa: E402
 
 
-def proof(messages, terminal, day):
+def proof(messages, terminal, day, gateway=None):
     ledgers = {}
     for message in messages:
         data = message["data"]
-        if data["terminal"] == terminal:
+        # urn:punchgate:TENANT:GATEWAY, as the ledger was begun.
+        ours = gateway is None or message["source"].rsplit(":", 1)[-1] == gateway
+        if ours and data["terminal"] == terminal:
             ledger = ledgers.setdefault(data["ledger"], {"serial": data["serial"], "punches": {}, "before": {}})
             ledger["before"][data["first"]] = data["prev"]
             for punch in data["punches"]:
@@ -51,10 +54,10 @@ def proof(messages, terminal, day):
 
 
 def main():
-    if len(sys.argv) != 3:
-        sys.exit("usage: proof.py TERMINAL DAY < messages.jsonl")
+    if len(sys.argv) not in (3, 4):
+        sys.exit("usage: proof.py TERMINAL DAY [GATEWAY] < messages.jsonl")
     messages = [json.loads(line) for line in sys.stdin.buffer if line.strip()]
-    print("\n".join(proof(messages, sys.argv[1], sys.argv[2])))
+    print("\n".join(proof(messages, *sys.argv[1:])))
 
 
 if __name__ == "__main__":

@@ -93,13 +93,14 @@ impl Skew {
     /// For people.
     pub fn words(self) -> String {
         let middle = self.middle_ms();
-        let seconds = middle.unsigned_abs() / 1000;
+        // Nearest, not cut: 4:59:59.99 is 5 h.
+        let seconds = rounded(middle.unsigned_abs(), 1000);
         let side = if middle > 0 { "ahead" } else { "behind" };
         let far = match seconds {
             0..120 => format!("{seconds} s"),
-            120..7200 => format!("{} min", seconds / 60),
-            7200..172_800 => format!("{} h", seconds / 3600),
-            _ => format!("{} days", seconds / 86_400),
+            120..7200 => format!("{} min", rounded(seconds, 60)),
+            7200..172_800 => format!("{} h", rounded(seconds, 3600)),
+            _ => format!("{} days", rounded(seconds, 86_400)),
         };
         let hour = if (3540..=3660).contains(&seconds) { ": summer time, or another zone?" } else { "" };
         format!("its clock is {far} {side}{hour}")
@@ -112,6 +113,11 @@ fn instant_near(local: DateTime, near: Timestamp, zone: &TimeZone) -> Option<Tim
     let (earlier, later) = (twice.clone().earlier().ok()?.timestamp(), twice.later().ok()?.timestamp());
     let distance = |instant: Timestamp| instant.duration_since(near).abs();
     Some(if distance(earlier) <= distance(later) { earlier } else { later })
+}
+
+/// How many units that is, to the nearest.
+fn rounded(size: u64, unit: u64) -> u64 {
+    size.saturating_add(unit / 2) / unit
 }
 
 /// Why a terminal's clock is not set, although it is off.
@@ -195,6 +201,20 @@ mod tests {
         for now in ["2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z"] {
             let skew = Skew::sample(at(now), at(now), terminal, &zone).unwrap();
             assert_eq!(skew.middle_ms(), 500, "{now}");
+        }
+    }
+
+    #[test]
+    fn a_distance_is_said_to_the_nearest() {
+        for (ms, said) in [
+            (17_999_990, "its clock is 5 h ahead"),
+            (-17_999_990, "its clock is 5 h behind"),
+            (1_500, "its clock is 2 s ahead"),
+            (3_599_600, "its clock is 60 min ahead: summer time, or another zone?"),
+            (119_999, "its clock is 2 min ahead"),
+            (300_000_000, "its clock is 3 days ahead"),
+        ] {
+            assert_eq!(Skew { low: ms, high: ms }.words(), said, "{ms}");
         }
     }
 

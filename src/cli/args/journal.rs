@@ -103,9 +103,9 @@ pub struct ProofArgs {
     /// As in the config
     #[arg(value_name = "TERMINAL")]
     pub terminal: String,
-    /// A date by the terminal's own clock, or today or yesterday
+    /// A date by the terminal's own clock, or its today or yesterday
     #[arg(value_name = "DAY", value_parser = crate::cli::journal::day)]
-    pub day: jiff::civil::Date,
+    pub day: crate::cli::journal::Day,
     #[command(flatten)]
     pub disk: DiskArgs,
     /// Print it as one JSON object

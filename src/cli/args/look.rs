@@ -4,8 +4,11 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand};
 
-use super::{AskArgs, DiskArgs, Language, period};
-use crate::cli::{why, words};
+use super::{AskArgs, DiskArgs, Language};
+use crate::{
+    cli::{why, words},
+    inquiry::Wall,
+};
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -153,14 +156,14 @@ pub struct WhyArgs {
     /// Letter by letter: 007 is not 7
     #[arg(value_name = "PERSON", required_unless_present = "silent", conflicts_with = "silent")]
     pub person: Option<String>,
-    /// By the terminal's own clock: 2026-11-20T08:58, or 08:58 of today
+    /// By the terminal's own clock: 2026-11-20T08:58, or 08:58 of its today (without --terminal, the gateway's)
     #[arg(value_name = "TIME", value_parser = why::wall_time, required_unless_present = "silent")]
-    pub time: Option<jiff::civil::DateTime>,
+    pub time: Option<Wall>,
     /// Only at this terminal
     #[arg(long, value_name = "NAME")]
     pub terminal: Option<String>,
-    /// How far from TIME the punch may be
-    #[arg(long, value_name = "TIME", value_parser = period, default_value = "30m")]
+    /// How far from TIME the punch may be, 31d at most
+    #[arg(long, value_name = "TIME", value_parser = why::within, default_value = "30m")]
     pub within: Duration,
     /// Instead of a punch: is it usual that this terminal is silent now?
     #[arg(long, value_name = "TERMINAL")]

@@ -1,6 +1,10 @@
 //! `punchgate journal proof`: one terminal's day in a few lines, the same on both sides.
 
-use std::io::{self, Write};
+use std::{
+    collections::BTreeSet,
+    io::{self, Write},
+    path::Path,
+};
 
 use jiff::{ToSpan, civil::Date};
 
@@ -10,47 +14,72 @@ use crate::{
         FAILED, Failure, OK,
         args::ProofArgs,
         out::{Out, harmless},
-        words,
+        today, words,
     },
+    inquiry::Wall,
     spool::{self, Doubtful, Proof},
 };
 
+/// A day as it is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Day {
+    Date(Date),
+    /// So many days before the terminal's today.
+    Ago(i64),
+}
+
 /// A date, `today` or `yesterday`.
-pub(in crate::cli) fn day(text: &str) -> Result<Date, String> {
-    let today = words::today();
-    match text {
-        "today" => Ok(today),
-        "yesterday" => today.checked_sub(1.day()).map_err(|error| error.to_string()),
-        date => date.parse().map_err(|_| "write a date such as 2026-11-20, today or yesterday".into()),
+pub(in crate::cli) fn day(text: &str) -> Result<Day, String> {
+    match (text, Wall::parse(text)) {
+        ("today", _) => Ok(Day::Ago(0)),
+        ("yesterday", _) => Ok(Day::Ago(1)),
+        (_, Ok(Wall::Day(date))) => Ok(Day::Date(date)),
+        _ => Err("write a date such as 2026-11-20, today or yesterday".into()),
     }
+}
+
+/// The date, and what is to be said of it.
+fn date(args: &ProofArgs, state_dir: &Path) -> Result<(Date, Option<String>), Failure> {
+    let back = match args.day {
+        Day::Date(date) => return Ok((date, None)),
+        Day::Ago(days) => days,
+    };
+    let site = match &args.disk.state_dir {
+        Some(_) => today::of_store(state_dir),
+        None => today::of_config(Some(&args.disk.config)).unwrap_or_else(|| today::of_store(state_dir)),
+    };
+    let today = today::today(&site, Some(&args.terminal))?;
+    let date = today.date.checked_sub(back.days()).map_err(|error| Failure::failed(error.to_string(), ""))?;
+    Ok((date, today.note))
 }
 
 pub(in crate::cli) fn proof_command(args: &ProofArgs, out: &mut Out) -> Result<u8, Failure> {
     let state_dir = state_dir(&args.disk)?;
-    let proof = spool::prove(&state_dir, &args.terminal, args.day).map_err(|error| unreadable(&state_dir, &error))?;
+    let (day, note) = date(args, &state_dir)?;
+    let proof = spool::prove(&state_dir, &args.terminal, day).map_err(|error| unreadable(&state_dir, &error))?;
     if args.json {
         out.json(&proof)?;
     } else if !proof.knows_terminal() {
-        return Err(unheard_of(&proof));
+        return Err(unheard_of(&proof.terminal, &proof.known, proof.unreadable));
     } else {
         show(&proof, out)?;
         remarks(&proof, out)?;
+        if let Some(note) = note {
+            writeln!(out, "\n{note}")?;
+        }
     }
     Ok(if proof.is_whole() { OK } else { FAILED })
 }
 
 /// A name that was mistyped has no punches on any day; that is no proof of anything.
-fn unheard_of(proof: &Proof) -> Failure {
-    let known: Vec<String> = proof.known.iter().map(|name| harmless(name)).collect();
-    let readable = if proof.unreadable > 0 { ", as far as it can be read" } else { "" };
+pub(in crate::cli) fn unheard_of(terminal: &str, known: &BTreeSet<String>, unreadable: usize) -> Failure {
+    let known: Vec<String> = known.iter().map(|name| harmless(name)).collect();
+    let readable = if unreadable > 0 { ", as far as it can be read" } else { "" };
     let mend = match known.is_empty() {
         true => "name the right folder with --state-dir; nothing of any terminal is in this one".into(),
         false => format!("it knows: {}; write the name as in the config", known.join(", ")),
     };
-    Failure::failed(
-        format!("this store has never heard of a terminal named {}{readable}", harmless(&proof.terminal)),
-        mend,
-    )
+    Failure::failed(format!("this store has never heard of a terminal named {}{readable}", harmless(terminal)), mend)
 }
 
 /// The lines to be compared; `tests/peers/proof.py` writes the same.

@@ -2,15 +2,16 @@
 
 use std::io;
 
-use jiff::Timestamp;
+use jiff::{Timestamp, civil::DateTime};
 use serde_json::{Value, json};
 
 use super::Hands;
 use crate::{
     bundle::Scrub,
     command::{Order, args, results},
+    config,
     doctor::{self, Examination},
-    inquiry::{Question, Silence, Standing, Trail},
+    inquiry::{Question, Silence, Standing, Today, Trail, Wall},
     remote::{self, Failed},
     spool, status,
 };
@@ -26,6 +27,7 @@ impl Hands {
         let args::Why { person, at, within_s } = remote::args(order)?;
         match (person.zip(at), &order.terminal) {
             (Some((person, at)), terminal) => {
+                let at = self.moment(at, terminal.as_deref())?;
                 let within_s = within_s.unwrap_or(WITHIN).into();
                 self.trail(Question { person, at, within_s, terminal: terminal.clone() }).await
             }
@@ -34,13 +36,34 @@ impl Hands {
         }
     }
 
+    /// By the terminal's clock; where only a time is said, of its today.
+    fn moment(&self, at: Wall, terminal: Option<&str>) -> Result<DateTime, Failed> {
+        let time = match at {
+            Wall::Moment(moment) => return Ok(moment),
+            Wall::Day(day) => return Ok(day.into()),
+            Wall::Time(time) => time,
+        };
+        match config::site(self.reloader.path()).unwrap_or_default().today(terminal, Timestamp::now()) {
+            Today::At { date, .. } => Ok(date.to_datetime(time)),
+            Today::Several(_) => {
+                Err(Failed::Plainly("it is not the same day at every terminal: write the date".into()))
+            }
+        }
+    }
+
     async fn trail(&self, question: Question) -> Result<Value, Failed> {
         let now = status::lines::standing(&self.sources, |name| question.asks_of(name));
         let state_dir = self.sources.state_dir.clone();
-        let trail = look(move || spool::trace(&state_dir, &question)).await?;
+        let (site, asked) = (config::site(self.reloader.path()).unwrap_or_default(), question.terminal.clone());
+        let trail = look(move || spool::trace(&state_dir, &question, &site, Timestamp::now())).await?;
+        if let Some(name) = asked.filter(|name| !trail.known.contains(name)) {
+            return Err(unheard_of(&name));
+        }
+        let verdict = Some(name(&trail.verdict()));
         let Trail { found, near, terminals, gateway, unreadable, .. } = trail;
         let found = found.into_iter().take(ITEMS).map(|way| results::Found {
             terminal: way.terminal,
+            serial: way.serial,
             ledger: way.ledger,
             seq: way.seq,
             id: way.id.to_string(),
@@ -48,6 +71,7 @@ impl Hands {
             local: way.local,
             zone: way.zone,
             utc: way.utc,
+            corrected: way.corrected,
             clock: way.clock,
             origin: way.origin,
             flags: way.flags,
@@ -66,11 +90,13 @@ impl Hands {
             before: it.before,
             after: it.after,
             standing: stood(it.standing),
+            to_come: it.to_come,
             set_aside: it.set_aside,
             set_aside_all: it.set_aside_all,
             lost: it.lost.into_iter().take(ITEMS).collect(),
         });
         Ok(json!(results::Why {
+            verdict,
             found: found.collect(),
             near: near.collect(),
             terminals: terminals.collect(),
@@ -84,10 +110,15 @@ impl Hands {
     async fn silence(&self, terminal: String) -> Result<Value, Failed> {
         let now = status::lines::standing(&self.sources, |name| name == terminal);
         let state_dir = self.sources.state_dir.clone();
-        let silence = look(move || spool::silence(&state_dir, &terminal, Timestamp::now())).await?;
-        let Silence { last, now: wall, weeks, judgement, .. } = silence;
-        let silence = results::Silence { last, now: wall, weeks, judgement: name(&judgement) };
+        let site = config::site(self.reloader.path()).unwrap_or_default();
+        let silence = look(move || spool::silence(&state_dir, &terminal, &site, Timestamp::now())).await?;
+        if !silence.known.contains(&silence.terminal) {
+            return Err(unheard_of(&silence.terminal));
+        }
+        let Silence { last, now: wall, weeks, judgement, untold, .. } = silence;
+        let silence = results::Silence { last, now: wall, weeks, judgement: name(&judgement), untold };
         Ok(json!(results::Why {
+            verdict: None,
             found: vec![],
             near: vec![],
             terminals: vec![],
@@ -118,6 +149,11 @@ impl Hands {
         }
         Ok(json!(results::Doctor { well: report.is_well(), first, findings, left_out }))
     }
+}
+
+/// A name that was mistyped is silent for ever; that says nothing of any terminal.
+fn unheard_of(terminal: &str) -> Failed {
+    Failed::Plainly(format!("no terminal named {terminal:?} is known here, neither in the config nor in the journal"))
 }
 
 /// Reads the journal, which blocks.

@@ -10,7 +10,7 @@ use super::{
     *,
 };
 use crate::{
-    inquiry::{Question, Trail},
+    inquiry::{Question, Site, Trail},
     outbox::Outbox,
     spool::{self, Doubtful, Proof, Verdict, prove, trace, verify},
 };
@@ -29,7 +29,7 @@ fn this_boot() -> String {
 
 fn why(house: &House, person: &str, at: DateTime, terminal: &str) -> Trail {
     let question = Question { person: person.into(), at, within_s: 1800, terminal: Some(terminal.into()) };
-    trace(&house.state_dir(), &question).unwrap()
+    trace(&house.state_dir(), &question, &Site::default(), jiff::Timestamp::now()).unwrap()
 }
 
 /// By a terminal's own clock, as `punch` has it.

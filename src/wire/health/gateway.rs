@@ -99,6 +99,12 @@ pub struct Host {
     pub clock_source: Option<String>,
     /// Its clock minus the battery clock, which tells whole seconds.
     pub clock_offset_ms: Option<f64>,
+    /// Whether the gateway believes it.
+    pub clock_trusted: bool,
+    /// The latest second that is known to be past, that of its last durable punch: a clock before it is not believed. Null
+    /// where there is none so far.
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub clock_floor: Option<Timestamp>,
     /// Average of the last minute.
     pub load: Option<f64>,
     pub disk_used_percent: Option<f64>,
