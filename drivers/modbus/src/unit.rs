@@ -62,6 +62,9 @@ pub(crate) struct Unit {
     told: Option<Instant>,
     /// Nothing waits in it any more: from now on events are live.
     caught_up: bool,
+    /// What was told of it and is taken back when it is over, although it was served all the time.
+    unreadable: bool,
+    nearly_full: bool,
     /// Where the tail must stand after what we acknowledged.
     expected_tail: Option<u16>,
     shown: latch::Shown,
@@ -96,6 +99,8 @@ impl Unit {
             online: false,
             told: None,
             caught_up: false,
+            unreadable: false,
+            nearly_full: false,
             expected_tail: None,
             shown: latch::Shown::default(),
             latest: None,
@@ -113,11 +118,16 @@ impl Unit {
             self.given = Given::load(&self.store).await?;
             self.given_loaded = true;
         }
-        let next = match &map.capture {
-            Capture::Fifo(fifo, record) => self.look_at_fifo(bus, fifo, record).await?,
-            Capture::Latch(latch, record) => self.look_at_latch(bus, latch, record).await?,
-            Capture::Counter(counter) => self.look_at_counter(bus, counter).await?,
+        let unreadable = std::mem::take(&mut self.unreadable);
+        let looked = match &map.capture {
+            Capture::Fifo(fifo, record) => self.look_at_fifo(bus, fifo, record).await,
+            Capture::Latch(latch, record) => self.look_at_latch(bus, latch, record).await,
+            Capture::Counter(counter) => self.look_at_counter(bus, counter).await,
         };
+        let next = looked.inspect_err(|_| self.unreadable |= unreadable)?;
+        if !self.unreadable && (unreadable || !self.online) {
+            self.terminal.relief(Trouble::LogUnreadable);
+        }
         self.failures = 0;
         self.tell_old_loss();
         if !self.online {
@@ -127,7 +137,6 @@ impl Unit {
             let (firmware, platform) = (String::new(), "Modbus".into());
             self.terminal.report(Report::Identity { serial, model, firmware, platform });
             self.terminal.online();
-            self.terminal.relief(Trouble::LogUnreadable);
             info!(unit = self.number, terminal = self.terminal.name(), delivery = ?map.delivery(), "served");
         }
         if self.told.is_none_or(|told| told.elapsed() > TOLD_EVERY) {
@@ -155,6 +164,7 @@ impl Unit {
             LookFailed::Bus(Failed::Exception(code)) => {
                 self.terminal.report(Report::FailedRead { why: words.clone() });
                 if (1..=3).contains(&u8::from(*code)) {
+                    self.unreadable = true;
                     self.terminal.trouble(Trouble::LogUnreadable, words.clone());
                 }
                 if self.failures >= 3 || !self.online {

@@ -45,6 +45,7 @@ impl Unit {
                 fifo.capacity
             );
             self.terminal.report(Report::FailedRead { why: why.clone() });
+            self.unreadable = true;
             self.terminal.trouble(Trouble::LogUnreadable, why);
             return Ok(Next::InTurn);
         }
@@ -115,9 +116,6 @@ impl Unit {
     }
 
     fn terminal_reads(&mut self, capacity: u16, waiting: u16) {
-        if !self.online {
-            self.terminal.relief(Trouble::LogUnreadable);
-        }
         // Where the map names no capacity, nearly full means nothing.
         if capacity == u16::MAX {
             return;
@@ -128,8 +126,9 @@ impl Unit {
         }
         if records * 10 >= capacity * 9 {
             let cause = format!("{records} of {capacity} events wait in it");
+            self.nearly_full = true;
             self.terminal.trouble(Trouble::LogNearlyFull, cause);
-        } else if !self.online {
+        } else if std::mem::take(&mut self.nearly_full) || !self.online {
             self.terminal.relief(Trouble::LogNearlyFull);
         }
     }
