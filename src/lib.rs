@@ -16,8 +16,8 @@
 //!  1   ledger   drivers   health   mqtt   audit      words and tools that know nobody here
 //!  1   logging   inquiry   metrics   incident        likewise; what is asked after a punch; numbers; what has a clock
 //!  1   fleet                                         what many gateways say, for who watches them
-//!  1   clock   host                                  the machine and its time
-//!  0   owner                                         whose a file in the state folder becomes
+//!  1   clock                                         whether its time is believed
+//!  0   owner   host                                  whose a file in the state folder becomes; the machine
 //!  0   driver_api   driver_zk ...                    the door, and what is behind it: no sled, no MQTT, no config file
 //! ```
 
