@@ -57,6 +57,7 @@ mod delivery;
 mod disk;
 mod doubt;
 mod draft;
+mod ending;
 mod export;
 mod group;
 mod history;
