@@ -165,6 +165,13 @@ impl Catalogue {
         }
     }
 
+    /// Numbers that were taken for lost, since the ledger was named behind them, are there.
+    pub(super) fn find_again(&mut self, number: u32, numbers: impl Iterator<Item = u64>) {
+        let Some(state) = self.change(number) else { return };
+        let there: Ranges = numbers.map(|seq| (seq, seq)).collect();
+        state.lost = state.lost.iter().flat_map(|(first, last)| there.missing(first, last)).collect();
+    }
+
     /// Takes a punch out of the journal. `false`: it is of a ledger that nothing names.
     /// Its head is the business of [`Catalogue::set_head`].
     pub(super) fn apply_punch(&mut self, record: &PunchRecord<'_>) -> bool {

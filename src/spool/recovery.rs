@@ -28,7 +28,7 @@ use super::{
     record::{Record, ZoneNames},
     reindex::{is_of, new_index, open_index},
     repair,
-    replay::{QUARANTINE, Replay},
+    replay::{QUARANTINE, Replay, Unnamed},
     seen::Seen,
     segment::{Position, list},
     snapshot::RESTORE_UNFINISHED,
@@ -249,6 +249,7 @@ fn catch_up(
         0 => absent(list(&dir).map_err(failed)?.iter().map(|file| file.number)).into(),
         _ => VecDeque::new(),
     };
+    let mut unnamed = Unnamed::new();
     let mut walk = match group {
         0 => Walk::whole(&dir, board.seed()),
         _ => Walk::after(&dir, board.seed(), from, group),
@@ -295,6 +296,7 @@ fn catch_up(
                 destinations: &mut |name| board.destination_bare(name),
                 zones: ZoneNames::default(),
                 orphans: 0,
+                unnamed: &mut unnamed,
             };
             replay.take(at, walk.records()).map_err(failed_index)?;
             replay.orphans

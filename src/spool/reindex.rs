@@ -15,7 +15,7 @@ use super::{
     index::{Applied, Index, IndexError, Kept},
     record::ZoneNames,
     recovery::REPLAY_IDS,
-    replay::{Replay, set_aside},
+    replay::{Replay, Unnamed, set_aside},
     seen::Seen,
     segment::{Piece, Position, SegmentReader, StoreId, seed, segment_path, stub_path},
     status::FindingKind,
@@ -45,7 +45,7 @@ pub(super) fn rebuild_index(board: &Board, seen: &mut Seen, limit: Position, why
 
 fn read_all(board: &Board, seen: &mut Seen, limit: Position, index: &Index) -> Result<(), IndexError> {
     *seen = Seen::default();
-    let mut scratch = Catalogue::default();
+    let (mut scratch, mut unnamed) = (Catalogue::default(), Unnamed::new());
     let mut nowhere = |name: &str| Arc::new(Destination::new(name));
     let mut walk = Walk::new(&board.journal_dir(), board.seed(), Position::default());
     loop {
@@ -61,6 +61,7 @@ fn read_all(board: &Board, seen: &mut Seen, limit: Position, index: &Index) -> R
                     destinations: &mut nowhere,
                     zones: ZoneNames::default(),
                     orphans: 0,
+                    unnamed: &mut unnamed,
                 };
                 replay.take(at, walk.records())?;
             }

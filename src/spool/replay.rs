@@ -31,7 +31,12 @@ pub(super) struct Replay<'a> {
     pub(super) zones: ZoneNames,
     /// Records that say something of a ledger that nothing names, or that only a newer version can read.
     pub(super) orphans: u64,
+    /// Punches that came before the name of their ledger, which is damaged there.
+    pub(super) unnamed: &'a mut Unnamed,
 }
+
+/// By the number of the ledger: number, second by the wall, and id of each.
+pub(super) type Unnamed = HashMap<u32, Vec<(u64, i64, PunchId)>>;
 
 impl Replay<'_> {
     pub(super) fn take<'r>(
@@ -47,14 +52,21 @@ impl Replay<'_> {
             }
             match record {
                 None => self.orphans += 1,
-                Some(Record::Ledger(ledger)) => self.catalogue.apply_ledger(&ledger, at.segment),
+                Some(Record::Ledger(ledger)) => {
+                    self.catalogue.apply_ledger(&ledger, at.segment);
+                    self.name(ledger.number)?;
+                }
                 Some(Record::Punch(punch)) => {
                     let known = self.catalogue.get(punch.ledger).map(|state| (state.next, state.source));
                     if known.is_some_and(|(next, _)| punch.seq >= next) {
                         self.catalogue.apply_punch(&punch);
                     }
                     match known {
-                        None => self.orphans += 1,
+                        None => {
+                            self.orphans += 1;
+                            let these = self.unnamed.entry(punch.ledger).or_default();
+                            these.push((punch.seq, punch.local, PunchId(punch.id)));
+                        }
                         Some((next, source)) => {
                             self.id(BucketKey::punch(source, punch.local), PunchId(punch.id))?;
                             if punch.seq >= next {
@@ -108,6 +120,17 @@ impl Replay<'_> {
                 Ok(entry) => self.catalogue.set_head(ledger, entry.head()),
                 Err(_) => self.orphans += 1,
             }
+        }
+        Ok(())
+    }
+
+    /// A ledger has a name from here on: what came before it is its own, and not lost.
+    fn name(&mut self, number: u32) -> Result<(), IndexError> {
+        let Some(punches) = self.unnamed.remove(&number) else { return Ok(()) };
+        self.catalogue.find_again(number, punches.iter().map(|(seq, ..)| *seq));
+        let Some(source) = self.catalogue.get(number).map(|state| state.source) else { return Ok(()) };
+        for (_, local, id) in punches {
+            self.id(BucketKey::punch(source, local), id)?;
         }
         Ok(())
     }

@@ -183,3 +183,25 @@ async fn ids_that_are_gone_leave_it_open_how_far_a_ledger_went() {
         assert!(!is_sure(&house, "gate") && !is_sure(&house, "door"));
     }
 }
+
+#[tokio::test]
+async fn punches_before_the_name_of_their_ledger_are_not_lost() {
+    let house = House::new();
+    let spool = house.open();
+    put(&spool, "door", log(0..10)).await;
+    put(&spool, "gate", log(0..10)).await;
+    put(&spool, "door", log(10..20)).await;
+    spool.close().await;
+    // The first name of the door; it is named once more with its second punches.
+    let path = segments(&house).remove(0);
+    let at = fs::read(&path).unwrap().windows(7).position(|window| window == b"SN-door").unwrap();
+    flip(&path, at as u64);
+    without_index(&house);
+    let spool = house.open();
+    let mut outbox = spool.outbox("mqtt");
+    assert_eq!(numbers(&drain(&mut outbox, 30).await, "door"), (1..=20).collect::<Vec<u64>>());
+    assert!(spool.status().ledgers.iter().all(|it| it.lost.is_empty()), "{:?}", spool.status().ledgers);
+    assert_eq!(put(&spool, "door", log(0..20)).await, Stored { new: 0, twins: 20, set_aside: 0 });
+    drop(outbox);
+    spool.close().await;
+}
