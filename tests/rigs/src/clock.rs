@@ -22,6 +22,7 @@ use crate::{
 };
 
 const NOT_TRUSTED: &str = "gateway-clock-not-trusted";
+const STEPPED: &str = "gateway-clock-stepped";
 const OFF: &str = "terminal-clock-off";
 const DAY: i64 = 86_400;
 
@@ -124,9 +125,9 @@ impl Scene {
             self.told(&[NOT_TRUSTED], row).await;
             sleep(Duration::from_secs(3)).await;
             self.right("back", round == 0, row).await?;
-            // Which of the two is wrong, nobody can know; that they differ is told.
+            // It was the gateway's own clock that moved, and no terminal is blamed for it.
             self.shift(forward)?;
-            self.told(&[OFF], row).await;
+            self.told(&[STEPPED], row).await;
             self.flows("with the clock in the future", row).await;
             self.right("in the future", round == 0, row).await?;
         }
@@ -138,8 +139,10 @@ impl Scene {
     async fn right(&mut self, was: &str, is_first: bool, row: &mut Row) -> anyhow::Result<()> {
         self.shift(0)?;
         self.flows(&format!("after the clock was {was}"), row).await;
-        let (daemon, codes) = (&self.world.daemon, [NOT_TRUSTED, OFF]);
-        row.complaints.extend(if is_first { daemon.over(&codes).await } else { daemon.well_again(&codes).await });
+        let (daemon, doubt) = (&self.world.daemon, [NOT_TRUSTED]);
+        row.complaints.extend(if is_first { daemon.over(&doubt).await } else { daemon.well_again(&doubt).await });
+        // Each step is held for a minute, and each made the terminals differ.
+        row.complaints.extend(daemon.well_again(&[STEPPED, OFF]).await);
         Ok(())
     }
 
